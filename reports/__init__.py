@@ -1,0 +1,1 @@
+"""Counterexamples as data, results of a run, and the ways in which both are told."""
