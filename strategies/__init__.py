@@ -1,0 +1,1 @@
+"""Hypothesis strategies: the addresses, ranges, permissions and operations worth trying."""
