@@ -1,0 +1,165 @@
+"""The project's sessions: ``nox -l`` lists them, ``nox -s NAME`` runs one.
+
+Every session that runs the suite or its tests installs the distribution, as a
+wheel, and works from an empty directory, so that what is tried is what is
+shipped, and nothing is imported from the checkout by accident. The wheel is
+built once for each state of the sources and kept in ``.nox/wheels``.
+
+Sessions run on the Python that runs nox; ``--force-python 3.12`` takes another.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.sessions = ["lint", "tests", "conformance", "docs"]
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).resolve().parent
+PACKAGES = ("reference", "strategies", "reports", "conformance")
+PYTHONS = ("3.11", "3.12", "3.13")
+KEPT_WHEELS = 3
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Judge the embedded reference target: ``mmu-conformance run``, or what follows ``--``."""
+    install(session)
+    with empty_directory(session):
+        session.run("mmu-conformance", *(session.posargs or ["run"]))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the project's own tests against the installed distribution (``--``: pytest arguments)."""
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS)
+def matrix(session: nox.Session) -> None:
+    """Run the tests on each supported Python that is present."""
+    run_tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, formatting and types."""
+    session.install(*project_requirements("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+
+
+@nox.session
+def linux(session: nox.Session) -> None:
+    """Judge Linux's own page-table code (what follows ``--`` replaces the arguments of ``run``)."""
+    install(session)
+    with empty_directory(session):
+        arguments = session.posargs or ["pagetable", "--target", "linux:io-pgtable-arm"]
+        session.run("mmu-conformance", "run", *arguments)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a broken link or a page outside the navigation fails."""
+    install(session, "docs")
+    session.run(
+        "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(ROOT / "site"),
+        "--config-file", str(ROOT / "mkdocs.yml"),
+    )  # fmt: skip
+
+
+# -- what the sessions share ------------------------------------------------------------
+
+
+def run_tests(session: nox.Session) -> None:
+    """Install the distribution with what its tests need, and run them from an empty directory."""
+    wheel = install(session, "test")
+    with empty_directory(session):
+        session.run(
+            "pytest",
+            f"--config-file={ROOT / 'pyproject.toml'}",
+            f"--rootdir={ROOT}",
+            "--numprocesses=2",
+            "--dist=loadgroup",
+            *(session.posargs or [str(ROOT / "tests")]),
+            env={"MMU_CONFORMANCE_WHEEL": str(wheel)},
+        )
+
+
+def install(session: nox.Session, *extras: str) -> Path:
+    """Install the distribution, compiled from the sources as they are; returns its wheel."""
+    wheel = built_wheel(session)
+    session.install(f"mmu-conformance[{','.join(extras)}] @ {wheel.as_uri()}")
+    # A venv that is used again may hold an earlier build of the same version.
+    session.install("--force-reinstall", "--no-deps", str(wheel), silent=True)
+    return wheel
+
+
+def built_wheel(session: nox.Session) -> Path:
+    """The wheel of the sources as they are, for the session's Python; built if need be."""
+    tag = session.run(
+        "python", "-c", "import sys; print(sys.implementation.cache_tag)", silent=True, log=False
+    )
+    wheels = ROOT / ".nox" / "wheels"
+    folder = wheels / f"{str(tag).strip()}-{source_hash()[:16]}"
+    found = sorted(folder.glob("*.whl"))
+    if found:
+        return found[0]
+    older = sorted(wheels.glob("*"), key=lambda path: path.stat().st_mtime)
+    for path in older[: 1 - KEPT_WHEELS]:
+        shutil.rmtree(path)
+    session.run(
+        "python",
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--wheel-dir",
+        str(folder),
+        str(ROOT),
+    )
+    return next(folder.glob("*.whl"))
+
+
+def source_hash() -> str:
+    """A hash of everything that goes into the wheel, and of how it is built."""
+    paths = [ROOT / name for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md")]
+    for package in PACKAGES:
+        paths += sorted(
+            path
+            for path in (ROOT / package).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        )
+    total = hashlib.sha256(os.environ.get("MMU_CONFORMANCE_INTERPRETED", "").encode())
+    for path in paths:
+        total.update(f"\0{path.relative_to(ROOT).as_posix()}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def project_requirements(*extras: str) -> list[str]:
+    """What the distribution and its ``extras`` need, without the distribution itself."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    wanted: list[str] = list(project["dependencies"])
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    return wanted
+
+
+@contextmanager
+def empty_directory(session: nox.Session) -> Iterator[None]:
+    """Run what follows in a new empty directory, with nothing of the checkout on the path."""
+    session.env["PYTHONPATH"] = None
+    with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as name, session.chdir(name):
+        yield
