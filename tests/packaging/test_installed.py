@@ -1,0 +1,65 @@
+"""What is tested is what is installed; and the installed plugin keeps out of the way."""
+
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.origin import PACKAGES
+
+BY_NOX = "MMU_CONFORMANCE_WHEEL" in os.environ
+REASON = "only 'nox -s tests' promises to test the installed distribution"
+
+
+@pytest.mark.skipif(not BY_NOX, reason=REASON)
+@pytest.mark.parametrize("name", PACKAGES)
+def test_packages_come_from_the_installed_distribution(name, checkout):
+    found = Path(importlib.util.find_spec(name).origin).resolve()
+    installed = importlib.metadata.distribution("mmu-conformance").locate_file(name)
+    assert found.parent == Path(str(installed)).resolve()
+    assert found.parent.parent.name == "site-packages"
+    assert found != checkout / name / "__init__.py"
+
+
+@pytest.mark.skipif(not BY_NOX, reason=REASON)
+def test_tests_run_in_an_empty_directory(checkout):
+    assert not Path.cwd().is_relative_to(checkout)
+    assert [name for name in os.listdir() if not name.startswith(".")] == []
+    assert not [p for p in sys.path if Path(p or ".").resolve() == checkout]
+
+
+HOOK = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"numpy", "hypothesis"}:
+            raise AssertionError(f"{name} is imported")
+
+sys.meta_path.insert(0, Refuse())
+import pytest
+sys.exit(pytest.main(["-q", "test_quiet.py"]))
+"""
+
+QUIET = """
+import sys
+
+def test_quiet(pytestconfig):
+    assert pytestconfig.pluginmanager.has_plugin("mmu-conformance")
+    assert "conformance.plugin" in sys.modules
+    assert not {"numpy", "hypothesis"} & set(sys.modules)
+"""
+
+
+@pytest.mark.skipif(not BY_NOX, reason=REASON)
+def test_the_plugin_imports_neither_numpy_nor_hypothesis_without_its_option(tmp_path):
+    (tmp_path / "test_quiet.py").write_text(QUIET)
+    done = subprocess.run(
+        [sys.executable, "-c", HOOK], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout

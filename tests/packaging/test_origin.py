@@ -1,0 +1,69 @@
+"""All four packages come from one place, and what hides one of them is named."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance.origin import PACKAGES, check_origin
+
+HOME = Path(importlib.util.find_spec("conformance").origin).parent.parent
+CHECK = "from conformance.origin import check_origin; check_origin()"
+
+
+def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in ``tmp_path``, which ``-c`` and ``-m`` put first on the path."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment | {"PYTHONPATH": str(HOME)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_four_packages_here_come_from_one_place():
+    check_origin()
+
+
+def test_the_check_imports_no_other_package(tmp_path):
+    code = f"{CHECK}; import sys; print([p for p in {PACKAGES} if p in sys.modules])"
+    done = run(tmp_path, "-c", code)
+    assert done.stdout.strip() == "['conformance']", done.stderr
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name != "conformance"])
+@pytest.mark.parametrize("file", ["{}/__init__.py", "{}.py"])
+@pytest.mark.parametrize("before", ["", "import {}; "])
+def test_what_hides_a_package_is_named(tmp_path, name, file, before):
+    hiding = tmp_path / file.format(name)
+    hiding.parent.mkdir(exist_ok=True)
+    hiding.touch()
+    done = run(tmp_path, "-c", before.format(name) + CHECK)
+    place = hiding.parent if hiding.name == "__init__.py" else hiding
+    message = done.stderr.splitlines()[-1]
+    assert f"package {name} of mmu-conformance is hidden by {place}:" in message
+    assert f"take {tmp_path} out of PYTHONPATH" in message
+
+
+def test_a_folder_that_is_no_package_hides_nothing(tmp_path):
+    (tmp_path / "reports").mkdir()
+    assert run(tmp_path, "-c", CHECK).returncode == 0
+
+
+def test_a_missing_package_is_named(tmp_path):
+    for path in ("conformance/__init__.py", "conformance/origin.py"):
+        copy = tmp_path / "site" / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes((HOME / path).read_bytes())
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if not hasattr(f, 'MAPPING')]; "
+        f"sys.path[:] = [p for p in sys.path if 'site-packages' not in p and p != {str(HOME)!r}]; "
+        f"sys.path.insert(0, {str(tmp_path / 'site')!r}); {CHECK}"
+    )
+    done = run(tmp_path, "-c", code)
+    assert "package reference of mmu-conformance is missing" in done.stderr.splitlines()[-1]
