@@ -35,14 +35,14 @@ def test_tests_run_in_an_empty_directory(checkout):
 HOOK = """
 import sys
 
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {"numpy", "hypothesis"}:
-            raise AssertionError(f"{name} is imported")
+def refuse(event, arguments):
+    if event == "import" and arguments[0].partition(".")[0] in {"numpy", "hypothesis"}:
+        raise AssertionError(f"{arguments[0]} is imported")
 
-sys.meta_path.insert(0, Refuse())
+sys.addaudithook(refuse)
 import pytest
-sys.exit(pytest.main(["-q", "test_quiet.py"]))
+# The plugin that Hypothesis brings itself is not ours to judge.
+sys.exit(pytest.main(["-q", "-p", "no:hypothesispytest", "test_quiet.py"]))
 """
 
 QUIET = """
