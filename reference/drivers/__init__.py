@@ -1,0 +1,1 @@
+"""One executable specification for each system's software."""

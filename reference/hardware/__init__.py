@@ -1,0 +1,1 @@
+"""What the device could still use: memory, walkers, and the maximal TLB."""

@@ -1,0 +1,225 @@
+"""The maximal TLB: everything that a device may still have cached.
+
+Any translation that was walkable at any instant counts as cached until an
+invalidation that covers it has completed. What memory holds now is walkable
+now, so it needs no record; kept here are only the *stale* facts: entries that
+were walkable since the last covering invalidation and are not in memory any
+more. The cost follows the words stored, not the pages mapped.
+
+Two kinds of fact:
+
+* a *leaf* fact: addresses first..last translate by this leaf entry;
+* a *walk* fact: for addresses first..last the walk may start from this table
+  entry, although memory no longer leads to that table. As long as it lives, the
+  unlinked table can be walked, with whatever is in it by then: its leaves are
+  cached too, and need no records of their own (``leaves_in`` reads them there).
+
+An invalidation removes the facts in its scope that stopped being walkable
+before it was issued, once it has completed. A block may be cached in parts, so
+an invalidation of some of its addresses removes just that part of the fact.
+
+Source: semantics.md, "The maximal TLB"; formats.md F.1 and F.2.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from reference.formats.format import LEAF, Geometry
+from reference.hardware.memory import Path, PhysicalMemory, TablePage
+from reference.trace import SCOPE_LEAF, SCOPE_WALK
+
+FOREVER: Final = 1 << 62
+"""``until`` of a fact that is still walkable (its replacement is not visible yet)."""
+
+
+class Fact:
+    """One stale fact. ``table`` is the pa of the table for a walk fact, -1 for a leaf fact.
+
+    ``level`` is that of the entry ``word``; first..last are inclusive; ``until`` is
+    the number of the event after which it could no longer be loaded.
+    """
+
+    def __init__(
+        self, number: i64, level: i64, first: i64, last: i64, word: i64, until: i64, table: i64
+    ) -> None:
+        self.number: i64 = number
+        self.level: i64 = level
+        self.first: i64 = first
+        self.last: i64 = last
+        self.word: i64 = word
+        self.until: i64 = until
+        self.table: i64 = table
+
+
+class MaximalTlb:
+    """The stale facts of one context (one address space, one observer)."""
+
+    def __init__(self, memory: PhysicalMemory, geometry: Geometry) -> None:
+        self.memory: PhysicalMemory = memory
+        self.geometry: Geometry = geometry
+        self.last_level: i64 = geometry.format.levels - 1
+        self.page_span: i64 = geometry.format.span(self.last_level)
+        self.next_number: i64 = 0
+        # Leaf facts of the last level by address; larger leaf facts; walk facts by number.
+        self.pages: dict[i64, list[Fact]] = {}
+        self.blocks: list[Fact] = []
+        self.walks: dict[i64, Fact] = {}
+
+    # -- remembering ------------------------------------------------------------------------
+
+    def remember_leaf(self, level: i64, first: i64, last: i64, word: i64, until: i64) -> Fact:
+        """A leaf entry that was walkable for first..last is no longer what memory holds."""
+        fact = Fact(self.next_number, level, first, last, word, until, -1)
+        self.next_number += 1
+        if level == self.last_level:
+            same_page = self.pages.get(first)
+            if same_page is None:
+                self.pages[first] = [fact]
+            else:
+                same_page.append(fact)
+        else:
+            self.blocks.append(fact)
+        return fact
+
+    def remember_walk(self, level: i64, va: i64, word: i64, table: i64, until: i64) -> Fact:
+        """A table entry at ``level`` that led to ``table`` is no longer what memory holds."""
+        last: i64 = va + self.geometry.format.span(level) - 1
+        fact = Fact(self.next_number, level, va, last, word, until, table)
+        self.next_number += 1
+        self.walks[fact.number] = fact
+        return fact
+
+    # -- invalidation -----------------------------------------------------------------------
+
+    def invalidate(self, first: i64, last: i64, scope: i64, issued: i64) -> None:
+        """An invalidation of first..last, issued at event ``issued``, has completed."""
+        if scope & SCOPE_LEAF:
+            self._invalidate_pages(first, last, issued)
+            if self.blocks:
+                self._invalidate_blocks(first, last, issued)
+        if scope & SCOPE_WALK and self.walks:
+            for fact in list(self.walks.values()):
+                if fact.until < issued and fact.first <= last and fact.last >= first:
+                    self.forget_walk(fact, first, last)
+
+    def _invalidate_pages(self, first: i64, last: i64, issued: i64) -> None:
+        pages = self.pages
+        count: i64 = len(pages)
+        if count == 0:
+            return
+        if (last - first) // self.page_span < count:
+            va: i64 = first & ~(self.page_span - 1)
+            while va <= last:
+                if va in pages:
+                    self._invalidate_page(va, issued)
+                va += self.page_span
+        else:
+            for va in list(pages):
+                if va <= last and va + self.page_span > first:
+                    self._invalidate_page(va, issued)
+
+    def _invalidate_page(self, va: i64, issued: i64) -> None:
+        kept = [fact for fact in self.pages[va] if fact.until >= issued]
+        if kept:
+            self.pages[va] = kept
+        else:
+            del self.pages[va]
+
+    def _invalidate_blocks(self, first: i64, last: i64, issued: i64) -> None:
+        before = self.blocks
+        self.blocks = []
+        for fact in before:
+            if fact.until >= issued or fact.first > last or fact.last < first:
+                self.blocks.append(fact)
+                continue
+            if fact.first < first:
+                self.remember_leaf(fact.level, fact.first, first - 1, fact.word, fact.until)
+            if fact.last > last:
+                self.remember_leaf(fact.level, last + 1, fact.last, fact.word, fact.until)
+
+    def forget_walk(self, fact: Fact, first: i64, last: i64) -> None:
+        """Remove a walk fact. Leaves behind it outside first..last stay cached as facts."""
+        self.walks.pop(fact.number, None)
+        page = self.memory.pages.get(fact.table)
+        if page is None:
+            return
+        for path in page.paths:
+            if path.fact == fact.number:
+                page.paths.remove(path)
+                if fact.first < first or fact.last > last:
+                    self._keep_leaves(page, path, first, last, fact.until)
+                return
+
+    def _keep_leaves(self, page: TablePage, path: Path, first: i64, last: i64, until: i64) -> None:
+        fmt = self.geometry.format
+        span = fmt.span(path.level)
+        index: i64 = 0
+        for word in page.words:
+            if fmt.kind(path.level, word) == LEAF:
+                start: i64 = path.va + index * span
+                end: i64 = start + span - 1
+                if start < first:
+                    self.remember_leaf(path.level, start, min(end, first - 1), word, until)
+                if end > last:
+                    self.remember_leaf(path.level, max(start, last + 1), end, word, until)
+            index += 1
+
+    def forget_leaf(self, fact: Fact) -> None:
+        """Remove a leaf fact (after it was reported; it must not be reported again)."""
+        if fact.level == self.last_level:
+            same_page = self.pages.get(fact.first)
+            if same_page is not None and fact in same_page:
+                same_page.remove(fact)
+                if not same_page:
+                    del self.pages[fact.first]
+        elif fact in self.blocks:
+            self.blocks.remove(fact)
+
+    # -- asking -----------------------------------------------------------------------------
+
+    def is_empty(self) -> bool:
+        """Whether no stale fact is cached."""
+        return not self.pages and not self.blocks and not self.walks
+
+    def leaves_in(self, first: i64, last: i64) -> list[Fact]:
+        """Every stale leaf that may serve an address of first..last, oldest first.
+
+        Leaves behind cached walk entries are included, as facts with number -1.
+        """
+        found: list[Fact] = []
+        pages = self.pages
+        if pages:
+            if (last - first) // self.page_span < len(pages):
+                va: i64 = first & ~(self.page_span - 1)
+                while va <= last:
+                    if va in pages:
+                        found.extend(pages[va])
+                    va += self.page_span
+            else:
+                for va in sorted(pages):
+                    if va <= last and va + self.page_span > first:
+                        found.extend(pages[va])
+        for fact in self.blocks:
+            if fact.first <= last and fact.last >= first:
+                found.append(fact)
+        for fact in self.walks.values():
+            if fact.first <= last and fact.last >= first:
+                self._leaves_behind(fact, first, last, found)
+        return found
+
+    def _leaves_behind(self, walk: Fact, first: i64, last: i64, found: list[Fact]) -> None:
+        page = self.memory.pages.get(walk.table)
+        if page is None or page.nonzero == 0:
+            return
+        fmt = self.geometry.format
+        level: i64 = walk.level + 1
+        span = fmt.span(level)
+        index: i64 = max(0, (first - walk.first) // span)
+        va: i64 = walk.first + index * span
+        while va <= last and index < len(page.words):
+            word: i64 = page.words[index]
+            if fmt.kind(level, word) == LEAF:
+                found.append(Fact(-1, level, va, va + span - 1, word, walk.until, -1))
+            index += 1
+            va += span

@@ -1,0 +1,709 @@
+"""The hardware view: what the device could use at every instant, fed by a trace.
+
+``HardwareView.feed`` takes events one after the other and keeps memory, the
+ways to reach each table, and the maximal TLB up to date. It judges nothing. What
+is worth a rule's attention becomes an ``Observation`` (a table was published
+before its content was visible, a page was freed that the device could still
+walk, ...), and ``counts`` says how often there was something to observe.
+
+Visibility of stores. A coherent walker sees a store once a full barrier follows
+it; an order barrier keeps it before later stores. A non-coherent walker sees it
+once its cache line was cleaned. Until then old and new value are both visible.
+
+Source: semantics.md "The maximal TLB"; formats.md F.1 to F.3.
+"""
+
+from typing import Final
+
+from mypy_extensions import i64
+
+from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
+from reference.hardware.memory import Path, PhysicalMemory, TablePage
+from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
+from reference.hardware.walker import Walker
+from reference.promise import Promise
+from reference.trace import (
+    ALLOC,
+    ALLOC_FAILED,
+    ATTACH,
+    BARRIER,
+    BARRIER_FULL,
+    BARRIER_ORDER,
+    CLEAN,
+    COMPLETE,
+    DETACH,
+    FILL,
+    FREE,
+    INVALIDATE,
+    STORE,
+    WARN,
+    WORDS,
+)
+
+# What can be observed. Each has a count of the times that it could have been.
+PUBLISHED_UNWRITTEN: Final = 0
+PUBLISHED_UNORDERED: Final = 1
+PUBLISHED_NOTHING: Final = 2
+REPLACED_SIZE: Final = 3
+REPLACED_VALUE: Final = 4
+CONFLICT_SIZE: Final = 5
+CONFLICT_VALUE: Final = 6
+CHANGED_OUTSIDE: Final = 7
+FREED_LINKED: Final = 8
+FREED_CACHED: Final = 9
+FREED_UNKNOWN: Final = 10
+STORED_FREED: Final = 11
+STORED_OUTSIDE: Final = 12
+ISSUED_UNSEEN: Final = 13
+OBSERVATIONS: Final = 14
+
+TOP_VA: Final = (1 << 62) - 1
+"""Stands for "to the end of the address space" in ranges."""
+
+
+class Observation:
+    """Something that a rule may object to.
+
+    ``kind``: one of the numbers above; ``event``: number of the event, counted from
+    the start of the example; ``level``, ``va``: the entry concerned (-1: none);
+    ``old``, ``new``: its words; ``pa``: the table or word concerned.
+    """
+
+    def __init__(
+        self, kind: i64, event: i64, level: i64, va: i64, old: i64, new: i64, pa: i64
+    ) -> None:
+        self.kind: i64 = kind
+        self.event: i64 = event
+        self.level: i64 = level
+        self.va: i64 = va
+        self.old: i64 = old
+        self.new: i64 = new
+        self.pa: i64 = pa
+
+
+class Difference:
+    """An address at which the walk and the promise differ.
+
+    ``pa`` is -1 where nothing is mapped; ``level`` and ``word`` are those of the entry
+    at which the walk ended; ``access`` is False when only permission or type differ.
+    """
+
+    def __init__(self, va: i64, pa: i64, level: i64, word: i64, address: bool) -> None:
+        self.va: i64 = va
+        self.pa: i64 = pa
+        self.level: i64 = level
+        self.word: i64 = word
+        self.address: bool = address
+
+
+class HardwareView:
+    """Memory, walker and maximal TLB of one context, kept up to date by events.
+
+    ``coherent``: whether the walker snoops CPU caches. ``touched_first`` and
+    ``touched_last`` (inclusive) are set by the caller before each operation: the
+    addresses whose translation the operation may change. ``warned``: number of the last
+    warning event, -1 for none; ``failed_allocations``: how many there were.
+    """
+
+    def __init__(self, geometry: Geometry, coherent: bool) -> None:
+        self.geometry: Geometry = geometry
+        self.coherent: bool = coherent
+        self.memory: PhysicalMemory = PhysicalMemory(geometry.format.granule)
+        self.walker: Walker = Walker(self.memory, geometry)
+        self.tlb: MaximalTlb = MaximalTlb(self.memory, geometry)
+        self.last_level: i64 = geometry.format.levels - 1
+        self.now: i64 = 0
+        self.touched_first: i64 = 0
+        self.touched_last: i64 = -1
+        self.reachable: i64 = 0
+        self.leaked: i64 = 0
+        self.warned: i64 = -1
+        self.failed_allocations: i64 = 0
+        self.observations: list[Observation] = []
+        self.counts: list[i64] = [0] * OBSERVATIONS
+        self.tickets: dict[i64, tuple[i64, i64, i64, i64]] = {}
+        # Visibility. Coherent: times of the last barriers and of the last store that the
+        # device can tell apart. Non-coherent: the pages with words not cleaned yet.
+        self.full_barrier: i64 = -1
+        self.order_barrier: i64 = -1
+        self.last_store: i64 = -1
+        self.last_store_pa: i64 = -1
+        self.unclean_pages: dict[i64, TablePage] = {}
+        # Facts whose replacement is not visible yet, by the pa of the word.
+        self.unseen: dict[i64, list[Fact]] = {}
+
+    # -- feeding ----------------------------------------------------------------------------
+
+    def feed(self, words: list[int], start: i64) -> None:
+        """Take the events of a flat trace from event number ``start`` to its end."""
+        position: i64 = start * WORDS
+        end: i64 = len(words)
+        while position < end:
+            head: i64 = words[position]
+            a: i64 = words[position + 1]
+            b: i64 = words[position + 2]
+            c: i64 = words[position + 3]
+            position += WORDS
+            kind: i64 = head & 0xFFFF
+            if kind == STORE:
+                self._store(a, c)
+            elif kind == BARRIER:
+                self._barrier(a)
+            elif kind == CLEAN:
+                self._clean(a, b)
+            elif kind == FILL:
+                self._fill(a, b, c)
+            elif kind == INVALIDATE:
+                self._issue(a, b, c)
+            elif kind == COMPLETE:
+                self._complete(a)
+            elif kind == ALLOC:
+                self._allocate(a, b)
+            elif kind == FREE:
+                self._free(a)
+            elif kind == ATTACH:
+                self._attach(a)
+            elif kind == DETACH:
+                self._detach(a)
+            elif kind == WARN:
+                self.warned = self.now
+            elif kind == ALLOC_FAILED:
+                self.failed_allocations += 1
+            self.now += 1
+
+    def _observe(self, kind: i64, level: i64, va: i64, old: i64, new: i64, pa: i64) -> None:
+        self.observations.append(Observation(kind, self.now, level, va, old, new, pa))
+
+    # -- stores and their visibility ----------------------------------------------------------
+
+    def _store(self, pa: i64, new: i64) -> None:
+        self.counts[STORED_FREED] += 1
+        self.counts[STORED_OUTSIDE] += 1
+        page = self.memory.page_of(pa)
+        if page is None:
+            freed = self.memory.was_freed(pa)
+            self._observe(STORED_FREED if freed else STORED_OUTSIDE, -1, -1, 0, new, pa)
+            return
+        index: i64 = (pa & self.memory.offset_mask) >> 3
+        if index >= len(page.words):
+            self._observe(STORED_OUTSIDE, -1, -1, 0, new, pa)
+            return
+        old = page.set(index, new)
+        fmt = self.geometry.format
+        if not page.paths:
+            # Not linked yet: only whether the content is visible when it is published matters.
+            page.stored_at = self.now
+            if not self.coherent:
+                self._soil(page, index)
+            return
+        for path in page.paths.copy():
+            if fmt.same(path.level, old, new):
+                continue
+            if path.level == self.geometry.start_level and index >= self.geometry.entries(path.level):
+                continue
+            page.stored_at = self.now
+            self.last_store = self.now
+            self.last_store_pa = pa
+            if not self.coherent:
+                self._soil(page, index)
+            va: i64 = path.va + (index << fmt.shift(path.level))
+            self._entry_changed(path, va, old, new, pa)
+
+    def _barrier(self, kind: i64) -> None:
+        if kind == BARRIER_FULL:
+            self.full_barrier = self.now
+            self.order_barrier = self.now
+            if self.coherent and self.unseen:
+                for facts in self.unseen.values():
+                    for fact in facts:
+                        fact.until = self.now
+                self.unseen.clear()
+        elif kind == BARRIER_ORDER:
+            self.order_barrier = self.now
+
+    def _soil(self, page: TablePage, index: i64) -> None:
+        """The walker may not see the newest value of this entry before it is cleaned."""
+        page.unclean.add(index)
+        self.unclean_pages[page.pa] = page
+
+    def _clean(self, pa: i64, size: i64) -> None:
+        page = self.memory.page_of(pa)
+        if self.coherent or page is None or page.pa not in self.unclean_pages:
+            return
+        first: i64 = (pa - page.pa) >> 3
+        end: i64 = (pa + size - page.pa + 7) >> 3
+        if first == 0 and end >= len(page.words):
+            page.all_unclean = False
+        elif page.all_unclean:
+            page.all_unclean = False
+            for index in range(len(page.words)):
+                page.unclean.add(index)
+        for index in sorted(page.unclean):
+            if first <= index < end:
+                page.unclean.discard(index)
+                self._seen(page.pa + index * 8)
+        if not page.unclean and not page.all_unclean:
+            del self.unclean_pages[page.pa]
+
+    def _seen(self, pa: i64) -> None:
+        """The walker sees the newest value of the word at ``pa`` from now on."""
+        facts = self.unseen.pop(pa, None)
+        if facts is not None:
+            for fact in facts:
+                fact.until = self.now
+
+    def unseen_store(self) -> i64:
+        """The pa of a reachable table, or word of it, with stores that the walker may not see.
+
+        -1: it sees them all.
+        """
+        if self.coherent:
+            return self.last_store_pa if self.last_store > self.full_barrier else -1
+        for pa in sorted(self.unclean_pages):
+            page = self.unclean_pages[pa]
+            if page.is_live():
+                return pa if page.all_unclean else pa + min(page.unclean) * 8
+        return -1
+
+    def make_all_seen(self) -> None:
+        """Take every store as visible (after it was reported that it was not)."""
+        self.full_barrier = self.now
+        for page in self.unclean_pages.values():
+            page.unclean.clear()
+            page.all_unclean = False
+        self.unclean_pages.clear()
+        for facts in self.unseen.values():
+            for fact in facts:
+                fact.until = self.now - 1
+        self.unseen.clear()
+
+    def _fill(self, pa: i64, size: i64, word: i64) -> None:
+        page = self.memory.page_of(pa)
+        if page is None or page.paths or size < len(page.words) * 8:
+            # Part of a table, or a table in use: the same as so many stores.
+            target: i64 = pa
+            while target < pa + size:
+                self._store(target, word)
+                target += 8
+            return
+        page.fill(word)
+        page.stored_at = self.now
+        if not self.coherent:
+            page.all_unclean = True
+            page.unclean.clear()
+            self.unclean_pages[page.pa] = page
+
+    # -- entries ------------------------------------------------------------------------------
+
+    def _entry_changed(self, path: Path, va: i64, old: i64, new: i64, pa: i64) -> None:
+        """An entry for ``va`` at ``path.level`` changed from ``old`` to ``new`` for the device."""
+        fmt = self.geometry.format
+        level: i64 = path.level
+        old_kind = fmt.kind(level, old)
+        new_kind = fmt.kind(level, new)
+        if path.fact < 0:
+            self._compare_outside(level, va, old, old_kind, new, new_kind, pa)
+            if old_kind != INVALID and new_kind != INVALID:
+                self._replaced(level, va, old, old_kind, new, new_kind, pa)
+            elif new_kind == LEAF:
+                self._may_conflict(level, va, new, pa)
+        if old_kind == LEAF:
+            last: i64 = va + fmt.span(level) - 1
+            self._wait(pa, self.tlb.remember_leaf(level, va, last, old, FOREVER))
+        elif old_kind == TABLE:
+            self._unlink(level, va, old, pa, path.fact)
+        if new_kind == TABLE:
+            self._link(level, va, new, pa, path.fact < 0)
+
+    def _wait(self, pa: i64, fact: Fact) -> None:
+        """``fact`` stays loadable until the store to ``pa`` is visible."""
+        facts = self.unseen.get(pa)
+        if facts is None:
+            self.unseen[pa] = [fact]
+        else:
+            facts.append(fact)
+
+    def _link(self, level: i64, va: i64, word: i64, pa: i64, live: bool) -> None:
+        """A table entry was stored: the table behind it can be walked now."""
+        fmt = self.geometry.format
+        child_pa = fmt.next_table(level, word)
+        child = self.memory.pages.get(child_pa)
+        for kind in (PUBLISHED_UNWRITTEN, PUBLISHED_UNORDERED, PUBLISHED_NOTHING):
+            self.counts[kind] += 1
+        if child is None:
+            self._observe(PUBLISHED_NOTHING, level, va, 0, word, child_pa)
+            return
+        if not child.paths:
+            if child.unwritten > 0:
+                self._observe(PUBLISHED_UNWRITTEN, level, va, 0, word, child_pa)
+            if not self._ordered(child):
+                self._observe(PUBLISHED_UNORDERED, level, va, 0, word, child_pa)
+        if live:
+            self._add_path(child, level + 1, va)
+        else:
+            fact = self.tlb.remember_walk(level, va, word, child_pa, FOREVER)
+            child.paths.append(Path(level + 1, va, fact.number))
+
+    def _ordered(self, page: TablePage) -> bool:
+        """Whether all content of an unlinked page is visible before later stores are."""
+        if self.coherent:
+            return page.stored_at < self.order_barrier
+        return not page.all_unclean and not page.unclean
+
+    def _add_path(self, page: TablePage, level: i64, va: i64) -> None:
+        if not page.is_live():
+            self.reachable += 1
+            if page.leaked:
+                page.leaked = False
+                self.leaked -= 1
+        page.paths.append(Path(level, va, -1))
+        if level == self.last_level or page.nonzero == 0:
+            return
+        fmt = self.geometry.format
+        index: i64 = 0
+        for word in page.words:
+            if word != 0 and fmt.kind(level, word) == TABLE:
+                child = self.memory.pages.get(fmt.next_table(level, word))
+                if child is not None:
+                    self._add_path(child, level + 1, va + (index << fmt.shift(level)))
+            index += 1
+
+    def _unlink(self, level: i64, va: i64, word: i64, pa: i64, behind: i64) -> None:
+        """A table entry went: the table behind it stays walkable through the cached entry."""
+        fmt = self.geometry.format
+        child_pa = fmt.next_table(level, word)
+        child = self.memory.pages.get(child_pa)
+        if child is None:
+            return
+        if behind >= 0:
+            return
+        for path in child.paths:
+            if path.fact < 0 and path.level == level + 1 and path.va == va:
+                fact = self.tlb.remember_walk(level, va, word, child_pa, FOREVER)
+                self._wait(pa, fact)
+                path.fact = fact.number
+                break
+        else:
+            return
+        if not child.is_live():
+            self.reachable -= 1
+        self._unlink_below(child, level + 1, va, pa)
+
+    def _unlink_below(self, page: TablePage, level: i64, va: i64, pa: i64) -> None:
+        if level == self.last_level or page.nonzero == 0:
+            return
+        fmt = self.geometry.format
+        index: i64 = 0
+        for word in page.words:
+            if word != 0 and fmt.kind(level, word) == TABLE:
+                self._unlink(level, va + (index << fmt.shift(level)), word, pa, -1)
+            index += 1
+
+    # -- what an entry's change means for others ------------------------------------------------
+
+    def _replaced(
+        self, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64, pa: i64
+    ) -> None:
+        """A valid entry was replaced by another valid one, without an invalid one between."""
+        self.counts[REPLACED_SIZE] += 1
+        self.counts[REPLACED_VALUE] += 1
+        fmt = self.geometry.format
+        if old_kind == LEAF and new_kind == LEAF:
+            # A change of permissions alone needs no invalid entry between (formats.md F.2).
+            changed: i64 = fmt.meaning(level, old) ^ fmt.meaning(level, new)
+            if fmt.output(level, old) != fmt.output(level, new) or changed & ~ACCESS_MASK:
+                self._observe(REPLACED_VALUE, level, va, old, new, pa)
+        elif old_kind != new_kind:
+            self._observe(REPLACED_SIZE, level, va, old, new, pa)
+        else:
+            self._observe(REPLACED_VALUE, level, va, old, new, pa)
+
+    def _may_conflict(self, level: i64, va: i64, new: i64, pa: i64) -> None:
+        """A leaf became valid: is another leaf still cached for one of its addresses?"""
+        self.counts[CONFLICT_SIZE] += 1
+        self.counts[CONFLICT_VALUE] += 1
+        if self.tlb.is_empty():
+            return
+        fmt = self.geometry.format
+        last: i64 = va + fmt.span(level) - 1
+        for fact in self.tlb.leaves_in(va, last):
+            at: i64 = max(fact.first, va)
+            cached: i64 = fmt.output(fact.level, fact.word) + (at & (fmt.span(fact.level) - 1))
+            if cached != fmt.output(level, new) + (at - va):
+                self._observe(CONFLICT_VALUE, level, va, fact.word, new, pa)
+                return
+            if fact.level != level:
+                self._observe(CONFLICT_SIZE, level, va, fact.word, new, pa)
+                return
+
+    def _compare_outside(
+        self, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64, pa: i64
+    ) -> None:
+        """Did the change alter a translation outside the addresses of this operation?"""
+        self.counts[CHANGED_OUTSIDE] += 1
+        last: i64 = va + self.geometry.format.span(level) - 1
+        if va >= self.touched_first and last <= self.touched_last:
+            return
+        differs = self._differs(level, va, old, old_kind, new, new_kind)
+        if differs >= 0:
+            self._observe(CHANGED_OUTSIDE, level, differs, old, new, pa)
+
+    def _differs(
+        self, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64
+    ) -> i64:
+        """The first address of the entry, outside the touched range, that it changed; or -1."""
+        fmt = self.geometry.format
+        if old_kind == INVALID and new_kind == TABLE:
+            child = self.memory.pages.get(fmt.next_table(level, new))
+            if child is None or child.nonzero == 0:
+                return -1
+        if new_kind == INVALID and old_kind == TABLE:
+            child = self.memory.pages.get(fmt.next_table(level, old))
+            if child is None or child.nonzero == 0:
+                return -1
+        before: list[tuple[i64, i64, i64, i64]] = []
+        after: list[tuple[i64, i64, i64, i64]] = []
+        self._leaves_outside(level, va, old, before)
+        self._leaves_outside(level, va, new, after)
+        return first_difference(before, after)
+
+    def _leaves_outside(
+        self, level: i64, va: i64, word: i64, found: list[tuple[i64, i64, i64, i64]]
+    ) -> None:
+        """(first, last, pa, meaning) of every leaf behind ``word`` outside the touched range."""
+        fmt = self.geometry.format
+        kind = fmt.kind(level, word)
+        if kind == INVALID:
+            return
+        last: i64 = va + fmt.span(level) - 1
+        if va >= self.touched_first and last <= self.touched_last:
+            return
+        if kind == LEAF:
+            pa = fmt.output(level, word)
+            meaning = fmt.meaning(level, word)
+            if va < self.touched_first:
+                end: i64 = min(last, self.touched_first - 1)
+                add_piece(found, va, end, pa, meaning)
+            if last > self.touched_last:
+                start: i64 = max(va, self.touched_last + 1)
+                if start > va or self.touched_first <= va:
+                    add_piece(found, start, last, pa + (start - va), meaning)
+            return
+        child = self.memory.pages.get(fmt.next_table(level, word))
+        if child is None:
+            return
+        index: i64 = 0
+        for entry in child.words:
+            if entry != 0:
+                self._leaves_outside(
+                    level + 1, va + (index << fmt.shift(level + 1)), entry, found
+                )
+            index += 1
+
+    # -- invalidation, memory, roots --------------------------------------------------------------
+
+    def _issue(self, first: i64, last: i64, command: i64) -> None:
+        if first < 0:
+            first = TOP_VA
+        if last < 0:
+            last = TOP_VA
+        self.counts[ISSUED_UNSEEN] += 1
+        for pa in sorted(self.unseen):
+            for fact in self.unseen[pa]:
+                if fact.first <= last and fact.last >= first:
+                    self._observe(ISSUED_UNSEEN, fact.level, fact.first, fact.word, 0, pa)
+                    fact.until = self.now - 1
+        self.tickets[command >> 16] = (self.now, first, last, command & 0xFF)
+
+    def _complete(self, ticket: i64) -> None:
+        if ticket in self.tickets:
+            issued, first, last, scope = self.tickets.pop(ticket)
+            if not self.tlb.is_empty():
+                self.tlb.invalidate(first, last, scope, issued)
+
+    def _allocate(self, pa: i64, size: i64) -> None:
+        self.memory.allocate(pa, size)
+
+    def _free(self, pa: i64) -> None:
+        for kind in (FREED_LINKED, FREED_CACHED, FREED_UNKNOWN):
+            self.counts[kind] += 1
+        page = self.memory.pages.get(pa)
+        if page is None:
+            self._observe(FREED_UNKNOWN, -1, -1, 0, 0, pa)
+            return
+        live = page.is_live()
+        for path in page.paths.copy():
+            if path.fact < 0:
+                self._observe(FREED_LINKED, path.level - 1, path.va, 0, 0, pa)
+            elif path.fact in self.tlb.walks:
+                # One mistake, one observation: what is freed linked is cached as well.
+                fact = self.tlb.walks[path.fact]
+                if not live:
+                    self._observe(FREED_CACHED, fact.level, fact.first, fact.word, 0, pa)
+                self.tlb.forget_walk(fact, 0, TOP_VA)
+        if live:
+            self.reachable -= 1
+        if page.leaked:
+            self.leaked -= 1
+        self.unclean_pages.pop(pa, None)
+        self.memory.free(pa)
+
+    def _attach(self, root: i64) -> None:
+        self.walker.root = root
+        page = self.memory.pages.get(root)
+        if page is not None:
+            self._add_path(page, self.geometry.start_level, 0)
+
+    def _detach(self, root: i64) -> None:
+        self.walker.root = -1
+        page = self.memory.pages.get(root)
+        if page is None:
+            return
+        page.paths = [path for path in page.paths if path.fact >= 0]
+        if not page.is_live():
+            self.reachable -= 1
+        # What the device read through the root before stays cached.
+        fmt = self.geometry.format
+        level: i64 = self.geometry.start_level
+        entries = self.geometry.entries(level)
+        index: i64 = 0
+        for word in page.words:
+            if index >= entries:
+                break
+            kind: i64 = INVALID if word == 0 else fmt.kind(level, word)
+            va: i64 = index << fmt.shift(level)
+            if kind == TABLE:
+                self._unlink(level, va, word, -1, -1)
+            elif kind == LEAF:
+                self.tlb.remember_leaf(level, va, va + fmt.span(level) - 1, word, self.now)
+            index += 1
+        for fact in self.unseen.pop(-1, []):
+            fact.until = self.now
+
+    # -- questions that rules ask -------------------------------------------------------------
+
+    def lost_tables(self) -> i64:
+        """How many allocated table pages no attached root leads to, less those reported."""
+        allocated: i64 = len(self.memory.pages)
+        return allocated - self.reachable - self.leaked
+
+    def mark_leaked(self) -> i64:
+        """Take every unreachable page as reported; the pa of the first of them, or -1."""
+        found: i64 = -1
+        for pa in sorted(self.memory.pages):
+            page = self.memory.pages[pa]
+            if not page.leaked and not page.is_live():
+                page.leaked = True
+                self.leaked += 1
+                if found < 0:
+                    found = pa
+        return found
+
+    def difference(self, promise: Promise, first: i64, last: i64) -> Difference | None:
+        """The lowest address of first..last at which memory does not say what was promised."""
+        fmt = self.geometry.format
+        va: i64 = max(first, 0)
+        end: i64 = min(last, self.geometry.limit - 1)
+        while va <= end:
+            level, word = self.walker.translate(va)
+            expected, prot = promise.lookup(va)
+            if level < 0 or fmt.kind(level, word) != LEAF:
+                if expected != -1:
+                    return Difference(va, -1, level, word, True)
+            else:
+                pa: i64 = fmt.output(level, word) + (va & (fmt.span(level) - 1))
+                if pa != expected:
+                    return Difference(va, pa, level, word, True)
+                if fmt.meaning(level, word) & ~self.walker.denied != fmt.promised(prot):
+                    return Difference(va, pa, level, word, False)
+            stop = promise.extent(va)
+            if level >= 0:
+                stop = min(stop, va | (fmt.span(level) - 1))
+            va = stop + 1
+        return None
+
+    def stale(self, promise: Promise, first: i64, last: i64) -> Fact | None:
+        """A cached leaf for an address of first..last that the promise does not hold with."""
+        if self.tlb.is_empty():
+            return None
+        for fact in self.tlb.leaves_in(first, last):
+            if self._disagrees(promise, fact, max(first, fact.first), min(last, fact.last)):
+                return fact
+        return None
+
+    def _disagrees(self, promise: Promise, fact: Fact, first: i64, last: i64) -> bool:
+        fmt = self.geometry.format
+        base = fmt.output(fact.level, fact.word)
+        mask: i64 = fmt.span(fact.level) - 1
+        meaning = fmt.meaning(fact.level, fact.word)
+        va: i64 = first
+        while va <= last:
+            expected, prot = promise.lookup(va)
+            if expected != base + (va & mask) or fmt.promised(prot) != meaning:
+                return True
+            va = promise.extent(va) + 1
+        return False
+
+    def forget(self, fact: Fact, first: i64, last: i64) -> None:
+        """Drop a reported fact, and for one behind a walk entry all that is cached there."""
+        if fact.number >= 0:
+            self.tlb.forget_leaf(fact)
+        else:
+            self.tlb.invalidate(first, last, 3, FOREVER)
+
+    def leaves(self, first: i64, last: i64, limit: int = 4096) -> list[tuple[i64, i64, i64]]:
+        """(va, level, word) of the leaves in memory that reach into first..last, in order."""
+        fmt = self.geometry.format
+        found: list[tuple[i64, i64, i64]] = []
+        va: i64 = max(first, 0)
+        end: i64 = min(last, self.geometry.limit - 1)
+        while va <= end and len(found) < limit:
+            level, word = self.walker.translate(va)
+            if level < 0:
+                break
+            span = fmt.span(level)
+            if fmt.kind(level, word) == LEAF:
+                found.append((va & ~(span - 1), level, word))
+            va = (va | (span - 1)) + 1
+        return found
+
+
+def add_piece(
+    found: list[tuple[i64, i64, i64, i64]], first: i64, last: i64, pa: i64, meaning: i64
+) -> None:
+    """Append a piece, joined to the one before where they continue each other."""
+    if found:
+        before_first, before_last, before_pa, before_meaning = found[len(found) - 1]
+        if (
+            before_last + 1 == first
+            and before_pa + (first - before_first) == pa
+            and before_meaning == meaning
+        ):
+            found[len(found) - 1] = (before_first, last, before_pa, meaning)
+            return
+    found.append((first, last, pa, meaning))
+
+
+def first_difference(
+    before: list[tuple[i64, i64, i64, i64]], after: list[tuple[i64, i64, i64, i64]]
+) -> i64:
+    """The lowest address at which two lists of pieces say different things; -1 if none.
+
+    Pieces are (first, last, pa, meaning), ascending, and joined where they can be.
+    """
+    index: i64 = 0
+    while index < len(before) and index < len(after):
+        b_first, b_last, b_pa, b_meaning = before[index]
+        a_first, a_last, a_pa, a_meaning = after[index]
+        if b_first != a_first:
+            return min(b_first, a_first)
+        if b_pa != a_pa or b_meaning != a_meaning:
+            return b_first
+        if b_last != a_last:
+            return min(b_last, a_last) + 1
+        index += 1
+    if index < len(before):
+        return before[index][0]
+    if index < len(after):
+        return after[index][0]
+    return -1
