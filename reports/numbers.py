@@ -52,6 +52,21 @@ def size_text(size: int) -> str:
     return f"{size:#x}"
 
 
+def about_size(size: int) -> str:
+    """``size`` in bytes, 0 or more, for drawings: as :func:`size_text`, rounded if that is long.
+
+    A rounded size starts with "~": 0xfffffffff000 is "~256T".
+    """
+    exact = size_text(size)
+    if not exact.startswith("0x"):
+        return exact
+    power = min((size.bit_length() - 1) // 10, len(_UNITS) - 1)
+    if (size + (1 << 10 * power) // 2) >> 10 * power >= 1024 and power < len(_UNITS) - 1:
+        power += 1
+    number = size / (1 << 10 * power)
+    return f"~{number:.1f}".removesuffix(".0") + _UNITS[power]
+
+
 def parse_size(text: str) -> int:
     """The bytes that a size such as "4K", "0x1000" or "4096" names.
 

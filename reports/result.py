@@ -117,6 +117,13 @@ class SystemResult:
                 raise ValueError(
                     f"not_applicable names {rule!r}; allowed are {', '.join(sorted(self.rules))}"
                 )
+        for identity in self.identities:
+            if identity.system != self.system or identity.rule not in self.rules:
+                raise ValueError(
+                    f"identities has one of system {identity.system!r} and rule "
+                    f"{identity.rule!r}; allowed are system {self.system!r} and rules "
+                    f"{', '.join(sorted(self.rules))}"
+                )
 
     @property
     def vacuous(self) -> tuple[str, ...]:
