@@ -17,6 +17,7 @@ import shutil
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
+from typing import cast
 
 from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
@@ -50,12 +51,13 @@ def compiled_modules() -> list[Extension]:
         "--config-file=",
         "--ignore-missing-imports",
     ]
-    return mypycify(
+    modules = mypycify(
         options + [str(path) for path in model_sources()],
         opt_level="3",
         debug_level="0",
         group_name=GROUP,
     )
+    return cast("list[Extension]", modules)  # mypyc types them for old and new setuptools
 
 
 class BuildModel(build_py):

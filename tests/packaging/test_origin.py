@@ -1,6 +1,5 @@
 """All four packages come from one place, and what hides one of them is named."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -8,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import conformance
 from conformance.origin import PACKAGES, check_origin
 
-HOME = Path(importlib.util.find_spec("conformance").origin).parent.parent
+HOME = Path(conformance.__path__[0]).parent
 CHECK = "from conformance.origin import check_origin; check_origin()"
 
 
