@@ -1,0 +1,207 @@
+"""Runs of one shard: rounds of examples until nothing new is found or the budget is spent.
+
+Hypothesis generates. The first violation of an identity that is not known yet ends
+a round; the identity is then muted, its operations are minimised by our own pass,
+and the next round goes on with what is left of the budget.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.control import current_build_context
+from hypothesis.database import ExampleDatabase
+from hypothesis.errors import Flaky
+from hypothesis.internal.conjecture import providers
+from hypothesis.stateful import run_state_machine_as_test
+
+from conformance.minimise import minimise
+from conformance.rules.rule import Violation
+from conformance.systems import System
+from conformance.tally import Tally
+from conformance.targets.protocol import Target
+from reports.operations import Operation
+
+SHARDS = 8
+"""Shards of a run. Fixed, so that what is found does not depend on how many work on it."""
+
+MAX_ROUNDS = 64
+"""Rounds of one shard at most: a target in which everything is wrong ends here."""
+
+
+class Found(Exception):
+    """A violation of a new identity; each identity has a subclass of its own."""
+
+    def __init__(self, violation: Violation, operations: list[Operation]) -> None:
+        super().__init__(f"{violation.rule}: {violation.message}")
+        self.violation = violation
+        self.operations = operations
+
+
+@dataclass(slots=True)
+class Finding:
+    """One identity that a shard found: the violation and the operations that lead to it.
+
+    ``minimal`` says whether the operations were minimised; ``found`` are the operations
+    as they were drawn.
+    """
+
+    violation: Violation
+    operations: list[Operation]
+    found: list[Operation]
+    minimal: bool = False
+    reproduced: bool = True
+
+
+@dataclass(slots=True)
+class ShardResult:
+    """What one shard did and found. ``complete`` is False when it was interrupted."""
+
+    shard: int
+    tally: Tally = field(default_factory=Tally)
+    findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    rounds: int = 0
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run: the whole run's numbers; a shard takes its part of the examples."""
+
+    seed: int = 0
+    examples: int = 800
+    steps: int = 30
+    shards: int = SHARDS
+    minimise_executions: int = 2000
+    database: ExampleDatabase | None = None
+
+    def examples_of(self, shard: int) -> int:
+        """How many of the examples shard number ``shard`` takes."""
+        return self.examples // self.shards + (shard < self.examples % self.shards)
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed of 64 bits from the parts' text."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+@contextmanager
+def no_local_constants() -> Iterator[None]:
+    """Keep Hypothesis from drawing constants that it reads in local source files.
+
+    A compiled module has none to read and an interpreted one has, so with them the same
+    seed would not give the same run.
+    """
+    kept: Any = providers._get_local_constants
+    nothing = providers.Constants()
+    providers._get_local_constants = lambda: nothing
+    try:
+        yield
+    finally:
+        providers._get_local_constants = kept
+
+
+def run_shard(
+    system: System,
+    target: Target,
+    plan: Plan,
+    shard: int,
+    known: set[tuple[str, str]] | None = None,
+    progress: Callable[[ShardResult], None] = lambda result: None,
+) -> ShardResult:
+    """Run one shard.
+
+    ``known``: identities that are muted from the start. ``progress`` is called now and then,
+    and after each finding. An interrupt (KeyboardInterrupt) leaves ``complete`` False in what
+    ``progress`` saw last, and goes on.
+    """
+    result = ShardResult(shard)
+    muted = set(known or ())
+    budget = plan.examples_of(shard)
+    while result.tally.examples < budget and result.rounds < MAX_ROUNDS:
+        found = _round(system, target, plan, shard, budget, muted, result, progress)
+        result.rounds += 1
+        if found is None:
+            break
+        violation = found.violation
+        muted.add(violation.identity)
+        finding = Finding(violation, found.operations, found.operations)
+        result.findings[violation.identity] = finding
+        progress(result)
+        operations = minimise(
+            system, target, found.operations, violation.identity, plan.minimise_executions
+        )
+        if operations is None:
+            finding.reproduced = False
+        else:
+            finding.operations = operations
+            finding.minimal = True
+        progress(result)
+    result.complete = True
+    progress(result)
+    return result
+
+
+def _round(
+    system: System,
+    target: Target,
+    plan: Plan,
+    shard: int,
+    budget: int,
+    muted: set[tuple[str, str]],
+    result: ShardResult,
+    progress: Callable[[ShardResult], None],
+) -> Found | None:
+    """One round: None when its examples are used up without a new identity."""
+    tally = result.tally
+    scratch = Tally()
+    base: Any = system.machine(target)
+    last_found: list[Found] = []
+
+    class Machine(base):  # type: ignore[misc]
+        def start(self) -> Any:
+            # Hypothesis repeats a failing example to tell it; that is not generation.
+            self.counted = not current_build_context().is_final
+            self.tally = tally if self.counted else scratch
+            if self.counted:
+                tally.examples += 1
+                if tally.examples % 16 == 0:
+                    progress(result)
+            return system.session(target, muted, self.tally)
+
+        def fail(self, violation: Violation) -> None:
+            name = f"Found_{violation.rule}_{derived_seed(*violation.identity):x}"
+            kind = type(name.replace("-", "_"), (Found,), {})
+            error = kind(violation, list(self.session.operations))
+            last_found.append(error)
+            raise error
+
+    # Names the machine in the example database: one key for each system and shard.
+    Machine.__name__ = Machine.__qualname__ = f"{system.name}_{shard}"
+    Machine._hypothesis_internal_use_seed = derived_seed(
+        plan.seed, system.name, shard, result.rounds
+    )
+    how = settings(
+        max_examples=budget - tally.examples,
+        stateful_step_count=plan.steps,
+        deadline=None,
+        database=plan.database,
+        phases=(Phase.reuse, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+        verbosity=Verbosity.quiet,
+        report_multiple_bugs=False,
+        print_blob=False,
+    )
+    try:
+        with no_local_constants():
+            run_state_machine_as_test(Machine, settings=how)
+    except Found as error:
+        return error
+    except Flaky:
+        # The example did not fail again when Hypothesis repeated it: not deterministic.
+        return last_found[0]
+    return None

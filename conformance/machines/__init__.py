@@ -1,0 +1,1 @@
+"""One stateful machine for each system."""

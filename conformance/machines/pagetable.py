@@ -1,0 +1,317 @@
+"""The stateful machine of system ``pagetable``: it draws operations, and judges nothing.
+
+A step draws a few numbers, looks at what is mapped, and does one operation, or
+the few that a caller would do together (a scatter list; the flush that has to
+come before an address is used again).
+"""
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from conformance.machines.pagetable_session import SPECS, PageTableSession
+from reports.operations import Operation, make
+from strategies import pagetable as draw
+from strategies.addresses import beyond, edges
+
+
+class PageTableMachine(RuleBasedStateMachine):
+    """Generates operations for one session. A generated subclass gives ``start``."""
+
+    traits: dict[str, tuple[str, ...]] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: PageTableSession = self.start()
+        self.runs: list[tuple[int, int, int]] = []
+        self.sizes: list[int] = [0x1000]
+        self.edges: tuple[int, ...] = (0,)
+
+    def start(self) -> PageTableSession:
+        """A fresh session; given by the generated subclass."""
+        raise TypeError("start is missing; make subclasses with conformance.engine")
+
+    def found(self) -> None:
+        """Called after each operation; the generated subclass raises on a new violation."""
+
+    def do(self, name: str, **args: int | str) -> int:
+        """Do one operation; the value that it gave back."""
+        return self.perform(Operation(name, args))
+
+    def perform(self, operation: Operation) -> int:
+        """Do one operation; the value that it gave back, 0 if it did not finish."""
+        if self.session.ended:
+            return 0
+        outcome = self.session.run(operation)
+        if outcome.fresh:
+            self.fail(outcome.fresh[0])
+        return outcome.result.value if outcome.result.finished else 0
+
+    def fail(self, violation: object) -> None:
+        """Raise for a new violation; given by the generated subclass."""
+
+    def teardown(self) -> None:
+        """End the example: destroy the table, which must give everything back."""
+        outcome = self.session.finish()
+        if outcome is not None and outcome.fresh:
+            self.fail(outcome.fresh[0])
+
+    # -- drawing ------------------------------------------------------------------------------
+
+    def create_with(self, config: dict[str, int | str]) -> None:
+        """Make the table, and the list of addresses that matter for it."""
+        self.perform(Operation("create", config))
+        bitmap = int(config["pgsizes"])
+        self.sizes = [1 << bit for bit in range(63) if bitmap >> bit & 1]
+        self.edges = edges(int(config["ias"]), tuple(self.sizes))
+
+    def _spot(self, spot: int, pgsize: int) -> int:
+        # 37 is coprime to the length for most lengths: neighbours in the draw are far apart.
+        return self.edges[spot * 37 % len(self.edges)] & ~(pgsize - 1)
+
+    def _memory(self, where: str, iova: int, size: int, pgsize: int) -> int:
+        limit = 1 << int(self.session.config["oas"])
+        if where == "high":
+            return max((limit - size) & ~(pgsize - 1), 0)
+        if where == "beside" and iova + size <= limit:
+            return iova
+        if where == "far":
+            return (limit >> 1) & ~(pgsize - 1) if limit >> 1 >= size else 0
+        return 0
+
+    def _settle(self, first: int, last: int) -> None:
+        """Do the caller's part before addresses are used again: flush, and release."""
+        session = self.session
+        if session.ended or not session.is_waiting(first, last):
+            return
+        if session.strict:
+            self.do("sync")
+        if session.queued:
+            self.do("flush")
+        if session.flushed:
+            self.do("release")
+
+    def _map(self, iova: int, pa: int, pgsize: int, count: int, chosen: draw.Attribute) -> int:
+        mapped = self.perform(
+            Operation(
+                "map",
+                {
+                    "iova": iova,
+                    "pa": pa,
+                    "pgsize": pgsize,
+                    "pgcount": count,
+                    "prot": chosen.prot,
+                    "fail_at": chosen.fail_at,
+                },
+            )
+        )
+        if mapped > 0:
+            self.runs.append((iova, iova + mapped - 1, pgsize))
+        return mapped
+
+    @rule(spot=draw.spots, run=draw.runs, chosen=draw.attributes)
+    def map(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        """Map a run at an interesting address, mostly where nothing is mapped."""
+        self._map_somewhere(spot, run, chosen)
+
+    @rule(spot=draw.spots, run=draw.runs, chosen=draw.attributes)
+    def map_more(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        """The same: a rule that stands twice is drawn twice as often."""
+        self._map_somewhere(spot, run, chosen)
+
+    def _map_somewhere(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        session = self.session
+        promise = session.promise
+        if session.ended or promise is None:
+            return
+        pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
+        limit = 1 << int(session.config["ias"])
+        for attempt in range(4):
+            iova = self._spot(spot + attempt, pgsize)
+            count = max(1, min(run.count, (limit - iova) // pgsize))
+            last = iova + count * pgsize - 1
+            if chosen.insist or not promise.any_in(iova, last):
+                break
+            if not promise.any_in(iova, iova + pgsize - 1):
+                # The first page is free: take as many as are.
+                count = 1
+                last = iova + pgsize - 1
+                break
+        self._settle(iova, last)
+        pa = self._memory(chosen.memory, iova, count * pgsize, pgsize)
+        room = ((1 << int(session.config["oas"])) - pa) // pgsize
+        self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
+
+    @rule(spot=draw.spots, pieces=draw.scatters, chosen=draw.attributes)
+    def map_scattered(
+        self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute
+    ) -> None:
+        """Map a scatter list: consecutive addresses, memory here and there."""
+        promise = self.session.promise
+        if self.session.ended or promise is None:
+            return
+        page = self.sizes[0]
+        iova = self._spot(spot, page)
+        base = self._memory("far", iova, 16 * page, page)
+        for piece in pieces:
+            if not self.session.config or iova + page > 1 << int(self.session.config["ias"]):
+                return
+            if promise.any_in(iova, iova + page - 1):
+                return
+            self._settle(iova, iova + page - 1)
+            if not self._map(iova, base + piece * page, page, 1, chosen):
+                return
+            iova += page
+
+    @precondition(lambda self: self.runs)
+    @rule(pick=draw.picks, part=draw.parts, gather=draw.gathers)
+    def unmap(self, pick: int, part: str, gather: str) -> None:
+        """Unmap a part of something that is mapped."""
+        number = pick % len(self.runs)
+        first, last, pgsize = self.runs[number]
+        iova, size, count = self._part(first, last, pgsize, part)
+        fail_at = 1 if pick >= 60 else 0
+        done = self.perform(
+            Operation(
+                "unmap",
+                {
+                    "iova": iova,
+                    "pgsize": size,
+                    "pgcount": count,
+                    "gather": gather,
+                    "fail_at": fail_at,
+                },
+            )
+        )
+        if done > 0:
+            self._unmapped(iova, iova + done - 1)
+
+    @precondition(lambda self: len(self.runs) > 3)
+    @rule(pick=draw.picks, part=draw.parts, gather=draw.gathers)
+    def unmap_more(self, pick: int, part: str, gather: str) -> None:
+        """The same, once there is something to choose from."""
+        self.unmap(pick, part, gather)
+
+    def _part(self, first: int, last: int, pgsize: int, part: str) -> tuple[int, int, int]:
+        """(iova, page size, count) of a part of the run first..last of ``pgsize`` pages."""
+        count = (last + 1 - first) // pgsize
+        if part == "first":
+            return first, pgsize, (count + 1) // 2
+        if part == "last":
+            return first + (count // 2) * pgsize, pgsize, count - count // 2
+        if part == "middle":
+            return first + (count // 2) * pgsize, pgsize, 1
+        if part == "inside" and pgsize > self.sizes[0]:
+            return first + pgsize // 2 + self.sizes[0], self.sizes[0], 2
+        if part == "larger":
+            for size in self.sizes:
+                start = first & ~(size - 1)
+                if size > pgsize and start + size - 1 <= last and start >= first:
+                    return start, size, (last + 1 - start) // size
+        if part == "beyond":
+            return first, pgsize, count + 1
+        return first, pgsize, count
+
+    def _unmapped(self, first: int, last: int) -> None:
+        """Cut first..last out of the runs; what is left of a block is in smallest pages."""
+        left: list[tuple[int, int, int]] = []
+        for run_first, run_last, pgsize in self.runs:
+            if run_first > last or run_last < first:
+                left.append((run_first, run_last, pgsize))
+                continue
+            for piece_first, piece_last in (
+                (run_first, first - 1),
+                (last + 1, run_last),
+            ):
+                if piece_first <= piece_last:
+                    whole = not (piece_first | (piece_last + 1)) & (pgsize - 1)
+                    left.append((piece_first, piece_last, pgsize if whole else self.sizes[0]))
+        self.runs = left
+
+    @precondition(lambda self: self.session.strict or self.session.queued or self.session.flushed)
+    @rule(pick=draw.picks)
+    def settle(self, pick: int) -> None:
+        """Do one of the caller's duties: sync, flush or release."""
+        session = self.session
+        if session.strict and (pick & 1 or not session.queued):
+            self.do("sync")
+        elif session.queued:
+            self.do("flush")
+        else:
+            self.do("release")
+
+    @rule(spot=draw.spots, pick=draw.picks)
+    def translate(self, spot: int, pick: int) -> None:
+        """Ask the driver for a translation: at an edge, or inside something mapped."""
+        if self.runs and pick & 1:
+            first, last, _ = self.runs[spot % len(self.runs)]
+            self.do("translate", iova=first + (0x1234 * pick) % (last + 1 - first))
+        else:
+            self.do("translate", iova=self._spot(spot, self.sizes[0]) + pick)
+
+    @rule(mistake=draw.mistakes, spot=draw.spots, run=draw.runs)
+    def misuse(self, mistake: str, spot: int, run: draw.Run) -> None:
+        """A call that the contract forbids."""
+        config = self.session.config
+        if self.session.ended or not config:
+            return
+        pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
+        iova = self._spot(spot, pgsize)
+        ias, oas = int(config["ias"]), int(config["oas"])
+        args: dict[str, int | str] = {
+            "iova": iova, "pa": 0, "pgsize": pgsize, "pgcount": 1, "prot": 3, "fail_at": 0,
+        }  # fmt: skip
+        if mistake == "size":
+            args["pgsize"] = (0, 0x2000, 0x10_0000, 3 * self.sizes[0])[spot % 4]
+        elif mistake == "none":
+            args["pgcount"] = 0
+        elif mistake == "askew":
+            args["iova"] = iova + (0x800 if pgsize == self.sizes[0] else self.sizes[0])
+        elif mistake == "askew-pa":
+            args["pa"] = 0x800 if pgsize == self.sizes[0] else self.sizes[0]
+        elif mistake == "outside":
+            places = beyond(ias, self.sizes[0])
+            args["iova"] = places[spot % len(places)] & ~(pgsize - 1)
+        elif mistake == "past":
+            args["iova"] = (1 << ias) - pgsize
+            args["pgcount"] = 2 + spot % 3
+        elif mistake == "outside-pa":
+            args["pa"] = 1 << oas
+        elif mistake == "covered" and self.runs:
+            # A larger page over smaller ones, or a smaller one inside a larger.
+            first, _, size = self.runs[spot % len(self.runs)]
+            other = self.sizes[min(run.size, len(self.sizes) - 1)]
+            args["iova"] = first & ~(max(other, size) - 1 if other >= size else other - 1)
+            args["pgsize"] = other
+        if mistake == "hole" or (spot & 1 and mistake not in ("askew-pa", "outside-pa", "covered")):
+            del args["pa"], args["prot"]
+            args["gather"] = "strict"
+            done = self.perform(Operation("unmap", args))
+            if done > 0 and args["pgsize"] == pgsize:
+                at = int(args["iova"])
+                self._unmapped(at, at + done - 1)
+            return
+        if mistake == "covered" and self.session.promise is not None:
+            self._settle(int(args["iova"]), int(args["iova"]) + int(args["pgsize"]) - 1)
+        mapped = self.perform(Operation("map", args))
+        if mapped > 0:
+            # Whatever was there is now the driver's secret; ask the promise.
+            self._unmapped(int(args["iova"]), int(args["iova"]) + mapped - 1)
+            promise = self.session.promise
+            if promise is not None and 0 <= int(args["iova"]) < 1 << ias:
+                for one in promise.parts(int(args["iova"]), int(args["iova"]) + mapped - 1, 4):
+                    span = promise.format.span(one.level)
+                    self.runs.append((one.first, one.first + span - 1, span))
+
+
+def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:
+    """The machine for targets with these traits: its tables are drawn accordingly."""
+
+    class TracedMachine(PageTableMachine):
+        @initialize(config=draw.tables(traits))
+        def create(self, config: dict[str, int | str]) -> None:
+            self.create_with(config)
+
+    TracedMachine.traits = traits
+    return TracedMachine
+
+
+__all__ = ["SPECS", "PageTableMachine", "machine_class", "make"]

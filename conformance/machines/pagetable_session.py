@@ -1,0 +1,491 @@
+"""One example of system ``pagetable``: three views of one table, kept side by side.
+
+The session carries out one operation after the other on a target, feeds its
+trace to the hardware view, moves the promise on, and asks the rules. It draws
+nothing and knows no rule by name.
+"""
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from conformance.rules.catalogue import PAGETABLE
+from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
+from conformance.tally import Tally
+from conformance.targets.protocol import Result, Target
+from reference.formats import FORMATS, format_by_name
+from reference.formats.format import READ, WRITE, Format
+from reference.hardware.view import CHANGED_OUTSIDE, HardwareView
+from reference.promise import Promise
+from reference.trace import BEGIN, CRASH, END, RELEASE, WORDS, Trace
+from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
+
+PAGE_SIZES = 0x4020_1000
+"""4K, 2M and 1G as a bitmap."""
+
+LAST_WORD = (1 << 64) - 1
+
+_CALL = (
+    ArgSpec("iova", "address"),
+    ArgSpec("pgsize", "size", default=0x1000),
+    ArgSpec("pgcount", "count", default=1, high=1 << 20),
+)
+_FAIL = ArgSpec("fail_at", "count", default=0, high=64)
+
+SPECS: dict[str, OperationSpec] = specs_of(
+    OperationSpec(
+        "create",
+        "Make an empty table and attach its root to the device.",
+        (
+            ArgSpec("format", "choice", choices=("lpae-s1", "lpae-mali"), default="lpae-s1"),
+            ArgSpec("ias", "bits", default=48, low=32, high=48),
+            ArgSpec("oas", "bits", default=48, low=32, high=48),
+            ArgSpec("pgsizes", "sizes", default=PAGE_SIZES, low=0x1000, high=PAGE_SIZES),
+            ArgSpec("coherent", "choice", choices=(1, 0), default=1),
+            ArgSpec("bbm", "choice", choices=(0, 2), default=0),
+            ArgSpec("block_unmap", "choice", choices=("refuse", "split"), default="refuse"),
+        ),
+    ),
+    OperationSpec(
+        "map",
+        "One map_pages call.",
+        (
+            _CALL[0],
+            ArgSpec("pa", "address", default=0),
+            *_CALL[1:],
+            ArgSpec("prot", "flags", default=3, high=0x3F, letters="rwcxmp"),
+            _FAIL,
+        ),
+    ),
+    OperationSpec(
+        "unmap",
+        "One unmap_pages call; its leaves go to the strict gather, or wait for a queued flush.",
+        (
+            *_CALL,
+            ArgSpec("gather", "choice", choices=("strict", "queued"), default="strict"),
+            _FAIL,
+        ),
+    ),
+    OperationSpec("translate", "One iova_to_phys call.", (ArgSpec("iova", "address"),)),
+    OperationSpec("sync", "The caller's iotlb_sync of the strict gather."),
+    OperationSpec("flush", "The flush of the flush queue: one for everything."),
+    OperationSpec(
+        "release", "The caller hands on every address and page whose flush has completed."
+    ),
+    OperationSpec("destroy", "Detach the root, and free the table."),
+)
+"""The operations of system ``pagetable``."""
+
+_SPENT_BY: dict[str, tuple[Rule, ...]] = {
+    name: tuple(rule for rule in PAGETABLE if name in rule.operations) for name in SPECS
+}
+_MISUSE_RULES: dict[str, tuple[Rule, ...]] = {
+    name: tuple(rule for rule in rules if rule.misuse) for name, rules in _SPENT_BY.items()
+}
+_ENDING_RULES = tuple(rule for rule in PAGETABLE if rule.id in ("PG-1", "PG-2"))
+
+_PROT_OF: dict[str, dict[int, int]] = {}
+
+
+def prot_for(fmt: Format, meaning: int) -> int:
+    """A prot that promises exactly ``meaning``; -1 if none does."""
+    table = _PROT_OF.get(fmt.name)
+    if table is None:
+        table = _PROT_OF[fmt.name] = {}
+        for prot in range(64):
+            if prot & (READ | WRITE):
+                table.setdefault(fmt.promised(prot), prot)
+    return table.get(meaning, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one operation came to.
+
+    ``fresh``: violations of identities that were not muted; ``violations``: all of them.
+    ``changed``: whether a table, the TLB's duties, or the promise changed.
+    """
+
+    result: Result
+    sort: str
+    changed: bool
+    violations: Sequence[Violation]
+    fresh: Sequence[Violation]
+
+
+class PageTableSession:
+    """Runs operations of one example on ``target`` and judges each.
+
+    ``muted``: identities (rule, signature) that are known; ``None`` mutes all. The
+    session goes on after a violation: the promise takes over what the target did, or,
+    after a crash or hang, the operation is undone by running the ones before it again.
+    """
+
+    system = "pagetable"
+    specs: Mapping[str, OperationSpec] = SPECS
+    rules: tuple[Rule, ...] = PAGETABLE
+
+    def __init__(
+        self, target: Target, muted: set[tuple[str, str]] | None = None, tally: Tally | None = None
+    ) -> None:
+        self.target = target
+        self.muted = muted
+        self.tally = tally if tally is not None else Tally()
+        self.operations: list[Operation] = []
+        self.results: list[Result] = []
+        self.trace = Trace()
+        self._effective: list[Operation] = []
+        self._replaying = False
+        self.ended = False
+        self._forget_table()
+        target.reset()
+
+    def _forget_table(self) -> None:
+        self.exists = False
+        self.config: Mapping[str, int | str] = {}
+        self.view: HardwareView | None = None
+        self.promise: Promise | None = None
+        self.strict: list[tuple[int, int]] = []
+        self.queued: list[tuple[int, int]] = []
+        self.flushed: list[tuple[int, int]] = []
+
+    # -- one operation ------------------------------------------------------------------------
+
+    def run(self, operation: Operation) -> Outcome:
+        """Carry out one operation and judge it.
+
+        A first operation other than create makes a default table before. After destroy,
+        only create does anything.
+        """
+        name = operation.name
+        if not self.exists and name != "create":
+            if self.operations:
+                return Outcome(Result(), MISUSE, False, (), ())
+            self.run(make("create", SPECS))
+        if name == "create" and self.exists:
+            return Outcome(Result(), MISUSE, False, (), ())
+        begin = len(self.trace)
+        self.operations.append(operation)
+        if name == "create":
+            self._make_views(operation, begin)
+        view, promise = self.view, self.promise
+        assert view is not None and promise is not None
+        sort, reason, errors = self._sort(operation)
+        first, last = self._touched(operation)
+        view.touched_first, view.touched_last = first, last
+        due = self._due(name)
+        held = self._held(first, last) if sort == MISUSE and last >= first else ()
+        counts_before = view.counts.copy()
+        failed_before = view.failed_allocations
+        view.warned = -1
+
+        self.trace.emit(BEGIN, len(self.operations) - 1)
+        if name == "release":
+            for one in due:
+                self.trace.emit(RELEASE, one[0], one[1])
+            result = Result()
+        else:
+            result = self.target.perform(operation, self.trace)
+        self.trace.emit(END, result.result, result.value)
+        self.results.append(result)
+        view.feed(self.trace.words, begin)
+        step = Step(
+            operation,
+            result,
+            sort,
+            reason,
+            first,
+            last,
+            promise,
+            view,
+            self.trace,
+            begin,
+            len(self.trace) - 1,
+            self.target.places,
+            int(self.config["bbm"]),
+            errors,
+            due,
+            held,
+            view.failed_allocations - failed_before,
+            view.warned,
+            counts_before,
+            view.observations,
+        )
+        if result.finished:
+            self._keep_promise(step)
+            self._judge(step, _SPENT_BY[name] if sort != MISUSE else _MISUSE_RULES[name])
+            self._take_over(step)
+            self._effective.append(operation)
+        else:
+            self._judge(step, _ENDING_RULES)
+        view.observations = []
+        changed = self._changed(step)
+        if not self._replaying:
+            self.tally.operation(name, sort, changed)
+        fresh = self._report(step)
+        if not result.finished:
+            self._undo(step)
+        return Outcome(result, sort, changed, step.violations, fresh)
+
+    def _make_views(self, operation: Operation, begin: int) -> None:
+        self.config = operation.args
+        fmt = format_by_name(operation.string("format"))
+        geometry = fmt.geometry(operation.number("ias"))
+        self.view = HardwareView(geometry, bool(operation.args["coherent"]))
+        self.view.now = begin
+        self.promise = Promise(fmt)
+        self.exists = True
+
+    # -- what the promise says of a call ---------------------------------------------------------
+
+    def _sort(self, operation: Operation) -> tuple[str, str, tuple[int, ...]]:
+        """(legal, refused or misuse; why; the errnos that are allowed) for a call."""
+        name = operation.name
+        args = operation.args
+        if name in ("map", "unmap"):
+            misuse = self._misuse(operation)
+            if misuse:
+                return MISUSE, misuse, ()
+            if name == "map" and not int(args["prot"]) & (READ | WRITE):
+                return REFUSED, "no permission asked for", (-errno.EINVAL,)
+        elif name == "translate" and not 0 <= int(args["iova"]) < 1 << int(self.config["ias"]):
+            return MISUSE, "beyond the input size", ()
+        return LEGAL, "", ()
+
+    def _misuse(self, operation: Operation) -> str:
+        """Why a map or unmap is outside the contract; "" if it is not."""
+        args = operation.args
+        iova, pgsize = int(args["iova"]), int(args["pgsize"])
+        size = pgsize * int(args["pgcount"])
+        promise = self.promise
+        assert promise is not None
+        if pgsize <= 0 or pgsize & (pgsize - 1) or not pgsize & int(self.config["pgsizes"]):
+            return "page size is not one of the table's"
+        if size <= 0:
+            return "no pages"
+        if iova & (pgsize - 1):
+            return "iova is not aligned"
+        limit = 1 << int(self.config["ias"])
+        if not 0 <= iova < limit:
+            return "beyond the input size"
+        if iova + size > limit:
+            return "runs past the input size"
+        first, last = iova, iova + size - 1
+        if operation.name == "map":
+            pa = int(args["pa"])
+            if pa & (pgsize - 1):
+                return "pa is not aligned"
+            if pa < 0 or pa + size > 1 << int(self.config["oas"]):
+                return "beyond the output size"
+            if promise.any_in(first, last):
+                return "something is mapped there"
+            if self.is_waiting(first, last):
+                return "address reused before it was released"
+            return ""
+        if not promise.all_in(first, last):
+            return "nothing is mapped in a part of the range"
+        if self.config["block_unmap"] == "refuse":
+            level = promise.format.level_of(pgsize)
+            if promise.largest_level_in(first, last) < level:
+                return "part of a block"
+        return ""
+
+    def is_waiting(self, first: int, last: int) -> bool:
+        """Whether a part of first..last was unmapped and not released yet."""
+        for waiting in (self.strict, self.queued, self.flushed):
+            for one_first, one_last in waiting:
+                if one_first <= last and one_last >= first:
+                    return True
+        return False
+
+    def _touched(self, operation: Operation) -> tuple[int, int]:
+        """The addresses whose translation the operation may change; (0, -1) for none."""
+        if operation.name not in ("map", "unmap"):
+            return 0, -1
+        args = operation.args
+        iova, pgsize = int(args["iova"]), int(args["pgsize"])
+        last = iova + pgsize * int(args["pgcount"]) - 1
+        first = iova
+        if pgsize > 0:
+            # A misaligned call may act on every page that it reaches into.
+            first = iova // pgsize * pgsize
+            last = last // pgsize * pgsize + pgsize - 1
+        first = max(first, 0)
+        last = min(last, (1 << int(self.config["ias"])) - 1)
+        return (first, last) if first <= last else (0, -1)
+
+    def _due(self, name: str) -> list[tuple[int, int]]:
+        """The ranges for which nothing stale may be cached once the operation is done."""
+        if name == "sync":
+            return list(self.strict)
+        if name == "flush":
+            return list(self.queued)
+        if name == "release":
+            return list(self.flushed)
+        return []
+
+    def _held(self, first: int, last: int) -> list[tuple[int, int, int, int]]:
+        promise = self.promise
+        assert promise is not None
+        return [
+            (max(part.first, first), part.last, part.pa + max(first - part.first, 0), part.level)
+            for part in promise.parts(first, last)
+        ]
+
+    # -- moving the promise on ---------------------------------------------------------------------
+
+    def _keep_promise(self, step: Step) -> None:
+        """What callers were told by the result of this operation."""
+        name = step.kind
+        promise = self.promise
+        assert promise is not None
+        if name == "map" and step.sort == LEGAL:
+            pgsize = step.operation.number("pgsize")
+            count = min(max(step.result.value, 0) // pgsize, step.operation.number("pgcount"))
+            if count:
+                promise.add_run(
+                    step.first, step.operation.number("pa"), pgsize, count,
+                    step.operation.number("prot"),
+                )  # fmt: skip
+        elif name == "unmap" and step.result.value > 0:
+            iova = step.operation.number("iova")
+            first = max(iova, step.first)
+            last = min(iova + step.result.value - 1, step.last)
+            if first <= last:
+                promise.remove(first, last)
+                waiting = self.queued if step.operation.args["gather"] == "queued" else self.strict
+                waiting.append((first, last))
+        elif name == "sync":
+            self.flushed += self.strict
+            self.strict = []
+        elif name == "flush":
+            self.flushed += self.queued
+            self.queued = []
+        elif name == "release":
+            self.flushed = []
+
+    def _judge(self, step: Step, rules: Sequence[Rule]) -> None:
+        checked = {} if self._replaying else self.tally.checked
+        for rule in rules:
+            count = rule.check(step)
+            if count:
+                checked[rule.id] = checked.get(rule.id, 0) + count
+
+    def _take_over(self, step: Step) -> None:
+        """Make the promise what the target did, after a violation or a misuse."""
+        view = self.view
+        assert view is not None
+        families = {violation.rule[:2] for violation in step.violations}
+        adopt = False
+        if "NB" in families or "RC" in families:
+            adopt = self._adopt(0, (1 << int(self.config["ias"])) - 1)
+        elif step.sort == MISUSE or families & {"TR", "ER", "PG", "OR"}:
+            if step.last >= step.first and step.kind in ("map", "unmap"):
+                page = view.geometry.format.page_sizes[0]
+                adopt = self._adopt(step.first - page, step.last + page)
+                if step.sort == MISUSE:
+                    view.tlb.invalidate(step.first, step.last, 3, 1 << 62)
+            else:
+                adopt = True
+        else:
+            adopt = True
+        if not adopt:
+            self.ended = True
+        if step.kind == "destroy" or (step.kind == "create" and step.result.result != 0):
+            self._forget_table()
+
+    def _adopt(self, first: int, last: int) -> bool:
+        """Promise what memory says for first..last; False if no promise can say it."""
+        view, promise = self.view, self.promise
+        assert view is not None and promise is not None
+        fmt = view.geometry.format
+        last = min(last, (1 << int(self.config["ias"])) - 1)
+        first = max(first, 0)
+        promise.remove(first, last)
+        for va, level, word in view.leaves(first, last, 1 << 30):
+            prot = prot_for(fmt, fmt.meaning(level, word))
+            if prot < 0:
+                return False
+            end = va + fmt.span(level) - 1
+            promise.remove(va, end)
+            promise.add(va, fmt.output(level, word), prot, level)
+        return True
+
+    def _changed(self, step: Step) -> bool:
+        if step.kind in ("create", "destroy"):
+            return True
+        if step.kind in ("map", "unmap"):
+            return step.result.value > 0 or step.seen(CHANGED_OUTSIDE) > 0
+        return bool(step.due)
+
+    # -- violations ----------------------------------------------------------------------------------
+
+    def _report(self, step: Step) -> list[Violation]:
+        if not step.violations:
+            return []
+        if step.sort == MISUSE:
+            step.violations = [labelled(violation) for violation in step.violations]
+        fresh: list[Violation] = []
+        for violation in step.violations:
+            if self._replaying:
+                continue
+            self.tally.violated[violation.rule] = self.tally.violated.get(violation.rule, 0) + 1
+            identity = " ".join(violation.identity)
+            self.tally.hits[identity] = self.tally.hits.get(identity, 0) + 1
+            if self.muted is not None and violation.identity not in self.muted:
+                fresh.append(violation)
+        if self.ended and not self._replaying:
+            identity = " ".join(step.violations[0].identity)
+            self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
+        return fresh
+
+    def _undo(self, step: Step) -> None:
+        """After a call that did not come back: start again, and do everything before it."""
+        if self._replaying:
+            self.ended = True
+            return
+        kept, results, trace = self.operations, self.results, self.trace
+        again = self._effective
+        self._effective = []
+        self._replaying = True
+        self.operations, self.results, self.trace = [], [], Trace()
+        self._forget_table()
+        self.target.reset()
+        for operation in again:
+            self.run(operation)
+            if self.ended:
+                break
+        self._replaying = False
+        self.operations, self.results = kept, results
+        # The events of the rerun are those of the original up to here; keep the longer story,
+        # and let event numbers go on from its end.
+        self.trace = trace
+        if self.view is not None:
+            self.view.now = len(trace)
+        if self.ended:
+            identity = " ".join(step.violations[0].identity) if step.violations else "unknown"
+            self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
+
+    def finish(self) -> Outcome | None:
+        """Destroy the table at the end of an example, if it still exists."""
+        if self.exists and not self.ended:
+            return self.run(make("destroy", SPECS))
+        return None
+
+
+def labelled(violation: Violation) -> Violation:
+    """The same violation, marked as one of a call outside the contract."""
+    return Violation(
+        violation.rule,
+        violation.signature,
+        violation.message,
+        violation.event,
+        violation.iova,
+        violation.expected,
+        violation.observed,
+        "misuse",
+        violation.stale,
+    )
+
+
+__all__ = ["CRASH", "FORMATS", "LAST_WORD", "WORDS", "Outcome", "PageTableSession", "SPECS"]

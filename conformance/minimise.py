@@ -1,0 +1,192 @@
+"""Our own last pass over recorded operations: fewer, and with smaller numbers.
+
+It works on the operations as data and runs each candidate on the target; nothing
+is drawn. It stops when no operation can be left out and no number lowered, or when
+its budget of executions is spent.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from conformance.systems import System
+from conformance.targets.protocol import Target
+from reports.operations import WORD_KINDS, ArgSpec, Operation
+
+
+def reproduces(
+    system: System, target: Target, operations: Sequence[Operation], identity: tuple[str, str]
+) -> int:
+    """How many of the operations it takes to meet ``identity``; 0 if they do not.
+
+    One more than there are: only the destroy at the end of the example meets it.
+    """
+    session = system.session(target, None, None)
+    for number, operation in enumerate(operations):
+        outcome = session.run(operation)
+        if any(violation.identity == identity for violation in outcome.violations):
+            return number + 1
+        if session.ended:
+            return 0
+    outcome = session.finish()
+    if outcome is not None and any(one.identity == identity for one in outcome.violations):
+        return len(operations) + 1
+    return 0
+
+
+class _Minimiser:
+    """The search's state: the best operations so far, and what may still be spent."""
+
+    def __init__(
+        self,
+        system: System,
+        target: Target,
+        operations: list[Operation],
+        identity: tuple[str, str],
+        budget: int,
+    ) -> None:
+        self.system = system
+        self.target = target
+        self.best = operations
+        self.identity = identity
+        self.budget = budget
+        self.tried: set[tuple[Operation, ...]] = set()
+
+    def accept(self, candidate: list[Operation]) -> bool:
+        """Whether the candidate still shows the violation; if so it is the new best."""
+        key = tuple(candidate)
+        if key in self.tried or self.budget <= 0:
+            return False
+        self.tried.add(key)
+        self.budget -= 1
+        if not self.system.allows(self.target, candidate):
+            return False
+        needed = reproduces(self.system, self.target, candidate, self.identity)
+        if needed == 0:
+            return False
+        self.best = candidate[:needed]
+        return True
+
+    def drop_operations(self) -> bool:
+        """Leave out runs of operations, long ones first; True if anything went."""
+        dropped = False
+        size = max(len(self.best) // 2, 1)
+        while size >= 1:
+            start = len(self.best) - size
+            while start >= 1:
+                candidate = self.best[:start] + self.best[start + size :]
+                if len(candidate) >= 1 and self.accept(candidate):
+                    dropped = True
+                start = min(start, len(self.best)) - 1
+            size //= 2
+        return dropped
+
+    def lower_together(self) -> bool:
+        """Lower one value wherever it stands, or move all addresses down together."""
+        lowered = False
+        for name, value, spec in list(self._values()):
+            for smaller in lower_values(spec, value):
+                candidate = [_with(one, name, value, smaller) for one in self.best]
+                if self.accept(candidate):
+                    lowered = True
+                    break
+        for name in self.system.moved_together:
+            for shift in (39, 30, 21, 12):
+                addresses = [
+                    int(one.args[name]) for one in self.best if name in one.args
+                ]
+                if not addresses or min(addresses) < 1 << shift:
+                    continue
+                base = min(addresses) >> shift << shift
+                candidate = [
+                    _replaced(one, name, int(one.args[name]) - base) if name in one.args else one
+                    for one in self.best
+                ]
+                lowered = self.accept(candidate) or lowered
+        return lowered
+
+    def _values(self) -> Iterator[tuple[str, int | str, ArgSpec]]:
+        seen: set[tuple[str, int | str]] = set()
+        for one in self.best:
+            for spec in self.system.specs[one.name].args:
+                value = one.args[spec.name]
+                if (spec.name, value) not in seen:
+                    seen.add((spec.name, value))
+                    yield spec.name, value, spec
+
+    def lower_one(self) -> bool:
+        """Lower single arguments of single operations; True if anything was lowered."""
+        lowered = False
+        for number in range(len(self.best)):
+            if number >= len(self.best):
+                break
+            for spec in self.system.specs[self.best[number].name].args:
+                again = True
+                while again and number < len(self.best):
+                    again = False
+                    operation = self.best[number]
+                    for smaller in lower_values(spec, operation.args[spec.name]):
+                        candidate = list(self.best)
+                        candidate[number] = _replaced(operation, spec.name, smaller)
+                        if self.accept(candidate):
+                            lowered = again = True
+                            break
+        return lowered
+
+
+def _replaced(operation: Operation, name: str, value: int | str) -> Operation:
+    return Operation(operation.name, {**operation.args, name: value})
+
+
+def _with(operation: Operation, name: str, old: int | str, new: int | str) -> Operation:
+    if operation.args.get(name) == old:
+        return _replaced(operation, name, new)
+    return operation
+
+
+def lower_values(spec: ArgSpec, value: int | str) -> Iterator[int | str]:
+    """Simpler values for an argument, the simplest first: its default, then smaller numbers."""
+    if spec.default is not None and value != spec.default:
+        yield spec.default
+    if spec.kind in ("choice", "bits", "sizes") or isinstance(value, str):
+        # Not a quantity: only the default is simpler.
+        return
+    if spec.default is not None and value == spec.default:
+        return
+    seen = {value, spec.default}
+    candidates = [0, 1]
+    if spec.kind in WORD_KINDS:
+        # Clear one bit, from the top; halve; one page less.
+        unsigned = value & (1 << 64) - 1
+        candidates += [unsigned & ~(1 << bit) for bit in range(63, -1, -1) if unsigned >> bit & 1]
+        candidates += [unsigned >> 1, unsigned - 0x1000]
+    else:
+        candidates += [value // 2, value - 1]
+    for candidate in candidates:
+        held = candidate - (1 << 64) if candidate >= 1 << 63 else candidate
+        low = spec.low if spec.kind not in WORD_KINDS else max(spec.low, 0)
+        if held in seen or candidate < low or abs(held) >= abs(value):
+            continue
+        seen.add(held)
+        yield held
+
+
+def minimise(
+    system: System,
+    target: Target,
+    operations: Sequence[Operation],
+    identity: tuple[str, str],
+    budget: int = 2000,
+) -> list[Operation] | None:
+    """The operations, minimised; None if they do not show the violation when run again.
+
+    ``budget``: how many candidates to run at most.
+    """
+    needed = reproduces(system, target, operations, identity)
+    if needed == 0:
+        return None
+    search = _Minimiser(system, target, list(operations[:needed]), identity, budget)
+    going = True
+    while going and search.budget > 0:
+        going = search.drop_operations()
+        going = search.lower_together() or going
+        going = search.lower_one() or going
+    return search.best

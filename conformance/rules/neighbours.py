@@ -1,0 +1,39 @@
+"""NB: what no operation touches does not change, at any instant."""
+
+from conformance.rules.rule import Rule, Step, Violation
+from reference.hardware.view import CHANGED_OUTSIDE
+
+
+def untouched_check(step: Step) -> int:
+    """NB-1: no store changes a translation outside the addresses of the operation."""
+    for seen in step.observed(CHANGED_OUTSIDE):
+        old, new = step.entry(seen.level, seen.old), step.entry(seen.level, seen.new)
+        pa, _ = step.promise.lookup(seen.va)
+        step.violations.append(
+            Violation(
+                "NB-1",
+                f"{step.kind}, level {seen.level}, {old} -> {new}{step.function(seen.event)}",
+                f"A store to the level-{seen.level} entry changed what {seen.va:#x} translates to, "
+                f"and {step.kind} was not asked to touch that address.",
+                seen.event,
+                seen.va,
+                "nothing" if pa < 0 else f"{pa:#x}, as before",
+                f"{step.describe(seen.level, seen.old)} -> {step.describe(seen.level, seen.new)}",
+            )
+        )
+    return step.seen(CHANGED_OUTSIDE)
+
+
+RULES = (
+    Rule(
+        "NB-1",
+        "A page that an operation was not asked to touch translates the same at every instant "
+        "of that operation.",
+        "A device that works in a neighbouring buffer meanwhile faults, or hits a wrong page; it "
+        "happens rarely, under load, and far from its cause.",
+        "semantics.md (neighbours); IGT's untouched-neighbour scenarios",
+        untouched_check,
+        frozenset({"map", "unmap", "translate", "sync", "flush"}),
+        misuse=True,
+    ),
+)

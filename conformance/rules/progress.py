@@ -1,0 +1,128 @@
+"""PG: every call comes back, whole, and with something done."""
+
+from conformance.rules.rule import MISUSE, Rule, Step, Violation
+from reference.trace import BUG, CRASH, HANG, WILD, WORDS
+
+ENDED = {
+    HANG: "did not return",
+    CRASH: "crashed",
+    BUG: "stopped at a BUG",
+    WILD: "accessed memory outside everything that it owns",
+}
+
+
+def ending(step: Step) -> tuple[int, int]:
+    """(kind, number) of the first event that ended the call; (0, end) if there is none."""
+    words = step.trace.words
+    for event in range(step.begin_event, step.end_event):
+        kind = words[event * WORDS] & 0xFFFF
+        if kind in ENDED:
+            return kind, event
+    return 0, step.end_event
+
+
+def return_check(step: Step) -> int:
+    """PG-1: the call returns."""
+    if not step.result.finished:
+        kind, event = ending(step)
+        if kind in (0, HANG):
+            step.violations.append(_ended("PG-1", step, HANG, event))
+    return 1
+
+
+def crash_check(step: Step) -> int:
+    """PG-2: the call does not crash, and touches only its own memory."""
+    if not step.result.finished:
+        kind, event = ending(step)
+        if kind not in (0, HANG):
+            step.violations.append(_ended("PG-2", step, kind, event))
+    return 1
+
+
+def _ended(rule: str, step: Step, kind: int, event: int) -> Violation:
+    what = ENDED[kind]
+    return Violation(
+        rule,
+        f"{step.kind}, {step.sort}, {what}{step.function(event)}",
+        f"{step.kind} {what}{step.function(event)}.",
+        event,
+        step.first,
+        "the call returns",
+        what,
+    )
+
+
+def warning_check(step: Step) -> int:
+    """PG-3: no warning on a call that keeps the contract."""
+    if step.sort == MISUSE:
+        return 0
+    if step.warned >= 0:
+        step.violations.append(
+            Violation(
+                "PG-3",
+                f"{step.kind}, {step.sort}, warning{step.function(step.warned)}",
+                f"{step.kind} printed a warning, although the call was {step.sort}.",
+                step.warned,
+                step.first,
+            )
+        )
+    return 1
+
+
+def moved_check(step: Step) -> int:
+    """PG-4: a legal call that reports success has done at least one page."""
+    if step.sort != "legal" or step.result.result != 0 or step.failed_allocations:
+        return 0
+    if step.result.value <= 0:
+        step.violations.append(
+            Violation(
+                "PG-4",
+                f"{step.kind}, nothing done",
+                f"{step.kind} reported success and 0 bytes: a caller that loops until its range is "
+                "done never ends, and one that does not, leaves it undone.",
+                step.end_event,
+                step.first,
+                "at least one page",
+                "0 bytes",
+            )
+        )
+    return 1
+
+
+RULES = (
+    Rule(
+        "PG-1",
+        "Every call returns.",
+        "The caller holds its locks for ever.",
+        "semantics.md (progress)",
+        return_check,
+        frozenset({"create", "map", "unmap", "translate", "sync", "flush", "destroy"}),
+        misuse=True,
+    ),
+    Rule(
+        "PG-2",
+        "No call crashes, stops at a BUG, or accesses memory outside what the driver owns.",
+        "The kernel dies, or silently corrupts itself.",
+        "semantics.md (memory safety)",
+        crash_check,
+        frozenset({"create", "map", "unmap", "translate", "sync", "flush", "destroy"}),
+        misuse=True,
+    ),
+    Rule(
+        "PG-3",
+        "A call that keeps the contract prints no warning.",
+        "Machines that panic on warnings go down; on others the log is not believed any more.",
+        "semantics.md (calls)",
+        warning_check,
+        frozenset({"create", "map", "unmap", "translate", "sync", "flush", "destroy"}),
+    ),
+    Rule(
+        "PG-4",
+        "A call that keeps the contract and reports success has mapped or unmapped at least "
+        "one page.",
+        "A caller that goes on until its range is done loops for ever.",
+        "formats.md F.4 (callee may stop early)",
+        moved_check,
+        frozenset({"map", "unmap"}),
+    ),
+)

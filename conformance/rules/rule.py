@@ -1,0 +1,139 @@
+"""What a rule is, and what it is shown of one operation."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from conformance.targets.protocol import Result
+from reference.hardware.view import HardwareView, Observation
+from reference.promise import Promise
+from reference.trace import WORDS, Trace
+from reports.operations import Operation
+
+LEGAL = "legal"
+REFUSED = "refused"
+MISUSE = "misuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule was broken.
+
+    ``signature`` tells one defect from another and never holds an address, a line number
+    or a count. ``message`` is for people and may hold all of them. ``event`` is the number
+    of the offending event in the trace; ``iova`` the address to look at, -1 for none.
+    ``label`` is "misuse" where the call itself was outside the contract.
+    """
+
+    rule: str
+    signature: str
+    message: str
+    event: int
+    iova: int = -1
+    expected: str = ""
+    observed: str = ""
+    label: str = ""
+    stale: tuple[int, int, int, int] | None = None
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Rule and signature: with the system, what makes two violations the same."""
+        return (self.rule, self.signature)
+
+
+@dataclass(slots=True)
+class Step:
+    """One finished operation, as the rules see it.
+
+    ``first``..``last``: the addresses that it may change (``last`` < ``first``: none).
+    ``sort``: legal, refused or misuse; ``reason``: why, for people.
+    ``due``: inclusive ranges whose release makes stale facts a violation.
+    ``held``: for a misuse, what was promised in its range before.
+    ``failed_allocations``: how many table allocations were made to fail in it.
+    ``counts_before``: the view's counts before the operation.
+    """
+
+    operation: Operation
+    result: Result
+    sort: str
+    reason: str
+    first: int
+    last: int
+    promise: Promise
+    view: HardwareView
+    trace: Trace
+    begin_event: int
+    end_event: int
+    places: Sequence[str]
+    bbm: int
+    map_errors: tuple[int, ...] = ()
+    due: Sequence[tuple[int, int]] = ()
+    held: Sequence[tuple[int, int, int, int]] = ()
+    failed_allocations: int = 0
+    warned: int = -1
+    counts_before: Sequence[int] = ()
+    observations: Sequence[Observation] = ()
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The operation's name."""
+        return self.operation.name
+
+    def seen(self, *kinds: int) -> int:
+        """How often one of the observations of these kinds could have been made in this step."""
+        counts = self.view.counts
+        before = self.counts_before
+        return sum(counts[kind] - before[kind] for kind in kinds)
+
+    def observed(self, *kinds: int) -> list[Observation]:
+        """The observations of these kinds made in this step."""
+        return [seen for seen in self.observations if seen.kind in kinds]
+
+    def entry(self, level: int, word: int) -> str:
+        """What kind of entry a word is, for signatures."""
+        if level < 0:
+            return "none"
+        return ENTRY_NAMES[self.view.geometry.format.kind(level, word)]
+
+    def function(self, event: int) -> str:
+        """", in FUNCTION" for the code that made an event, where it is known."""
+        position = event * WORDS
+        if not 0 <= position < len(self.trace.words):
+            return ""
+        place = self.trace.words[position] >> 32
+        name = self.places[place] if 0 < place < len(self.places) else ""
+        return f", in {name}" if name else ""
+
+    def describe(self, level: int, word: int) -> str:
+        """An entry with its decoded fields."""
+        return self.view.geometry.format.describe(level, word)
+
+
+ENTRY_NAMES = ("invalid", "table", "leaf")
+
+Check = Callable[[Step], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One law that a target has to keep.
+
+    ``sentence`` states it, ``consequence`` says what goes wrong without it, ``source`` is
+    where it comes from. ``check`` looks at a step, appends violations to it, and returns
+    how many judgements it made in which a wrong target could have failed.
+    ``operations``: the kinds of operation after which it is asked. ``misuse``: whether it
+    also judges calls that are outside the contract.
+    """
+
+    id: str
+    sentence: str
+    consequence: str
+    source: str
+    check: Check
+    operations: frozenset[str]
+    misuse: bool = False
+
+    @property
+    def family(self) -> str:
+        """The two letters before the number."""
+        return self.id.split("-")[0]

@@ -1,0 +1,101 @@
+"""TR: after each operation, touched pages translate as promised."""
+
+from conformance.rules.rule import Rule, Step, Violation
+from reference.formats.format import access_text
+from reference.hardware.view import Difference
+
+
+def address_check(step: Step) -> int:
+    """TR-1: every touched page and its neighbours lead where they should, or nowhere."""
+    if step.result.result != 0:
+        return 0
+    page = step.view.geometry.format.page_sizes[0]
+    found = step.view.difference(step.promise, step.first - page, step.last + page)
+    if found is not None and found.address:
+        step.violations.append(_differs("TR-1", step, found))
+    return 1
+
+
+def access_check(step: Step) -> int:
+    """TR-2: permission and memory type are the promised ones."""
+    if step.result.result != 0:
+        return 0
+    found = step.view.difference(step.promise, step.first, step.last)
+    if found is None or found.address:
+        return 1 if found is None and step.result.value else 0
+    step.violations.append(_differs("TR-2", step, found))
+    return 1
+
+
+def _differs(rule: str, step: Step, found: Difference) -> Violation:
+    fmt = step.view.geometry.format
+    pa, prot = step.promise.lookup(found.va)
+    expected = "nothing" if pa < 0 else f"{pa:#x} {access_text(fmt.promised(prot))}"
+    if found.pa < 0:
+        observed = f"nothing: {step.describe(found.level, found.word)}"
+    else:
+        observed = f"{found.pa:#x} {access_text(fmt.meaning(found.level, found.word))}"
+    wanted = "unmapped" if pa < 0 else "mapped"
+    return Violation(
+        rule,
+        f"{step.kind}, level {found.level}, {wanted} wanted, "
+        f"{step.entry(found.level, found.word)} found",
+        f"After {step.kind}, the walk of {found.va:#x} does not give what the caller was promised.",
+        step.end_event,
+        found.va,
+        expected,
+        observed,
+    )
+
+
+def software_walk_check(step: Step) -> int:
+    """TR-3: the driver's own translation says what was promised."""
+    iova = step.operation.number("iova")
+    expected, _ = step.promise.lookup(iova)
+    expected = max(expected, 0)
+    if step.result.value != expected:
+        step.violations.append(
+            Violation(
+                "TR-3",
+                f"translate, {'mapped' if expected else 'unmapped'} wanted",
+                f"The driver translates {iova:#x} to {step.result.value:#x}; "
+                f"{f'{expected:#x} is' if expected else 'nothing is'} mapped there.",
+                step.end_event,
+                iova,
+                f"{expected:#x}",
+                f"{step.result.value:#x}",
+            )
+        )
+    return 1
+
+
+RULES = (
+    Rule(
+        "TR-1",
+        "After an operation, every page that it touched, and the page on each side, translates "
+        "to the address that the caller was promised, or to nothing.",
+        "The device reads and writes memory that belongs to somebody else, or faults on a page "
+        "that was mapped.",
+        "formats.md F.4 (map_pages, unmap_pages)",
+        address_check,
+        frozenset({"map", "unmap"}),
+    ),
+    Rule(
+        "TR-2",
+        "After an operation, every mapped page has the permission and the memory type that the "
+        "caller asked for.",
+        "The device writes what it may only read, or reads through a cache that nobody cleans.",
+        "formats.md B.2 (leaf bits)",
+        access_check,
+        frozenset({"map", "unmap"}),
+    ),
+    Rule(
+        "TR-3",
+        "iova_to_phys gives the address that was mapped, with the offset inside the page or "
+        "block, and 0 where nothing is mapped.",
+        "The caller syncs, dumps or frees the wrong memory.",
+        "formats.md F.4 (iova_to_phys); KB-41",
+        software_walk_check,
+        frozenset({"translate"}),
+    ),
+)

@@ -1,0 +1,81 @@
+"""The systems: what belongs to each, so that engine, minimiser and replay need know none."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from conformance.machines import pagetable
+from conformance.machines.pagetable_session import SPECS, PageTableSession
+from conformance.rules.rule import Rule
+from conformance.tally import Tally
+from conformance.targets.protocol import Target
+from reports.operations import Operation, OperationSpec
+
+
+@dataclass(frozen=True)
+class System:
+    """One system: its operations, its rules, how to make a session and a machine for it.
+
+    ``moved_together``: names of address arguments that the minimiser may move as one.
+    ``title``: for lists. ``targets``: the names of targets that speak it.
+    """
+
+    name: str
+    title: str
+    specs: Mapping[str, OperationSpec]
+    rules: Sequence[Rule]
+    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], PageTableSession]
+    make_machine: Callable[[dict[str, tuple[str, ...]]], type]
+    moved_together: Sequence[str]
+
+    def session(
+        self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
+    ) -> PageTableSession:
+        """A session on ``target``; ``muted`` None mutes every identity."""
+        return self.make_session(target, muted, tally)
+
+    def machine(self, target: Target) -> Any:
+        """The machine class for a target."""
+        traits = tuple((name, tuple(values)) for name, values in sorted(target.traits.items()))
+        return _machine(self.make_machine, traits)
+
+    def allows(self, target: Target, operations: Sequence[Operation]) -> bool:
+        """Whether each argument is one that the target declares it can take."""
+        for operation in operations:
+            for name, values in target.traits.items():
+                if name in operation.args and operation.args[name] not in values:
+                    return False
+        return True
+
+
+@lru_cache(maxsize=32)
+def _machine(
+    make: Callable[[dict[str, tuple[str, ...]]], type], traits: tuple[tuple[str, Any], ...]
+) -> type:
+    return make(dict(traits))
+
+
+SYSTEMS: dict[str, System] = {
+    "pagetable": System(
+        "pagetable",
+        "map, unmap and translate on one page table",
+        SPECS,
+        PageTableSession.rules,
+        PageTableSession,
+        pagetable.machine_class,
+        ("iova", "pa"),
+    )
+}
+"""Every system, by name."""
+
+
+def system_by_name(name: str) -> System:
+    """The system called ``name``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in SYSTEMS:
+        raise ValueError(f"system is {name!r}; allowed are {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

@@ -1,0 +1,68 @@
+"""What a run counts: judgements of each rule, and what operations came to."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class OperationCount:
+    """How often an operation was done, and with which outcome."""
+
+    count: int = 0
+    legal: int = 0
+    refused: int = 0
+    misuse: int = 0
+    changed: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one shard, or the sum of several.
+
+    ``checked``/``violated`` by rule id; ``operations`` by name; ``examples`` finished;
+    ``steps``: operations done; ``hits``/``cut``: for each identity ("RULE signature") how
+    often it was hit, and how many examples ended early because of it.
+    """
+
+    checked: dict[str, int] = field(default_factory=dict)
+    violated: dict[str, int] = field(default_factory=dict)
+    operations: dict[str, OperationCount] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+    cut: dict[str, int] = field(default_factory=dict)
+    examples: int = 0
+    steps: int = 0
+
+    def operation(self, name: str, sort: str, changed: bool) -> None:
+        """Count one finished operation."""
+        self.steps += 1
+        counts = self.operations.get(name)
+        if counts is None:
+            counts = self.operations[name] = OperationCount()
+        counts.count += 1
+        if sort == "legal":
+            counts.legal += 1
+        elif sort == "refused":
+            counts.refused += 1
+        else:
+            counts.misuse += 1
+        if changed:
+            counts.changed += 1
+
+    def add(self, other: "Tally") -> None:
+        """Add the counts of another shard."""
+        for mine, theirs in (
+            (self.checked, other.checked),
+            (self.violated, other.violated),
+            (self.hits, other.hits),
+            (self.cut, other.cut),
+        ):
+            for key, value in theirs.items():
+                mine[key] = mine.get(key, 0) + value
+        for name, counts in other.operations.items():
+            sum_of = self.operations.setdefault(name, OperationCount())
+            sum_of.count += counts.count
+            sum_of.legal += counts.legal
+            sum_of.refused += counts.refused
+            sum_of.misuse += counts.misuse
+            sum_of.changed += counts.changed
+        self.examples += other.examples
+        self.steps += other.steps

@@ -1,0 +1,159 @@
+"""What the ``pagetable`` machine draws: tables, runs of pages, attributes, parts, mistakes.
+
+Every strategy here is one draw from a written-out list. The lists say how often a
+case comes up (by standing in them more than once), so that what is tried can be
+read, and a step costs few draws.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from reference.formats import FORMATS
+from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE, Format
+
+_4K, _2M, _1G = 0x1000, 0x20_0000, 0x4000_0000
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How much to map at once: the index of the page size (0 smallest), and how many."""
+
+    size: int
+    count: int
+
+
+RUNS: tuple[Run, ...] = (
+    *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 513)),
+    *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
+    *(Run(2, count) for count in (1, 1, 2)),
+)
+"""Runs of pages. 511 to 513 cross or just fill a table; sizes that a table lacks fall back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """How to map: permissions; where the physical run lies; which allocation fails.
+
+    ``memory``: "beside" (like the input address, so that alignments agree), "low" (from
+    0), "high" (up to the last output address), "far" (some other place).
+    ``insist``: map even if something is mapped there, which is a misuse.
+    """
+
+    prot: int
+    memory: str
+    fail_at: int
+    insist: bool
+
+
+_PROTS = (
+    READ | WRITE,
+    READ | WRITE,
+    READ,
+    WRITE,
+    READ | WRITE | CACHE,
+    READ | CACHE,
+    READ | WRITE | CACHE | NOEXEC,
+    READ | NOEXEC,
+    READ | WRITE | MMIO,
+    READ | WRITE | MMIO | CACHE | NOEXEC,
+    READ | WRITE | PRIV,
+    READ | PRIV | CACHE | NOEXEC,
+    0,
+)
+_MEMORY = ("beside", "beside", "beside", "low", "high", "far")
+_FAILURES = (0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3)
+_INSIST = (False, False, False, False, False, True)
+
+ATTRIBUTES: tuple[Attribute, ...] = tuple(
+    Attribute(*chosen) for chosen in product(_PROTS, _MEMORY, _FAILURES, _INSIST)
+)
+"""Every combination of the lists above."""
+
+PARTS: tuple[str, ...] = (
+    "whole", "whole", "whole", "whole", "first", "last", "middle", "inside", "inside",
+    "larger", "beyond",
+)  # fmt: skip
+"""Which part of something mapped to unmap.
+
+"first", "last", "middle": pages at that place of the run; "inside": one smallest page
+inside it, wherever it falls; "larger": the aligned larger size around it, if mapped
+throughout; "beyond": the run and the page after it.
+"""
+
+MISTAKES: tuple[str, ...] = (
+    "hole", "size", "none", "askew", "askew-pa", "outside", "past", "outside-pa", "covered",
+)  # fmt: skip
+"""Calls outside the contract: see ``conformance.machines.pagetable``."""
+
+_ADDRESS_BITS = (48, 48, 48, 39, 40, 32, 32, 42, 47, 33)
+_OUTPUT_BITS = (48, 48, 40, 36, 32, 44, 42)
+
+
+def tables(traits: Mapping[str, Sequence[str]]) -> SearchStrategy[dict[str, int | str]]:
+    """Arguments of ``create`` for a target with these traits (see the target protocol).
+
+    One draw: the list holds every sensible combination.
+    """
+    names = [name for name in FORMATS if name in traits.get("format", tuple(FORMATS))]
+    block_unmaps = traits.get("block_unmap", ("refuse",))
+    choices: list[dict[str, int | str]] = []
+    for name, ias, coherent, block_unmap in product(names, _ADDRESS_BITS, (1, 0), block_unmaps):
+        fmt = FORMATS[name]
+        if ias not in fmt.ias_choices:
+            continue
+        for bbm in bbm_levels(block_unmap, block_unmaps):
+            for pgsizes in page_size_sets(fmt):
+                number = len(choices)
+                outputs = [bits for bits in _OUTPUT_BITS if bits in fmt.oas_choices]
+                choices.append(
+                    {
+                        "format": name,
+                        "ias": ias,
+                        "oas": outputs[number % len(outputs)],
+                        "pgsizes": pgsizes,
+                        "coherent": coherent,
+                        "bbm": bbm,
+                        "block_unmap": block_unmap,
+                    }
+                )
+    return st.sampled_from(choices)
+
+
+def bbm_levels(block_unmap: str, declared: Sequence[str]) -> tuple[int, ...]:
+    """Break-before-make levels of devices to try a way of unmapping part of a block on.
+
+    A driver that can refuse only splits where the device allows it; one that always
+    splits is tried on both kinds of device.
+    """
+    if block_unmap == "split" and "refuse" in declared:
+        return (2,)
+    return (0, 2) if block_unmap == "split" else (0,)
+
+
+def page_size_sets(fmt: Format) -> tuple[int, ...]:
+    """Bitmaps of page sizes to configure: all of them, and all but the largest."""
+    everything = sum(fmt.page_sizes)
+    if len(fmt.page_sizes) < 3:
+        return (everything,)
+    return (everything, everything, everything - fmt.page_sizes[-1])
+
+
+spots: SearchStrategy[int] = st.integers(0, 63)
+"""Which of the interesting addresses, modulo how many there are."""
+
+runs: SearchStrategy[Run] = st.sampled_from(RUNS)
+attributes: SearchStrategy[Attribute] = st.sampled_from(ATTRIBUTES)
+parts: SearchStrategy[str] = st.sampled_from(PARTS)
+mistakes: SearchStrategy[str] = st.sampled_from(MISTAKES)
+picks: SearchStrategy[int] = st.integers(0, 63)
+"""Which of the things that are mapped, modulo how many there are."""
+
+gathers: SearchStrategy[str] = st.sampled_from(("strict", "strict", "queued"))
+scatters: SearchStrategy[tuple[int, ...]] = st.sampled_from(
+    ((3, 1), (1, 3, 2), (7, 0, 5), (2, 4, 9, 1), (0, 1, 7, 3, 11))
+)
+"""Where the pieces of a scatter list lie, in pages from each other, not ascending."""
