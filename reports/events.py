@@ -15,9 +15,9 @@ TABLE: Final = 4096
 """Stores within one such aligned stretch are told as stores in one table."""
 
 _BARRIERS: Final = {
-    t.BARRIER_FULL: "barrier",
-    t.BARRIER_ORDER: "barrier, order of stores only",
-    t.BARRIER_READ: "barrier, reads only",
+    t.BARRIER_FULL: "full",
+    t.BARRIER_ORDER: "order of stores only",
+    t.BARRIER_READ: "reads only",
 }
 _CAUSES: Final = {
     t.CAUSE_ALL: "the driver flushes everything",
@@ -64,7 +64,7 @@ def event_text(event: t.Event) -> str:
     if event.kind == t.BEGIN:
         return f"operation {event.a + 1} begins"
     if event.kind == t.END:
-        return f"it returns {errno_text(event.a)}, value {b:#x}"
+        return f"return      {errno_text(event.a)}, value {b:#x}"
     if event.kind == t.ALLOC:
         return f"alloc       {size_text(b)} for a table at {a:#x}"
     if event.kind == t.ALLOC_FAILED:
@@ -76,7 +76,7 @@ def event_text(event: t.Event) -> str:
     if event.kind == t.FILL:
         return f"fill        {size_text(b)} at {a:#x} with {c:#x}"
     if event.kind == t.BARRIER:
-        return _BARRIERS.get(event.a, f"barrier of type {event.a}")
+        return f"barrier     {_BARRIERS.get(event.a, f'type {event.a}')}"
     if event.kind == t.CLEAN:
         return f"clean       {size_text(b)} at {a:#x} from the cache to memory"
     if event.kind == t.GATHER:
@@ -180,13 +180,28 @@ def tell_events(
         end = end_of_run(events, index, last, alone)
         place = events[index].place
         name = places[place] if place < len(places) else f"place {place}" if place else ""
+        text = event_text(events[index])
         if end - index + 1 >= LEAST_RUN:
-            told.append(Told(index, end, _run_text(events[index : end + 1]), name))
-            index = end + 1
+            text = _run_text(events[index : end + 1])
+        elif index < last and alone not in (index, index + 1) and _is_filled(events, index):
+            end = index + 1
+            word = to_unsigned(events[end].c)
+            text += f", filled with {word:#x}" if word else ", zeroed"
         else:
-            told.append(Told(index, index, event_text(events[index]), name))
-            index += 1
+            end = index
+        told.append(Told(index, end, text, name))
+        index = end + 1
     return told
+
+
+def _is_filled(events: Sequence[t.Event], index: int) -> bool:
+    """Whether event ``index`` allocates a table, and the next one fills just that."""
+    event, following = events[index], events[index + 1]
+    return (
+        event.kind == t.ALLOC
+        and following.kind == t.FILL
+        and (event.a, event.b) == (following.a, following.b)
+    )
 
 
 def end_of_run(events: Sequence[t.Event], start: int, last: int, alone: int | None = None) -> int:

@@ -11,7 +11,7 @@ import os
 import tempfile
 from pathlib import Path
 
-LINE_LENGTH = 110
+LINE_LENGTH = 160
 """Up to this many characters, indentation included, an object or a list stays on one line."""
 
 

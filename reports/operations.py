@@ -272,19 +272,38 @@ def flags_text(word: int, letters: str) -> str:
 class OperationSpec:
     """One operation of a system: its name, what it does, and its arguments in order."""
 
-    __slots__ = ("args", "name", "purpose")
+    __slots__ = ("args", "name", "purpose", "value_kind", "value_text")
 
-    def __init__(self, name: str, purpose: str, args: Iterable[ArgSpec] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        purpose: str,
+        args: Iterable[ArgSpec] = (),
+        *,
+        value_kind: str = "",
+        value_text: str = "",
+    ) -> None:
         """Declare one operation.
 
         Args:
             name: as in the "op" field of JSON.
             purpose: one sentence for documentation and for people.
             args: in the order in which they are written and shown.
+            value_kind: the kind (of ``KINDS``) of the value that it returns beside its result;
+                "" if it returns none.
+            value_text: what the value is, for people, with {} for the value: "{} mapped".
 
         Raises:
-            ValueError: two arguments with one name, or one called "op".
+            ValueError: two arguments with one name, or one called "op"; a value's kind or text
+                that is not allowed.
         """
+        if value_kind and (value_kind not in KINDS or value_text.count("{}") != 1):
+            raise ValueError(
+                f"value_kind and value_text of {name} are {value_kind!r} and {value_text!r}; "
+                f"allowed are one of {', '.join(KINDS)}, and a text with one {{}}"
+            )
+        self.value_kind: str = value_kind
+        self.value_text: str = value_text
         self.name: str = name
         self.purpose: str = purpose
         self.args: tuple[ArgSpec, ...] = tuple(args)
@@ -311,6 +330,19 @@ class OperationSpec:
 
     def _names(self) -> str:
         return ", ".join(arg.name for arg in self.args)
+
+    def returned(self, value: int) -> str:
+        """The value of a result, held or unsigned, for people; "" if there is none to tell."""
+        if not self.value_kind:
+            return f"value {to_unsigned(value):#x}" if value else ""
+        word = to_unsigned(value)
+        if self.value_kind == "size":
+            shown = size_text(word)
+        elif self.value_kind in WORD_KINDS:
+            shown = f"{word:#x}"
+        else:
+            shown = str(word)
+        return self.value_text.format(shown)
 
 
 Specs = Mapping[str, OperationSpec]

@@ -177,4 +177,4 @@ def _store_text(event: t.Event, page: _Page, tables: _Tables) -> str:
     if fmt.same(level, event.b, event.c):
         return f"{where}: {new}; the same to the walker as before"
     both_valid = INVALID not in (fmt.kind(level, event.b), fmt.kind(level, event.c))
-    return f"{where}: {old} -> {new}" + ("; from valid to valid" if both_valid else "")
+    return f"{where}{', from valid to valid' if both_valid else ''}: {old} -> {new}"

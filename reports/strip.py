@@ -22,7 +22,7 @@ always gives the true sizes.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -158,7 +158,12 @@ def layout(
             segment.first <= start <= segment.last for row in prepared for segment in row.segments
         ) or (mark is not None and start <= mark < end)
         stretches.append(Stretch(start, end - 1, not covered, 0, 0))
-    return _bands(stretches, width - _indent(rows))
+    wishes: dict[tuple[int, int], int] = {}
+    for row in prepared:
+        for segment in row.segments:
+            key = (segment.first, segment.last)
+            wishes[key] = max(wishes.get(key, 0), len(_labels(segment)[0]) + 6)
+    return _bands(stretches, width - _indent(rows), wishes)
 
 
 # -- what to draw ---------------------------------------------------------------------------
@@ -258,24 +263,26 @@ def _least(stretch: Stretch, is_end: bool) -> int:
     return needed + (len(f"{stretch.last + 1:#x}") if is_end else 0)
 
 
-def _bands(stretches: Sequence[Stretch], width: int) -> list[Band]:
+def _bands(
+    stretches: Sequence[Stretch], width: int, wishes: Mapping[tuple[int, int], int]
+) -> list[Band]:
+    """``wishes`` are the columns that would show all there is to say of some stretches."""
     bands: list[Band] = []
     waiting: list[Stretch] = []
     for stretch in stretches:
         taken = sum(_least(other, False) for other in waiting)
         if waiting and taken + _least(stretch, True) > width:
-            bands.append(_band(waiting, width))
+            bands.append(_band(waiting, width, wishes))
             waiting = []
         waiting.append(stretch)
-    bands.append(_band(waiting, width))
+    bands.append(_band(waiting, width, wishes))
     return bands
 
 
-def _band(stretches: Sequence[Stretch], width: int) -> Band:
+def _band(stretches: Sequence[Stretch], width: int, wishes: Mapping[tuple[int, int], int]) -> Band:
     least = [
         _least(stretch, index == len(stretches) - 1) for index, stretch in enumerate(stretches)
     ]
-    # A band that begins with a gap, or is one, has no need to be as wide as the others.
     whole = sum(stretch.size for stretch in stretches)
     linear = _shares([stretch.size for stretch in stretches], width)
     to_scale = all(
@@ -293,7 +300,13 @@ def _band(stretches: Sequence[Stretch], width: int) -> Band:
             else 1 + round(2 * math.log2(max(1, stretch.size / smallest)))
             for stretch in stretches
         ]
-        extra = _shares(weights, max(0, width - sum(least)))
+        wished = [
+            max(need, wishes.get((stretch.first, stretch.last), 0))
+            for need, stretch in zip(least, stretches, strict=True)
+        ]
+        if sum(wished) <= width:
+            least = wished
+        extra = _shares(weights, width - sum(least))
         columns = [need + more for need, more in zip(least, extra, strict=True)]
     placed = []
     column = 0
@@ -396,26 +409,36 @@ def _segment_text(
     """Exactly ``columns`` characters, 1 or more."""
     length = segment.last - segment.first + 1
     fill = "~" if cached else "="
-    size = size_text(segment.size)
-    access = f" {segment.access}" if segment.access else ""
-    output = f" -> {segment.pa:#x}" if segment.pa is not None else ""
+    labels = _labels(segment)
     if length <= segment.size:
-        part = size if length == segment.size else f"{about_size(length)} of {size}"
-        labels = [f"{part}{access}{output}", f"{part}{access}", part]
-        left, right, inner = "[", "]", columns - 2
-        body = _centred(labels, inner, fill)
+        left, right = "[", "]"
+        body = _centred(labels, columns - 2, fill)
     else:
-        count = (
-            about_size(length) if length % segment.size else f"{length // segment.size} x {size}"
-        )
-        labels = [f"{count}{access}{output}", f"{count}{access}", count, count.replace(" ", "")]
-        left, right, inner = "|", "|", columns - 2
-        body = _pages(labels, size, length // segment.size, inner, fill)
+        left, right = "|", "|"
+        labels.append(labels[-1].replace(" ", ""))
+        body = _pages(labels, size_text(segment.size), length // segment.size, columns - 2, fill)
     if cut_left:
         left = "…"
     if cut_right:
         right = "…"
     return (left + body + right)[:columns] if columns > 1 else left
+
+
+def _labels(segment: Segment) -> list[str]:
+    """What can be said inside a segment, the longest first."""
+    length = segment.last - segment.first + 1
+    size = size_text(segment.size)
+    if length == segment.size:
+        what = size
+    elif length < segment.size:
+        what = f"{about_size(length)} of {size}"
+    elif length % segment.size:
+        what = f"{about_size(length)} by {size}"
+    else:
+        what = f"{length // segment.size} x {size}"
+    access = f" {segment.access}" if segment.access else ""
+    output = f" -> {segment.pa:#x}" if segment.pa is not None else ""
+    return [f"{what}{access}{output}", f"{what}{access}", what]
 
 
 def _centred(labels: Sequence[str], columns: int, fill: str) -> str:

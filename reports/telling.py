@@ -1,0 +1,431 @@
+"""What there is to tell of a counterexample, section by section, for every form of telling.
+
+:func:`sections` decides what is said and in which order; the terminal, Markdown
+and other tellings only decide how a heading, a paragraph or a drawing looks.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from reference import trace as t
+from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
+from reports.events import Told, tell_events
+from reports.numbers import about_size, errno_text
+from reports.operations import Specs, from_json, json_text, text
+from reports.strip import Row, draw
+
+WIDTH: Final = 100
+"""Columns of drawings and lists."""
+
+_MOST_BEFORE: Final = 28
+"""Lines of events before the offending one; what came earlier is counted."""
+_MOST_AFTER: Final = 8
+"""Lines of events after the offending one, up to the end of its operation."""
+_MOST_BANDS: Final = 3
+_MOST_FACTS: Final = 8
+_VERB_COLUMNS: Final = 12
+"""Columns of an event's kind, after which its own words begin."""
+
+PLAIN: Final = ""
+FAULT: Final = "fault"
+"""The style of what is wrong: the offending event, the violated address."""
+QUIET: Final = "quiet"
+"""The style of what only helps: notes, rulers."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a list or drawing, at most ``WIDTH`` columns, shown as it is."""
+
+    text: str
+    style: str = PLAIN
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text, wrapped by whoever shows it; ``lead`` stands in front, emphasised."""
+
+    text: str
+    lead: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Lines shown as they are, in letters of one width."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it, in order; the first section's heading is the title."""
+
+    title: str
+    parts: tuple[Paragraph | Block, ...]
+
+
+def sections(
+    counterexample: Counterexample, *, file: str | None = None, specs: Specs | None = None
+) -> list[Section]:
+    """Everything there is to tell.
+
+    Args:
+        counterexample: what is told.
+        file: how the reader reaches the counterexample's file; None for its own name.
+        specs: the declaration of the system's operations, for lines with units and letters;
+            without it the operations are shown as JSON has them.
+    """
+    told = [
+        _head(counterexample),
+        _done(counterexample, specs),
+        _seen(counterexample),
+    ]
+    for section in (
+        _drawn(counterexample),
+        _walked(counterexample),
+        _cached(counterexample),
+        _happened(counterexample, specs),
+    ):
+        if section is not None:
+            told.append(section)
+    told.append(_reproduced(counterexample, file or counterexample.file_name))
+    return told
+
+
+# -- helpers of all sections ----------------------------------------------------------------
+
+
+def _wrapped(first: str, rest: str, words: str, style: str = PLAIN) -> list[Line]:
+    """``words`` behind ``first``, further lines behind ``rest``, none wider than ``WIDTH``."""
+    lines = textwrap.wrap(
+        words,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )
+    return [Line(line, style) for line in lines] or [Line(first.rstrip(), style)]
+
+
+def _operation_text(counterexample: Counterexample, index: int, specs: Specs | None) -> str:
+    obj = counterexample.operations[index]
+    if specs is not None:
+        try:
+            return text(from_json(obj, specs), specs)
+        except ValueError:
+            # A file of another version: show what it says rather than nothing.
+            return json_text(obj)
+    return json_text(obj)
+
+
+# -- the sections ---------------------------------------------------------------------------
+
+
+def _head(counterexample: Counterexample) -> Section:
+    rule = counterexample.rule_text
+    parts: list[Paragraph | Block] = [
+        Paragraph(rule.sentence, "The rule:"),
+        Paragraph(rule.consequence, "Without it:"),
+    ]
+    if counterexample.label == MISUSE:
+        parts.append(
+            Paragraph(
+                "the interface forbids what the caller does here. What is judged all the same is "
+                "that memory stays safe, that neighbours keep their translations, and that "
+                "nothing mapped is lost without an error.",
+                "Misuse:",
+            )
+        )
+    parts.append(
+        Paragraph(f"{counterexample.target_name} ({counterexample.target_version})", "The target:")
+    )
+    if rule.source:
+        parts.append(Paragraph(rule.source, "Its source:"))
+    label = f", {counterexample.label}" if counterexample.label else ""
+    return Section(
+        f"{counterexample.rule} is broken by {counterexample.target_name} "
+        f"({counterexample.system}{label})",
+        tuple(parts),
+    )
+
+
+def _result_text(result: OperationResult, name: str, specs: Specs | None) -> str:
+    if not result.finished:
+        return "did not come back"
+    returned = errno_text(result.result)
+    spec = specs.get(name) if specs is not None else None
+    if spec is not None:
+        told = spec.returned(result.value)
+        return f"{returned}{', ' if told else ''}{told}"
+    return f"{returned}, value {result.value:#x}" if result.value else returned
+
+
+def _done(counterexample: Counterexample, specs: Specs | None) -> Section:
+    lines: list[Line] = []
+    digits = len(str(len(counterexample.operations)))
+    for index, obj in enumerate(counterexample.operations):
+        here = index == counterexample.views.operation
+        style = FAULT if here else PLAIN
+        begin = f"{'>' if here else ' '} {index + 1:>{digits}}  "
+        indent = " " * (len(begin) + 4)
+        lines += _wrapped(begin, indent, _operation_text(counterexample, index, specs), style)
+        if index < len(counterexample.results):
+            result = _result_text(counterexample.results[index], str(obj.get("op")), specs)
+        else:
+            result = "was not reached"
+        if len(lines[-1].text) + 5 + len(result) <= WIDTH:
+            lines[-1] = Line(f"{lines[-1].text}  -> {result}", style)
+        else:
+            lines += _wrapped(f"{indent}-> ", f"{indent}   ", result, style)
+    return Section("What was done", (Block(tuple(lines)),))
+
+
+def _seen(counterexample: Counterexample) -> Section:
+    views = counterexample.views
+    parts: list[Paragraph | Block] = [Paragraph(views.message)]
+    lines: list[Line] = []
+    if views.iova is not None:
+        lines.append(Line(f"address   {views.iova:#x}"))
+    if views.expected:
+        lines += _wrapped("expected  ", " " * 10, views.expected)
+    if views.observed:
+        lines += _wrapped("observed  ", " " * 10, views.observed, FAULT)
+    if lines:
+        parts.append(Block(tuple(lines)))
+    return Section("What was seen", tuple(parts))
+
+
+def _stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(
+            fact.first,
+            fact.last,
+            None,
+            f"{fact.text.partition(' ')[0]}, level {fact.level}",
+            fact.last - fact.first + 1,
+        )
+        for fact in counterexample.views.stale
+    )
+
+
+def _drawn(counterexample: Counterexample) -> Section | None:
+    views = counterexample.views
+    rows = [
+        Row("before  promise", views.promise_before),
+        Row("        hardware", views.hardware_before),
+        Row(""),
+        Row("after   promise", views.promise_after),
+        Row("        hardware", views.hardware_after),
+    ]
+    stale = _stale_segments(counterexample)
+    if stale:
+        rows.append(Row("        cached", stale, cached=True))
+    if views.window is None and views.iova is None and not any(row.segments for row in rows):
+        return None
+    drawing = draw(rows, width=WIDTH, window=views.window, mark=views.iova, most_bands=_MOST_BANDS)
+    lines = [
+        Line(line, FAULT if line.lstrip().startswith("^") or line.endswith("^") else PLAIN)
+        for line in drawing
+    ]
+    before = views.operation + 1
+    return Section(
+        f"The addresses before and after operation {before}",
+        (
+            Block(tuple(lines)),
+            Paragraph(
+                "Promise is what callers were told, hardware what a walk of the tables finds"
+                + (", cached what the device may still hold (drawn with ~)." if stale else ".")
+                + " [==] is one entry, |4K|4K| a run of pages, dots are addresses without "
+                "translation, ^ is the violated address."
+            ),
+        ),
+    )
+
+
+def _walked(counterexample: Counterexample) -> Section | None:
+    views = counterexample.views
+    if not views.walk:
+        return None
+    rows = [("level", "table", "entry", "word", "says")]
+    rows += [
+        (str(step.level), f"{step.table:#x}", str(step.index), f"{step.word:#x}", step.text)
+        for step in views.walk
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines: list[Line] = []
+    for number, row in enumerate(rows):
+        begin = "".join(f"{row[column]:<{widths[column]}}  " for column in range(4))
+        lines += _wrapped(begin, " " * len(begin), row[4], QUIET if number == 0 else PLAIN)
+    address = f" of {views.iova:#x}" if views.iova is not None else ""
+    return Section(f"The walk{address} afterwards", (Block(tuple(lines)),))
+
+
+def _cached(counterexample: Counterexample) -> Section | None:
+    stale = counterexample.views.stale
+    if not stale:
+        return None
+    lines: list[Line] = []
+    for fact in stale[:_MOST_FACTS]:
+        begin = f"level {fact.level}  {fact.first:#x}..{fact.last:#x} "
+        begin += f"({about_size(fact.last - fact.first + 1)})  {fact.word:#x}  "
+        lines += _wrapped(begin, " " * 9, fact.text)
+    if len(stale) > _MOST_FACTS:
+        lines.append(Line(f"and {len(stale) - _MOST_FACTS} more", QUIET))
+    return Section(
+        "What the device may still have cached",
+        (
+            Paragraph(
+                "These entries could be walked once, and no invalidation that covers them has "
+                "completed since."
+            ),
+            Block(tuple(lines)),
+        ),
+    )
+
+
+# -- events ---------------------------------------------------------------------------------
+
+
+def _last_completed(events: Sequence[t.Event], before: int) -> int | None:
+    """The last ``complete`` before event ``before``."""
+    for index in range(before - 1, -1, -1):
+        if events[index].kind == t.COMPLETE:
+            return index
+    return None
+
+
+def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | None:
+    events = counterexample.events
+    if not events:
+        return None
+    offending = counterexample.views.event
+    end = len(events) - 1 if offending is None else offending
+    completed = _last_completed(events, end)
+    start = 0 if completed is None else completed + 1
+    told = tell_events(events, start, end, counterexample.places, offending)
+    left_out = 0
+    if len(told) > _MOST_BEFORE:
+        told = told[-_MOST_BEFORE:]
+        left_out = told[0].first - start
+    lines: list[Line] = []
+    if left_out:
+        lines.append(Line(f"        {left_out} earlier events are left out", QUIET))
+    told_operation = _operation_of(events, told[0].first) if told else None
+    if told_operation is not None and events[told[0].first].kind != t.BEGIN:
+        lines += _operation_line(counterexample, told_operation, specs, "goes on")
+    for line in told:
+        lines += _event_lines(counterexample, line, specs, offending)
+    for line in _after(counterexample, end):
+        lines += _event_lines(counterexample, line, specs)
+    subject = "that" if offending is None else "it"
+    intro = (
+        f"No invalidation was completed before {subject}: told from the beginning."
+        if completed is None
+        else f"Told from where the last invalidation before {subject} was completed "
+        f"(event {completed})."
+    )
+    if offending is None:
+        intro = f"No single event is at fault; the violation shows at event {end}. {intro}"
+    else:
+        intro = f"Event {offending}, marked >, breaks the rule. {intro}"
+    return Section("What happened, event by event", (Paragraph(intro), Block(tuple(lines))))
+
+
+def _after(counterexample: Counterexample, end: int) -> list[Told]:
+    """What the target did after event ``end``, to the end of that operation."""
+    events = counterexample.events
+    last = end
+    while last + 1 < len(events) and events[last].kind != t.END:
+        last += 1
+    return tell_events(events, end + 1, last, counterexample.places)[:_MOST_AFTER]
+
+
+def _operation_of(events: Sequence[t.Event], index: int) -> int | None:
+    """The operation that event ``index`` belongs to."""
+    for at in range(index, -1, -1):
+        if events[at].kind == t.BEGIN:
+            return events[at].a
+        if events[at].kind == t.END and at < index:
+            return None
+    return None
+
+
+def _operation_line(
+    counterexample: Counterexample, operation: int, specs: Specs | None, what: str
+) -> list[Line]:
+    words = f"operation {operation + 1} {what}"
+    if 0 <= operation < len(counterexample.operations):
+        words += ": " + _operation_text(counterexample, operation, specs)
+    return _wrapped("  ", "      ", words, QUIET)
+
+
+def _event_lines(
+    counterexample: Counterexample,
+    told: Told,
+    specs: Specs | None,
+    offending: int | None = None,
+) -> list[Line]:
+    event = counterexample.events[told.first]
+    if event.kind == t.BEGIN:
+        return _operation_line(counterexample, event.a, specs, "begins")
+    here = told.first == offending
+    digits = len(str(len(counterexample.events) - 1))
+    begin = f"{'>' if here else ' '} {told.first:>{digits}}  "
+    indent = " " * (len(begin) + _VERB_COLUMNS)
+    style = FAULT if here else PLAIN
+    words = told.text
+    if event.kind == t.END:
+        words = _return_text(counterexample, event, told.first, specs) or words
+    notes = [note.text for note in counterexample.views.notes if note.event == told.first]
+    room = WIDTH - len(begin) - len(told.place) - 2
+    if len(notes) == 1 and told.first + 1 >= told.last and len(words) + 2 + len(notes[0]) <= room:
+        words = f"{words}: {notes.pop()}"
+    lines = _wrapped(begin, indent, words, style)
+    if told.place:
+        last = lines[-1].text
+        if len(last) + 2 + len(told.place) <= WIDTH:
+            lines[-1] = Line(last + told.place.rjust(WIDTH - len(last)), style)
+        else:
+            lines.append(Line(told.place[:WIDTH].rjust(WIDTH), style))
+    for note in notes:
+        run = event.kind == t.STORE and told.first != told.last
+        lines += _wrapped(
+            indent, indent, f"the first: {note}" if run else note, style if here else QUIET
+        )
+    return lines
+
+
+def _return_text(
+    counterexample: Counterexample, event: t.Event, index: int, specs: Specs | None
+) -> str:
+    """What an END event returned, in the words of its operation's declaration, or ""."""
+    operation = _operation_of(counterexample.events, index)
+    if specs is None or operation is None or operation >= len(counterexample.operations):
+        return ""
+    spec = specs.get(str(counterexample.operations[operation].get("op")))
+    if spec is None:
+        return ""
+    told = spec.returned(event.b)
+    return f"return      {errno_text(event.a)}{', ' if told else ''}{told}"
+
+
+# -- reproducing ----------------------------------------------------------------------------
+
+
+def _reproduced(counterexample: Counterexample, file: str) -> Section:
+    target = counterexample.target_name
+    commands = [f"mmu-conformance replay {file} --target {target}"]
+    if target != "reference":
+        commands.append(f"mmu-conformance replay {file} --target reference")
+    return Section(
+        "Reproduce",
+        (
+            Block(tuple(Line(command) for command in commands)),
+            Paragraph(
+                "FAILED means that the rule is still broken, FIXED that it held. "
+                f"Found with --seed {counterexample.seed}, as: {counterexample.signature}."
+            ),
+        ),
+    )

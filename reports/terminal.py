@@ -1,0 +1,80 @@
+"""A counterexample told on a terminal: plain text, with colour where the terminal has it."""
+
+import textwrap
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.counterexample import Counterexample
+from reports.operations import Specs
+from reports.telling import FAULT, PLAIN, QUIET, WIDTH, Block, Line, Paragraph, sections
+
+_TITLE: Final = "title"
+_COLOURS: Final = {PLAIN: "", FAULT: "bold red", QUIET: "dim", _TITLE: "bold"}
+
+
+def _lines(counterexample: Counterexample, file: str | None, specs: Specs | None) -> list[Line]:
+    lines: list[Line] = []
+    for number, section in enumerate(sections(counterexample, file=file, specs=specs)):
+        if number:
+            lines.append(Line(""))
+        title = textwrap.wrap(section.title, WIDTH)
+        lines += [Line(line, FAULT if number == 0 else _TITLE) for line in title]
+        lines.append(Line(("=" if number == 0 else "-") * max(map(len, title)), QUIET))
+        after_block = False
+        for place, part in enumerate(section.parts):
+            if isinstance(part, Block):
+                if place and not after_block:
+                    lines.append(Line(""))
+                lines += part.lines
+                after_block = True
+            else:
+                if after_block:
+                    lines.append(Line(""))
+                lines += _paragraph(part)
+                after_block = False
+    return lines
+
+
+def _paragraph(part: Paragraph) -> list[Line]:
+    lead = f"{part.lead} " if part.lead else ""
+    hang = " " * 12 if lead else ""
+    return [
+        Line(line)
+        for line in textwrap.wrap(
+            part.text,
+            WIDTH,
+            initial_indent=lead.ljust(len(hang)),
+            subsequent_indent=hang,
+            break_on_hyphens=False,
+        )
+    ]
+
+
+def tell(
+    counterexample: Counterexample, *, file: str | None = None, specs: Specs | None = None
+) -> str:
+    """The telling as plain text, no line wider than 100 columns, with a newline at the end.
+
+    ``file`` is how the reader reaches the counterexample's file (None for its own name);
+    ``specs`` is the declaration of the system's operations, for lines with units and letters.
+    """
+    return "\n".join(line.text.rstrip() for line in _lines(counterexample, file, specs)) + "\n"
+
+
+def show(
+    counterexample: Counterexample,
+    *,
+    file: str | None = None,
+    specs: Specs | None = None,
+    console: Console | None = None,
+) -> None:
+    """Print the telling on ``console`` (None for standard output), in colour if it has any."""
+    console = console if console is not None else Console()
+    for line in _lines(counterexample, file, specs):
+        console.print(
+            Text(line.text.rstrip(), style=_COLOURS[line.style]),
+            soft_wrap=True,
+            highlight=False,
+        )
