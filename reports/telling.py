@@ -288,12 +288,25 @@ def _cached(counterexample: Counterexample) -> Section | None:
 # -- events ---------------------------------------------------------------------------------
 
 
-def _last_completed(events: Sequence[t.Event], before: int) -> int | None:
-    """The last ``complete`` before event ``before``."""
-    for index in range(before - 1, -1, -1):
-        if events[index].kind == t.COMPLETE:
-            return index
-    return None
+def _told_from(events: Sequence[t.Event], end: int, subject: str) -> tuple[int, str]:
+    """The first event to tell, and why that one.
+
+    That is the one after the last completed invalidation before ``end``, or, where this
+    lies within the same operation, the operation's beginning: what it did before it
+    invalidated is mostly where it went wrong.
+    """
+    completed = begun = None
+    for index in range(end - 1, -1, -1):
+        if events[index].kind == t.COMPLETE and completed is None:
+            completed = index
+        if events[index].kind == t.BEGIN and begun is None:
+            begun = index
+    if completed is None:
+        return 0, f"No invalidation was completed before {subject}: told from the beginning."
+    last = f"The last invalidation before {subject} was completed at event {completed}"
+    if begun is not None and begun < completed:
+        return begun, f"{last}: told from where its operation begins."
+    return completed + 1, f"{last}: told from there."
 
 
 def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | None:
@@ -302,8 +315,7 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         return None
     offending = counterexample.views.event
     end = len(events) - 1 if offending is None else offending
-    completed = _last_completed(events, end)
-    start = 0 if completed is None else completed + 1
+    start, why = _told_from(events, end, "that" if offending is None else "it")
     told = tell_events(events, start, end, counterexample.places, offending)
     left_out = 0
     if len(told) > _MOST_BEFORE:
@@ -311,7 +323,7 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         left_out = told[0].first - start
     lines: list[Line] = []
     if left_out:
-        lines.append(Line(f"        {left_out} earlier events are left out", QUIET))
+        lines.append(Line(f"        earlier events left out: {left_out}", QUIET))
     told_operation = _operation_of(events, told[0].first) if told else None
     if told_operation is not None and events[told[0].first].kind != t.BEGIN:
         lines += _operation_line(counterexample, told_operation, specs, "goes on")
@@ -319,17 +331,12 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         lines += _event_lines(counterexample, line, specs, offending)
     for line in _after(counterexample, end):
         lines += _event_lines(counterexample, line, specs)
-    subject = "that" if offending is None else "it"
-    intro = (
-        f"No invalidation was completed before {subject}: told from the beginning."
-        if completed is None
-        else f"Told from where the last invalidation before {subject} was completed "
-        f"(event {completed})."
+    what = (
+        f"No single event is at fault; the violation shows at event {end}."
+        if offending is None
+        else f"Event {offending}, marked >, breaks the rule."
     )
-    if offending is None:
-        intro = f"No single event is at fault; the violation shows at event {end}. {intro}"
-    else:
-        intro = f"Event {offending}, marked >, breaks the rule. {intro}"
+    intro = f"{what} {why}"
     return Section("What happened, event by event", (Paragraph(intro), Block(tuple(lines))))
 
 
