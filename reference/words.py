@@ -50,8 +50,9 @@ def bits(word: i64, high: i64, low: i64) -> i64:
     width: i64 = high - low + 1
     if width >= 64:
         return word
-    # The shift is arithmetic; the mask removes the copies of the sign.
-    mask: i64 = (1 << width) - 1
+    # The shift of the word is arithmetic; the mask removes the copies of the sign. It is
+    # made by shifting down, for mypyc compiles ``1 << width`` as a 32-bit C expression.
+    mask: i64 = 0x7FFFFFFFFFFFFFFF >> (63 - width)
     return (word >> low) & mask
 
 
