@@ -124,7 +124,7 @@ class Field:
         use: FIXED, ADDRESS, ATTRIBUTE, HINT, IGNORED or RESERVED.
         meaning: one phrase for a reader.
         source: where this is written or was measured.
-        values: text for values that have one.
+        values: text for values that have one; "" for a value that goes without saying.
         match: the value of a FIXED field.
         address_low: the lowest address bit that an ADDRESS field carries, low or above.
 
@@ -210,7 +210,7 @@ class Field:
         if self.use == RESERVED:
             return f"{self.name}{self.position}={value:#x}" if value else ""
         if said is not None:
-            return f"{self.name}={said}"
+            return f"{self.name}={said}" if said else ""
         if self.width == 1:
             return self.name if value else ""
         return f"{self.name}={value:#x}"
@@ -392,6 +392,8 @@ class Level:
         leaf = leaves[0] if leaves else None
         self.number: i64 = number
         self.shift: i64 = shift
+        self.span: i64 = 1 << shift
+        """Bytes that one entry translates."""
         self.bits: i64 = bits
         self.kinds: tuple[EntryKind, ...] = tuple(kinds)
         self.table: EntryKind | None = table
@@ -464,7 +466,7 @@ class Geometry:
 
     def __init__(self, format: "Format", ias: int, start_level: int) -> None:
         start = format.structure[start_level]
-        root_bits = max(0, ias - start.shift)
+        root_bits: int = max(0, ias - int(start.shift))
         self.format: Format = format
         self.ias: int = ias
         self.limit: i64 = 1 << ias
@@ -554,8 +556,8 @@ class Format:
                 raise ValueError(f"structure of {name} has level {level.number} at place {i}")
             if level.leaf is not None:
                 level.leaf_words = [level.leaf.encode(fields_of(p)) for p in range(PROT_COUNT)]
-                sizes.append(1 << level.shift)
-                level.is_page_size = 1 << level.shift in page_sizes
+                sizes.append(level.span)
+                level.is_page_size = level.span in page_sizes
         if list(page_sizes) != sorted(set(page_sizes) & set(sizes)):
             raise ValueError(
                 f"page_sizes of {name} are {list(page_sizes)}; allowed are those of "
@@ -694,15 +696,14 @@ class Format:
 
     def level_of(self, pgsize: i64) -> i64:
         """The level whose leaves translate ``pgsize`` bytes; -1 if it is no page size."""
-        one: i64 = 1
         for level in self.structure:
-            if level.is_page_size and one << level.shift == pgsize:
+            if level.is_page_size and level.span == pgsize:
                 return level.number
         return -1
 
     def span(self, level: i64) -> i64:
         """Bytes that one entry at ``level`` translates."""
-        return 1 << self.structure[level].shift
+        return self.structure[level].span
 
     def shift(self, level: i64) -> i64:
         """log2 of :meth:`span`."""

@@ -147,7 +147,7 @@ _S1_TABLE: Final = EntryKind(
             ATTRIBUTE,
             "limits data accesses below",
             _ARM_TABLE,
-            {1: "no-unprivileged", 2: "no-write", 3: "no-write,no-unprivileged"},
+            {0: "", 1: "no-unprivileged", 2: "no-write", 3: "no-write,no-unprivileged"},
         ),
         Field("UXNTable", 60, 60, ATTRIBUTE, "UXN for all below", _ARM_TABLE),
         Field("PXNTable", 59, 59, ATTRIBUTE, "PXN for all below", _ARM_TABLE),
