@@ -66,9 +66,9 @@ def event_text(event: t.Event) -> str:
     if event.kind == t.END:
         return f"return      {errno_text(event.a)}, value {b:#x}"
     if event.kind == t.ALLOC:
-        return f"alloc       {size_text(b)} for a table at {a:#x}"
+        return f"alloc       {size_text(b)} at {a:#x}"
     if event.kind == t.ALLOC_FAILED:
-        return f"alloc       of {size_text(a)} for a table fails"
+        return f"alloc       {size_text(a)}: FAILED"
     if event.kind == t.FREE:
         return f"free        {size_text(b)} at {a:#x}"
     if event.kind == t.STORE:
@@ -186,7 +186,7 @@ def tell_events(
         elif index < last and alone not in (index, index + 1) and _is_filled(events, index):
             end = index + 1
             word = to_unsigned(events[end].c)
-            text += f", filled with {word:#x}" if word else ", zeroed"
+            text += f", filled with {word:#x}" if word else " zeroed"
         else:
             end = index
         told.append(Told(index, end, text, name))

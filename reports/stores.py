@@ -150,9 +150,9 @@ def _table_text(page: _Page, geometry: Geometry) -> str:
     if page.level < 0:
         return ""
     if page.level == geometry.start_level:
-        return f"the root table, level {page.level}"
+        return f"root table, level {page.level}"
     span = geometry.format.span(page.level - 1)
-    return f"the level {page.level} table of {page.va:#x} ({size_text(span)})"
+    return f"level {page.level} table of {page.va:#x} ({size_text(span)})"
 
 
 def _freed_text(page: _Page, geometry: Geometry) -> str:

@@ -35,6 +35,12 @@ PAGE: Final = 4096
 _LEAST: Final = 6
 """Columns that a stretch has at least: "[ 2M ]"."""
 
+_NARROWEST: Final = 48
+"""Columns beside the labels in which any one stretch fits, with two addresses of 64 bits."""
+
+_SMALL_PAGE: Final = 8
+"""Columns up to which a page is drawn with blanks around its size; wider ones are filled."""
+
 _MANY: Final = 8
 """Rows with more segments than this have neighbours of scattered pages drawn as one run."""
 
@@ -107,7 +113,7 @@ def draw(
 
     Args:
         rows: what is drawn, from top to bottom; a row without label and segments is a blank line.
-        width: 60 columns or more, labels included.
+        width: columns, labels included; there must be 48 or more beside the labels.
         window: first and last address drawn, inclusive; None for all that is mapped or marked.
         mark: an address under which ``^`` is drawn, or None.
         most_bands: a strip that does not fit is drawn in bands under each other; of these at
@@ -119,6 +125,7 @@ def draw(
     """
     indent = _indent(rows)
     bands = layout(rows, width=width, window=window, mark=mark)
+    rows = [_prepared(row, bands[0].first, bands[-1].last, mark) for row in rows]
     shown, left_out = _nearest(bands, mark, most_bands)
     lines: list[str] = []
     for band in shown:
@@ -126,9 +133,9 @@ def draw(
             lines.append("")
         lines += _draw_band(rows, band, indent, mark)
     if any(not band.to_scale for band in shown):
-        lines += ["", " " * indent + "Widths are not to scale; the ruler gives the true sizes."]
+        lines += ["", " " * indent + "Not to scale; the ruler gives the true sizes."]
     if left_out:
-        lines.append(" " * indent + f"{left_out} more stretches, further away, are not drawn.")
+        lines.append(" " * indent + f"{left_out} stretches further away are not drawn.")
     return [line.rstrip() for line in lines]
 
 
@@ -140,8 +147,8 @@ def layout(
     mark: int | None = None,
 ) -> list[Band]:
     """Where everything is drawn. Arguments and errors as of :func:`draw`."""
-    if width < 60:
-        raise ValueError(f"width is {width}; allowed are widths from 60")
+    if width < _indent(rows) + _NARROWEST:
+        raise ValueError(f"width is {width}; allowed are widths from {_indent(rows) + _NARROWEST}")
     first, last = _window(rows, window, mark)
     prepared = [_prepared(row, first, last, mark) for row in rows]
     edges = {first, last + 1}
@@ -201,9 +208,7 @@ def _prepared(row: Row, first: int, last: int, mark: int | None) -> Row:
     for segment in sorted(row.segments, key=lambda segment: (segment.first, -segment.last)):
         if segment.first > last or segment.last < first:
             continue
-        start, end = max(segment.first, first), min(segment.last, last)
-        pa = segment.pa if segment.pa is None else segment.pa + start - segment.first
-        clipped.append(Segment(start, end, pa, segment.access, segment.size))
+        clipped.append(_cut(segment, first, last))
     many = len(clipped) > _MANY
     merged: list[Segment] = []
     for segment in clipped:
@@ -224,6 +229,14 @@ def _prepared(row: Row, first: int, last: int, mark: int | None) -> Row:
         else:
             merged.append(segment)
     return Row(row.label, tuple(merged), row.cached)
+
+
+def _cut(segment: Segment, first: int, last: int) -> Segment:
+    """The part of a segment that lies in first..last, inclusive; some of it does."""
+    start, end = max(segment.first, first), min(segment.last, last)
+    # The sum wraps as addresses do.
+    pa = None if segment.pa is None else (segment.pa + start - segment.first) % (1 << 64)
+    return Segment(start, end, pa, segment.access, segment.size)
 
 
 def _continues(before: Segment, segment: Segment, many: bool, mark: int | None) -> bool:
@@ -345,24 +358,29 @@ def _nearest(bands: list[Band], mark: int | None, most_bands: int | None) -> tup
 
 
 def _draw_band(rows: Sequence[Row], band: Band, indent: int, mark: int | None) -> list[str]:
+    """The lines of one band; ``rows`` are prepared."""
     columns = band.stretches[-1].column + band.stretches[-1].columns
     lines = []
     for row in rows:
         if not row.label and not row.segments:
             lines.append("")
             continue
-        prepared = _prepared(row, band.first, band.last, mark)
-        for number, lane in enumerate(_lanes(prepared.segments)):
+        inside = [
+            segment
+            for segment in row.segments
+            if segment.first <= band.last and segment.last >= band.first
+        ]
+        for number, lane in enumerate(_lanes(inside)):
             cells = _ground(band, columns)
             for segment in lane:
-                start = band.column(segment.first)
+                start = band.column(max(segment.first, band.first))
                 end = band.column(segment.last + 1) if segment.last < band.last else columns
                 cells[start:end] = _segment_text(
-                    segment,
+                    _cut(segment, band.first, band.last),
                     end - start,
                     row.cached,
-                    cut_left=_goes_on(row, segment.first, segment.first - 1),
-                    cut_right=_goes_on(row, segment.last, segment.last + 1),
+                    cut_left=segment.first < band.first,
+                    cut_right=segment.last > band.last,
                 )
             label = row.label if number == 0 else ""
             lines.append(label.ljust(indent) + "".join(cells))
@@ -380,14 +398,6 @@ def _ground(band: Band, columns: int) -> list[str]:
             cells[stretch.column : stretch.column + stretch.columns] = " " * stretch.columns
             cells[stretch.column + stretch.columns // 2] = "…"
     return cells
-
-
-def _goes_on(row: Row, inside: int, outside: int) -> bool:
-    """Whether the row has a segment that holds both addresses, so that a band cut it there."""
-    return any(
-        segment.first <= inside <= segment.last and segment.first <= outside <= segment.last
-        for segment in row.segments
-    )
 
 
 def _lanes(segments: Sequence[Segment]) -> list[list[Segment]]:
@@ -461,16 +471,17 @@ def _pages(labels: Sequence[str], size: str, count: int, columns: int, fill: str
             if count > 2 * ends and room >= len(label) + 2:
                 return (size + "|") * ends + f" {label} ".center(room, fill) + ("|" + size) * ends
         if count * cell - 1 <= columns:
-            return _every_page(size, count, columns)
+            return _every_page(size, count, columns, fill)
     return _centred(labels, columns, fill)
 
 
-def _every_page(size: str, count: int, columns: int) -> str:
+def _every_page(size: str, count: int, columns: int, fill: str) -> str:
     cells = []
     for index in range(count):
         start = index * (columns + 1) // count
         end = (index + 1) * (columns + 1) // count
-        cells.append(size.center(end - start - 1))
+        room = end - start - 1
+        cells.append(size.center(room) if room <= _SMALL_PAGE else _centred([size], room, fill))
     return "|".join(cells)
 
 

@@ -38,7 +38,7 @@ def specs() -> Specs:
                 ArgSpec("pa", "address"),
                 pgsize,
                 pgcount,
-                ArgSpec("prot", "flags", letters="rwcxmp"),
+                ArgSpec("prot", "flags", letters="rwcnmp"),
                 fail_at,
             ],
             value_kind="size",

@@ -102,7 +102,7 @@ def test_the_line_for_people(specs):
 
 
 def test_sizes_and_flags_may_be_written_as_people_do(specs):
-    written = {**MAP, "pgsize": "2M", "prot": "rwx"}
+    written = {**MAP, "pgsize": "2M", "prot": "rwn"}
     assert from_json(written, specs).args["pgsize"] == 0x200000
     assert from_json(written, specs).args["prot"] == 0b1011
     created = make(
@@ -122,10 +122,10 @@ def test_sizes_and_flags_may_be_written_as_people_do(specs):
 
 
 @pytest.mark.parametrize(
-    ("word", "shown"), [(0, "0"), (3, "rw"), (0x40, "0x40"), (0x41, "r+0x40"), (0x3F, "rwcxmp")]
+    ("word", "shown"), [(0, "0"), (3, "rw"), (0x40, "0x40"), (0x41, "r+0x40"), (0x3F, "rwcnmp")]
 )
 def test_flags_in_letters(word, shown):
-    assert flags_text(word, "rwcxmp") == shown
+    assert flags_text(word, "rwcnmp") == shown
 
 
 def test_a_missing_argument_means_its_default(specs):
@@ -147,7 +147,7 @@ def test_a_missing_argument_means_its_default(specs):
         ({"pgsize": "4X"}, ["pgsize", "'4X'", "such as 4K"]),
         ({"pgcount": -1}, ["argument pgcount of operation map is -1", "numbers from 0"]),
         ({"fail_at": 65}, ["argument fail_at of operation map is 65", "from 0 to 64"]),
-        ({"prot": "rwz"}, ["prot", "'rwz'", "letters of rwcxmp"]),
+        ({"prot": "rwz"}, ["prot", "'rwz'", "letters of rwcnmp"]),
         ({"prot": "rr"}, ["prot", "'rr'"]),
         ({"colour": "red"}, ["argument 'colour'", "operation map", "allowed are iova, pa, pgsize"]),
     ],

@@ -1,0 +1,214 @@
+"""Events in words, long runs of like ones in one line, and what stores mean for the table."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference import trace as t
+from reference.formats import format_by_name
+from reports.events import LEAST_RUN, end_of_run, event_text, tell_events
+from reports.stores import annotate
+
+GEOMETRY = format_by_name("lpae-s1").geometry(48)
+ROOT, L1, L2, L3 = 0x80000000, 0x80001000, 0x80002000, 0x80003000
+PAGE, BLOCK = 0xF47, 0xF45
+
+held = st.integers(-(2**63), 2**63 - 1)
+
+
+def stores(count, pa=L3, old=0, new=0x1000 | PAGE, step=0x1000, place=1):
+    return [t.Event(t.STORE, pa + 8 * i, old, new + step * i, place=place) for i in range(count)]
+
+
+def linked():
+    """A root with the three tables below it, for address 0."""
+    made = []
+    for pa in (ROOT, L1, L2, L3):
+        made += [t.Event(t.ALLOC, pa, 4096), t.Event(t.FILL, pa, 4096, 0)]
+    made.append(t.Event(t.ATTACH, ROOT, 0))
+    made += [t.Event(t.STORE, pa, 0, below | 3) for pa, below in ((ROOT, L1), (L1, L2), (L2, L3))]
+    return made
+
+
+@given(data=st.data(), kind=st.sampled_from(sorted(t.KINDS)))
+def test_every_event_has_a_line_of_its_own(data, kind):
+    event = t.Event(kind, *(data.draw(held) for _ in t.KINDS[kind][1]))
+    line = event_text(event)
+    assert line == line.strip()
+    assert "\n" not in line
+    assert "0x-" not in line
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (t.Event(t.STORE, L3, 0, -1), "store       at 0x80003000: 0x0 -> 0xffffffffffffffff"),
+        (t.Event(t.BARRIER, 1), "barrier     order of stores only"),
+        (t.Event(t.BARRIER, 9), "barrier     type 9"),
+        (t.Event(t.END, -12, 0x1000), "return      -ENOMEM (-12), value 0x1000"),
+        (
+            t.Event(t.INVALIDATE, 0x5000, 0x5FFF, t.invalidate_command(1, t.CAUSE_SYNC, 7)),
+            "invalidate  0x5000..0x5fff (4K), leaf entries only, ticket 7: "
+            "the caller syncs its gather",
+        ),
+        (
+            t.Event(t.INVALIDATE, 0, -1, t.invalidate_command(3, t.CAUSE_ALL, 1)),
+            "invalidate  all addresses, leaf and walk entries, ticket 1: "
+            "the driver flushes everything",
+        ),
+        (
+            t.Event(t.INVALIDATE, 0x5000, 0x4FFF, t.invalidate_command(8, 9, 1)),
+            "invalidate  0x5000 to 0x4fff, which is backwards, scope 0x8, ticket 1: cause 9",
+        ),
+        (
+            t.Event(t.WILD, 0x10, 8, 1),
+            "WILD        write of 8 bytes at 0x10, outside all memory of the code",
+        ),
+        (t.Event(t.LOCK, 3), "lock        lock 3"),
+    ],
+)
+def test_what_events_say(event, said):
+    assert event_text(event) == said
+
+
+def test_a_run_of_stores_is_one_line():
+    (line,) = tell_events(stores(512), 0, 511, ["", "init_pte"])
+    assert (line.first, line.last, line.place) == (0, 511, "init_pte")
+    assert line.text == (
+        "store       512 words in one table, 0x80003000..0x80003ff8: "
+        "0x0 -> 0x1f47 up to 0x200f47, +0x1000 each"
+    )
+
+
+def test_scattered_pages_cleared_in_a_row_are_one_line():
+    cleared = [t.Event(t.STORE, L3 + 8 * i, (i * 7 % 5 + 1) << 12 | PAGE, 0) for i in range(6)]
+    (line,) = tell_events(cleared, 0, 5)
+    assert "6 words in one table" in line.text
+    assert line.text.endswith("-> 0x0")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        stores(LEAST_RUN - 1),
+        # Another table, another function, another step, another kind of change.
+        [store for i in range(6) for store in stores(1, pa=L3 + 0x1000 * i)],
+        [store for i in range(6) for store in stores(1, pa=L3 + 8 * i, place=i)],
+        [store for i in range(6) for store in stores(1, pa=L3 + 8 * i, new=(i * i) << 12 | 3)],
+        [store for i in range(6) for store in stores(1, pa=L3 + 8 * i, old=i % 2, step=0)],
+        [store for i in range(6) for store in stores(1, pa=L3 + 16 * i)],
+    ],
+)
+def test_what_is_not_alike_is_told_one_by_one(events):
+    assert len(tell_events(events, 0, len(events) - 1)) == len(events)
+
+
+def test_the_offending_event_is_never_inside_a_run():
+    told = tell_events(stores(20), 0, 19, alone=10)
+    assert [(line.first, line.last) for line in told] == [(0, 9), (10, 10), (11, 19)]
+
+
+def test_gathers_frees_and_cleans_come_in_runs_too():
+    gathers = [t.Event(t.GATHER, 0x5000 + 0x1000 * i, 0x1000) for i in range(5)]
+    assert tell_events(gathers, 0, 4)[0].text == (
+        "gather      5 times 4K, 0x5000..0x9fff, for a later invalidation"
+    )
+    frees = [t.Event(t.FREE, L3 - 0x1000 * i, 0x1000) for i in range(4)]
+    assert tell_events(frees, 0, 3)[0].text == "free        4 times 4K, 0x80003000 to 0x80000000"
+    apart = [t.Event(t.GATHER, 0x5000 + 0x2000 * i, 0x1000) for i in range(5)]
+    assert len(tell_events(apart, 0, 4)) == 5
+
+
+def test_an_allocation_and_its_zeroing_are_one_line():
+    events = linked()[:2]
+    assert [line.text for line in tell_events(events, 0, 1)] == [
+        "alloc       4K at 0x80000000 zeroed"
+    ]
+    assert len(tell_events(events, 0, 1, alone=1)) == 2
+    assert len(tell_events([events[0], t.Event(t.FILL, L1, 4096, 0)], 0, 1)) == 2
+
+
+@given(
+    events=st.lists(
+        st.sampled_from(stores(6) + linked()[:2] + [t.Event(t.BARRIER), t.Event(t.GATHER, 0, 1)]),
+        max_size=30,
+    ),
+    data=st.data(),
+)
+def test_every_event_is_told_once_and_in_order(events, data):
+    alone = data.draw(st.none() | st.integers(0, len(events) - 1)) if events else None
+    told = tell_events(events, 0, len(events) - 1, alone=alone)
+    assert [n for line in told for n in range(line.first, line.last + 1)] == list(
+        range(len(events))
+    )
+    if alone is not None:
+        assert any((line.first, line.last) == (alone, alone) for line in told)
+
+
+# -- what stores mean ------------------------------------------------------------------------
+
+
+def notes_of(events, alone=None):
+    return {note.event: note.text for note in annotate(events, GEOMETRY, alone)}
+
+
+def test_tables_and_stores_get_their_level_and_address():
+    events = [*linked(), t.Event(t.STORE, L3 + 0x28, 0, 0x1000 | PAGE)]
+    notes = notes_of(events)
+    assert notes[0] == "root table, level 0"
+    assert notes[6] == "level 3 table of 0x0 (2M)"
+    assert notes[11] == "level 2 entry of 0x0 (2M): invalid -> table pa=0x80003000"
+    assert notes[12].startswith("level 3 entry of 0x5000 (4K): invalid -> page pa=0x1000")
+
+
+def test_a_table_that_is_filled_before_it_is_linked_has_its_address_too():
+    block = 0x140200000
+    events = [*linked()[:6], *linked()[8:11], t.Event(t.STORE, L2 + 8, 0, block | BLOCK)]
+    split = len(events)
+    events += [t.Event(t.ALLOC, L3, 4096), *stores(512, new=block | PAGE)]
+    events.append(t.Event(t.STORE, L2 + 8, block | BLOCK, L3 | 3))
+    notes = notes_of(events)
+    assert notes[split] == "level 3 table of 0x200000 (2M)"
+    assert notes[split + 1].startswith("level 3 entry of 0x200000 (4K): invalid -> page pa=0x14020")
+    assert split + 2 not in notes
+    assert notes[len(events) - 1].startswith(
+        "level 2 entry of 0x200000 (2M), from valid to valid: block pa=0x140200000"
+    )
+    # The offending event inside a run has a note of its own.
+    assert split + 6 in notes_of(events, alone=split + 6)
+
+
+def test_a_freed_table_says_what_was_left_in_it():
+    events = [*linked(), *stores(2), t.Event(t.STORE, L3, 0x1000 | PAGE, 0)]
+    events.append(t.Event(t.FREE, L3, 4096))
+    assert notes_of(events)[len(events) - 1] == (
+        "level 3 table of 0x0 (2M), with 1 valid entry still in it"
+    )
+    events[-1:] = [t.Event(t.FILL, L3, 4096, 0), t.Event(t.FREE, L3, 4096)]
+    assert notes_of(events)[len(events) - 1] == "level 3 table of 0x0 (2M)"
+
+
+def test_memory_that_is_used_again_has_its_new_place():
+    events = [*linked(), t.Event(t.STORE, L2, L3 | 3, 0), t.Event(t.FREE, L3, 4096)]
+    again = len(events)
+    events += [t.Event(t.ALLOC, L3, 4096), t.Event(t.STORE, L1 + 8, 0, L3 | 3)]
+    events.append(t.Event(t.STORE, L3 + 8, 0, 0x40000000 | BLOCK))
+    notes = notes_of(events)
+    assert notes[again] == "level 2 table of 0x40000000 (1G)"
+    assert notes[again + 2].startswith("level 2 entry of 0x40200000 (2M): invalid -> block")
+
+
+def test_a_change_that_the_walker_does_not_see_is_said_to_be_none():
+    synced = L3 | 3 | 1 << 55
+    events = [*linked(), t.Event(t.STORE, L2, L3 | 3, synced)]
+    assert notes_of(events)[len(events) - 1].endswith("the same to the walker as before")
+
+
+def test_what_was_never_linked_has_no_note():
+    events = [t.Event(t.ALLOC, L3, 4096), *stores(1), t.Event(t.STORE, 0x9000, 0, 3)]
+    assert notes_of(events) == {}
+
+
+def test_runs_end_where_they_are_told_to_end():
+    assert end_of_run(stores(9), 0, 4) == 4
+    assert end_of_run(stores(9), 3, 8, alone=3) == 3

@@ -1,0 +1,257 @@
+"""Tellings: everything that the file knows, within the width, in the order of its use."""
+
+import dataclasses
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from reference import trace as t
+from reports import markdown, terminal
+from reports.counterexample import Note, OperationResult, Segment, Stale, Views
+from reports.telling import FAULT, WIDTH, Block, Paragraph, sections
+
+HEADINGS = [
+    "What was done",
+    "What was seen",
+    "The addresses before and after operation 3",
+    "The walk of ",
+    "What the device may still have cached",
+    "What happened, event by event",
+    "Reproduce",
+]
+
+
+@pytest.mark.parametrize("sample", ["kb16", "kb21"])
+@pytest.mark.parametrize("with_specs", [True, False])
+def test_no_line_is_wider_than_a_terminal(sample, with_specs, request, specs):
+    told = terminal.tell(request.getfixturevalue(sample), specs=specs if with_specs else None)
+    assert max(map(len, told.splitlines())) <= WIDTH
+    assert told.endswith("\n")
+    assert not [line for line in told.splitlines() if line != line.rstrip()]
+
+
+def test_the_sections_stand_in_the_order_of_their_use(kb16, specs):
+    told = terminal.tell(kb16, specs=specs)
+    places = [told.index(heading) for heading in HEADINGS]
+    assert places == sorted(places)
+    assert told.startswith("OR-2 is broken by linux:io-pgtable-arm (pagetable)\n===")
+
+
+def test_kb_16_can_be_understood_without_the_code(kb16, specs):
+    told = terminal.tell(kb16, specs=specs)
+    for words in (
+        # The operations and what they returned.
+        "  2  map iova=0x40200000 pa=0x140200000 pgsize=2M pgcount=1 prot=rwc  -> 0, 2M mapped\n",
+        "> 3  unmap iova=0x40205000 pgsize=4K pgcount=1 gather=strict  -> 0, 4K unmapped\n",
+        # The block that is still cached, over the pages that replaced it.
+        "~ 2M block, level 2 ~",
+        "= 2M rwxc -> 0x140200000 =",
+        "= 506 x 4K rwxc -> 0x140206000 =",
+        "|--------------------2024K---------------------|",
+        # The store that did it, with both entries decoded, and who made it.
+        "> 533  store       at 0x80002008: 0x140200f45 -> 0x80003003",
+        "level 2 entry of 0x40200000 (2M), from valid to valid: block pa=0x140200000",
+        # The stores of the split in two lines, and no invalidation anywhere.
+        "store       5 words in one table, 0x80003000..0x80003020: 0x0 -> 0x140200f47 up to",
+        "store       506 words in one table",
+        "No invalidation was completed before it",
+        # How to see it again.
+        f"mmu-conformance replay {kb16.file_name} --target linux:io-pgtable-arm\n",
+        f"mmu-conformance replay {kb16.file_name} --target reference\n",
+    ):
+        assert words in told, words
+    assert "invalidate  " not in told
+    assert re.search(r"^> 533 .* arm_lpae_install_table$", told, re.MULTILINE)
+    assert len(told.splitlines()) < 110
+
+
+def test_kb_21_can_be_understood_without_the_code(kb21, specs):
+    told = terminal.tell(kb21, specs=specs)
+    for words in (
+        "(pagetable, misuse)",
+        "Misuse:     the interface forbids what the caller does here.",
+        "[= 4K rwxc -> 0x1000 ==]",
+        "= 2M rwxc -> 0x200000 =",
+        "^ 0x5000",
+        "2      0x80002000  0      0x200f45    block pa=0x200000",
+        # The invalidation is inside the operation, and what came before it is told all the same.
+        "told\nfrom where its operation begins",
+        "level 2 entry of 0x0 (2M): table pa=0x80003000 -> invalid",
+        "level 3 table of 0x0 (2M), with 1 valid entry still in it",
+        "> 30  return      0, 2M mapped",
+    ):
+        assert words in told, words
+    assert "operation 2 begins" not in told
+
+
+def test_without_a_declaration_the_operations_stand_as_in_the_file(kb16):
+    told = terminal.tell(kb16, file="found/a.json")
+    assert "pgsize=0x200000 pgcount=1 prot=0x7 fail_at=0\n         -> 0, value 0x200000\n" in told
+    assert "mmu-conformance replay found/a.json --target reference" in told
+
+
+def test_an_operation_of_another_version_is_told_as_it_stands(kb16, specs):
+    fewer = {name: spec for name, spec in specs.items() if name != "create"}
+    assert "create format=lpae-s1 ias=48" in terminal.tell(kb16, specs=fewer)
+
+
+def test_the_reference_is_not_compared_with_itself(kb16):
+    told = terminal.tell(dataclasses.replace(kb16, target_name="reference"))
+    assert told.count("mmu-conformance replay") == 1
+
+
+def test_a_run_that_ended_early_says_so(kb16, specs):
+    crashed = dataclasses.replace(
+        kb16,
+        results=(kb16.results[0], OperationResult(0, 0, finished=False)),
+        trace=(
+            {"event": "begin", "operation": 0},
+            {"event": "crash", "signal": 11, "address": "0x0"},
+        ),
+        views=Views("It died.", 1, 1, None),
+    )
+    told = terminal.tell(crashed, specs=specs)
+    assert "-> did not come back" in told
+    assert "-> was not reached" in told
+    assert "> 1  CRASH       signal 11 at address 0x0" in told
+    # There is nothing to draw or to walk.
+    assert "The addresses" not in told
+    assert "The walk" not in told
+
+
+def test_without_an_offending_event_all_is_told_to_the_end(kb21, specs):
+    told = terminal.tell(
+        dataclasses.replace(kb21, views=dataclasses.replace(kb21.views, event=None)), specs=specs
+    )
+    assert "No single event is at fault; the violation shows at event 30." in told
+    assert "  30  return      0, 2M mapped" in told
+    empty = dataclasses.replace(
+        kb21, trace=(), views=dataclasses.replace(kb21.views, event=None, notes=())
+    )
+    assert "event by event" not in terminal.tell(empty, specs=specs)
+
+
+def test_what_came_after_the_last_invalidation_is_told_from_there(kb21, specs):
+    trace = t.Trace()
+    for event in (
+        t.Event(t.BEGIN, 0),
+        t.Event(t.INVALIDATE, 0, -1, t.invalidate_command(3, t.CAUSE_ALL, 1)),
+        t.Event(t.COMPLETE, 1),
+        t.Event(t.END, 0, 0),
+        t.Event(t.BEGIN, 1),
+        t.Event(t.STORE, 0x1000, 5, 0),
+        t.Event(t.END, 0, 0x1000),
+    ):
+        trace.append(event)
+    told = terminal.tell(
+        dataclasses.replace(kb21, trace=tuple(trace.to_json()), views=Views("x", 5, 1, None)),
+        specs=specs,
+    )
+    assert "was completed at event 2: told from there" in " ".join(told.split())
+    assert "operation 1" not in told.split("event by event")[1].replace("operation 1 goes on", "")
+    assert "operation 2 begins: map" in told
+    assert "> 5  store" in told
+
+
+def test_a_long_history_is_cut_and_counted(kb21, specs):
+    trace = t.Trace()
+    trace.append(t.Event(t.BEGIN, 1))
+    for number in range(100):
+        trace.append(t.Event(t.STORE, 0x1000 * number, 0, number))
+    told = terminal.tell(
+        dataclasses.replace(kb21, trace=tuple(trace.to_json()), views=Views("x", 100, 1, None)),
+        specs=specs,
+    )
+    assert "earlier events left out: 73" in told
+    assert "operation 2 goes on: map" in told
+    assert "> 100  store" in told
+    assert len(told.splitlines()) < 80
+
+
+def test_many_stale_facts_are_cut_and_counted(kb16, specs):
+    stale = tuple(Stale(3, 0x1000 * i, 0x1000 * i + 0xFFF, 3, "page pa=0x0") for i in range(20))
+    views = dataclasses.replace(kb16.views, stale=stale, window=None)
+    told = terminal.tell(dataclasses.replace(kb16, views=views), specs=specs)
+    assert "and 12 more" in told
+
+
+def test_words_that_are_longer_than_a_line_are_broken(kb16):
+    views = dataclasses.replace(
+        kb16.views, observed="x" * 300, notes=(Note(533, "y" * 250),), iova=2**64 - 1, window=None
+    )
+    told = terminal.tell(dataclasses.replace(kb16, views=views, target_version="z" * 300))
+    assert max(map(len, told.splitlines())) <= WIDTH
+    assert told.count("y") >= 250
+
+
+def test_a_huge_window_with_many_segments_stays_readable(kb16, specs):
+    many = tuple(Segment(i << 32, (i << 32) + 0xFFF, i << 12, "rw", 4096) for i in range(200))
+    views = dataclasses.replace(
+        kb16.views, hardware_after=many, window=(0, 2**48 - 1), iova=100 << 32
+    )
+    told = terminal.tell(dataclasses.replace(kb16, views=views), specs=specs)
+    assert "stretches further away are not drawn" in told
+    assert "^ 0x6400000000" in told
+    assert max(map(len, told.splitlines())) <= WIDTH
+    assert len(told.splitlines()) < 140
+
+
+# -- forms -----------------------------------------------------------------------------------
+
+
+def test_colour_only_where_the_terminal_has_it(kb16, specs):
+    plain, coloured = io.StringIO(), io.StringIO()
+    terminal.show(kb16, specs=specs, console=Console(file=plain, width=40))
+    assert plain.getvalue() == terminal.tell(kb16, specs=specs)
+    terminal.show(
+        kb16,
+        specs=specs,
+        console=Console(file=coloured, force_terminal=True, color_system="standard", width=200),
+    )
+    assert "\x1b[1;31m> 533  store" in coloured.getvalue()
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue()) == plain.getvalue()
+
+
+def test_the_offending_lines_are_marked_as_faults(kb16, specs):
+    faults = [
+        line.text
+        for section in sections(kb16, specs=specs)
+        for part in section.parts
+        if isinstance(part, Block)
+        for line in part.lines
+        if line.style == FAULT
+    ]
+    assert any(line.startswith("> 533  store") for line in faults)
+    assert any(line.startswith("> 3  unmap") for line in faults)
+    assert any(line.strip() == "^ 0x40200000" for line in faults)
+    assert not any("alloc" in line for line in faults)
+
+
+def test_markdown_says_the_same(kb16, specs):
+    told = markdown.tell(kb16, specs=specs)
+    assert told.startswith("## OR-2 is broken by linux:io-pgtable-arm (pagetable)\n")
+    for section in sections(kb16, specs=specs):
+        for part in section.parts:
+            if isinstance(part, Paragraph):
+                assert markdown.escaped(part.text) in told
+            else:
+                block = "\n".join(line.text for line in part.lines)
+                assert f"```text\n{block}\n```\n" in told
+    assert told.count("\n### ") == len(sections(kb16, specs=specs)) - 1
+    assert markdown.tell(kb16, level=1).startswith("# OR-2")
+    with pytest.raises(ValueError, match="level is 6; allowed are 1 to 5"):
+        markdown.tell(kb16, level=6)
+
+
+def test_markdown_escapes_what_would_be_markup():
+    assert markdown.escaped("__init__ *x* <b> a|b [c] `d`\n e") == (
+        r"\_\_init\_\_ \*x\* \<b\> a\|b \[c\] \`d\` e"
+    )
+
+
+def test_a_fence_is_longer_than_any_inside(kb16):
+    views = dataclasses.replace(kb16.views, observed="a ```` b")
+    told = markdown.tell(dataclasses.replace(kb16, views=views))
+    assert "`````text\naddress   0x40200000" in told
