@@ -1,0 +1,228 @@
+"""The targets ``linux:io-pgtable-arm`` and ``linux:io-pgtable-dart``.
+
+The real map_pages, unmap_pages and iova_to_phys of the kernel's page-table
+code. Around it the harness plays the device, which flushes when it is told to,
+and the caller, who gathers unmapped pages and syncs (see
+``native/units/io_pgtable.c``).
+"""
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from conformance.targets.linux.build import build
+from conformance.targets.linux.errors import HarnessError
+from conformance.targets.linux.library import Library, load
+from conformance.targets.linux.toolchain import Progress, silent
+from conformance.targets.linux.tree import find_tree
+from conformance.targets.linux.units import PAGE_TABLES
+from conformance.targets.protocol import Result
+from reference.trace import Trace
+from reference.words import to_signed
+from reports.operations import Operation
+
+_CREATE, _MAP, _UNMAP, _TRANSLATE = range(4)
+_SIMPLE: Mapping[str, int] = {"sync": 4, "flush": 5, "destroy": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """One driver of the library: its source, and our names of formats for its numbers."""
+
+    source: str
+    formats: Mapping[str, int]
+
+
+DRIVERS: Mapping[str, _Driver] = {
+    "io-pgtable-arm": _Driver("drivers/iommu/io-pgtable-arm.c", {"lpae-s1": 0, "lpae-mali": 1}),
+    "io-pgtable-dart": _Driver(
+        "drivers/iommu/io-pgtable-dart.c", {"dart1-16k": 2, "dart1-4k": 2, "dart2-16k": 3}
+    ),
+}
+"""The units that are targets of system ``pagetable``, by the name behind ``linux:``."""
+
+
+class LinuxIoPgtable:
+    """Linux's page-table code as a target of system ``pagetable``.
+
+    One target at a time can be used in a process: each ``reset`` takes the library over.
+
+    ``name``, ``version``, ``traits``, ``places``: see the target protocol. The traits say
+    what an unmap of part of a block does in this tree, which was tried out.
+    """
+
+    def __init__(
+        self,
+        unit: str = "io-pgtable-arm",
+        kernel: str | os.PathLike[str] | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        """Find the tree, build what is not built yet, and load it.
+
+        Args:
+            unit: a key of ``DRIVERS``.
+            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
+            progress: is told what is done when it takes long.
+
+        Raises:
+            ValueError: there is no such unit.
+            TargetUnavailable: no tree, no tools, or another kind of host.
+            KernelTreeError: the tree that was named cannot be used.
+            BuildError: the build failed.
+        """
+        if unit not in DRIVERS:
+            raise ValueError(f"unit is {unit!r}; allowed are {', '.join(DRIVERS)}")
+        driver = DRIVERS[unit]
+        tree = find_tree(kernel, progress)
+        self._library: Library = load(build(tree, PAGE_TABLES, progress))
+        self._call = self._library.call("mmu_pagetable_call")
+        self._formats = driver.formats
+        self._exists = False
+        self.name: str = f"linux:{unit}"
+        self.version: str = f"{tree.description}, {driver.source}"
+        self.places: Sequence[str] = self._library.places
+        self.traits: Mapping[str, Sequence[str]] = {
+            "format": tuple(driver.formats),
+            **({"block_unmap": (self._try_block_unmap(),)} if unit == "io-pgtable-arm" else {}),
+            **({"coherent": ("1",)} if unit == "io-pgtable-dart" else {}),
+        }
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the state before any ``create``, and take the library over."""
+        self._library.reset(self)
+        self._exists = False
+
+    def close(self) -> None:
+        """Let go of the library; ``reset`` takes it over again."""
+        if self._library.owner is self:
+            self._library.reset(None)
+
+    def perform(self, operation: Operation, trace: Trace) -> Result:
+        """Carry out one operation and append its events to ``trace``.
+
+        Operations, arguments and the order of events are those of system ``pagetable``.
+        ``release`` is no business of a target. Addresses may be signed or unsigned.
+
+        Raises:
+            ValueError: an unknown operation, a missing argument, an unknown format, or an
+                operation on a table that does not exist.
+            HarnessError: another target has taken the library over since the last ``reset``,
+                or the driver needs something that the harness does not have.
+        """
+        if self._library.owner is not self:
+            raise HarnessError(
+                f"{self.name} is used after another target of the same library; call reset() first"
+            )
+        name = operation.name
+        args = operation.args
+        values: tuple[int | str, ...] = ()
+        try:
+            if name == "map":
+                number = _MAP
+                values = (
+                    args["iova"],
+                    args["pa"],
+                    args["pgsize"],
+                    args["pgcount"],
+                    args["prot"],
+                    args.get("fail_at", 0),
+                )
+            elif name == "unmap":
+                number = _UNMAP
+                values = (
+                    args["iova"],
+                    args["pgsize"],
+                    args["pgcount"],
+                    args["gather"] == "queued",
+                    args.get("fail_at", 0),
+                )
+            elif name == "translate":
+                number = _TRANSLATE
+                values = (args["iova"],)
+            elif name == "create":
+                number = _CREATE
+                values = self._creation(operation)
+            else:
+                number = self._simple(name)
+        except KeyError as error:
+            raise ValueError(f"operation {name} has no argument {error}") from None
+        if not self._exists and name != "create":
+            raise ValueError(f"operation is {name!r} without a table; allowed is create")
+        try:
+            result, value, finished = self._call(trace, number, values)
+        except struct.error:
+            result, value, finished = self._call(trace, number, _held(operation, values))
+        if name == "create":
+            self._exists = finished and result == 0
+        elif name == "destroy":
+            self._exists = False
+        return Result(result, value, finished)
+
+    def _creation(self, operation: Operation) -> tuple[int | str, ...]:
+        """The arguments of ``create``."""
+        args = operation.args
+        name = operation.string("format")
+        if name not in self._formats:
+            raise ValueError(f"format is {name!r}; {self.name} has {', '.join(self._formats)}")
+        if self._exists:
+            raise ValueError("operation is 'create' with a table that exists; destroy it first")
+        return (
+            self._formats[name],
+            args["ias"],
+            args["oas"],
+            args["pgsizes"],
+            args["coherent"],
+            args.get("fail_at", 0),
+        )
+
+    @staticmethod
+    def _simple(name: str) -> int:
+        """The number of an operation without arguments."""
+        try:
+            return _SIMPLE[name]
+        except KeyError:
+            raise ValueError(
+                f"operation is {name!r}; allowed are create, map, unmap, translate, "
+                f"{', '.join(_SIMPLE)}"
+            ) from None
+
+    def _try_block_unmap(self) -> str:
+        """Unmap a page in the middle of a block, and see what comes of it."""
+        self.reset()
+        trace = Trace()
+        size, page, permissions = 1 << 21, 1 << 12, 3
+        for operation in (
+            Operation("create", {"format": "lpae-s1", "ias": 39, "oas": 40,
+                                 "pgsizes": size | page, "coherent": 1}),
+            Operation("map", {"iova": 0, "pa": 0, "pgsize": size, "pgcount": 1,
+                              "prot": permissions}),
+        ):  # fmt: skip
+            done = self.perform(operation, trace)
+            if done.result or not done.finished:
+                raise HarnessError(f"{self.version}: a first {operation.name} went wrong: {done}")
+        done = self.perform(
+            Operation(
+                "unmap", {"iova": 5 * page, "pgsize": page, "pgcount": 1, "gather": "strict"}
+            ),
+            trace,
+        )
+        return "split" if done.value == page else "refuse"
+
+
+def _held(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """``values`` as held words, for those who gave them unsigned.
+
+    Raises:
+        ValueError: one is no 64-bit number.
+    """
+    held: list[int | str] = []
+    for value in values:
+        if not isinstance(value, int):
+            raise ValueError(
+                f"operation {operation.name} has {value!r} where a number is needed: "
+                f"{operation.args}"
+            )
+        held.append(to_signed(value))
+    return tuple(held)

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Runs kernel code on a stack of its own, and comes back whatever it does.
+ *
+ * A fault becomes an event and ends the call. A loop is ended by the number of
+ * accesses that it makes, which is the same in every run; one that makes none
+ * is ended by a timer that counts processor time.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "host.h"
+
+/* Accesses that one call may make: so many, and so many more for each page in use. */
+#define BASE_LIMIT 2000000UL
+#define LIMIT_FOR_PAGE 8192UL
+/* A call that is still running when the timer has gone off twice is a loop. */
+#define TICK_NANOSECONDS 400000000L
+#define TICK_SIGNAL (SIGRTMAX - 4)
+
+static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
+#define FAULTS (sizeof(faults) / sizeof(faults[0]))
+
+static sigjmp_buf way_back;
+volatile sig_atomic_t mmu_active;
+static pthread_t owner;
+static struct mmu_result *running;
+static volatile unsigned long calls;
+static unsigned long seen;
+static struct sigaction before[FAULTS];
+static timer_t timer;
+static pid_t timer_process;
+static unsigned char signal_stack[64 << 10];
+
+void mmu_leave(void)
+{
+	mmu_active = 0;
+	siglongjmp(way_back, 1);
+}
+
+static int is_ours(void)
+{
+	return mmu_active && pthread_equal(owner, pthread_self());
+}
+
+/* The place of a fault is the instruction, which is not a return address. */
+static const void *instruction(const ucontext_t *context)
+{
+	return (const void *)(context->uc_mcontext.gregs[REG_RIP] + 1);
+}
+
+static void pass_on(int number, siginfo_t *info, void *context)
+{
+	size_t i;
+
+	for (i = 0; i < FAULTS; i++) {
+		if (faults[i] != number)
+			continue;
+		if (before[i].sa_flags & SA_SIGINFO) {
+			before[i].sa_sigaction(number, info, context);
+			return;
+		}
+		if (before[i].sa_handler != SIG_DFL && before[i].sa_handler != SIG_IGN) {
+			before[i].sa_handler(number);
+			return;
+		}
+		/* The fault happens again on return, and then does what it always did. */
+		sigaction(number, &before[i], NULL);
+	}
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	if (!is_ours()) {
+		pass_on(number, info, context);
+		return;
+	}
+	mmu_stop(MMU_CRASH, (mmu_u64)number, (mmu_u64)(uintptr_t)info->si_addr, 0,
+		 instruction(context));
+}
+
+static void on_tick(int number, siginfo_t *info, void *context)
+{
+	(void)info;
+	if (!mmu_active)
+		return;
+	if (!pthread_equal(owner, pthread_self())) {
+		pthread_kill(owner, number);
+		return;
+	}
+	if (seen == calls)
+		mmu_stop(MMU_HANG, 0, 0, 0, instruction(context));
+	seen = calls;
+}
+
+static int catch(int number, void (*handler)(int, siginfo_t *, void *), int flags,
+		 struct sigaction *old)
+{
+	struct sigaction action, current;
+
+	if (sigaction(number, NULL, &current))
+		return -1;
+	if ((current.sa_flags & SA_SIGINFO) && current.sa_sigaction == handler)
+		return 0;
+	if (old)
+		*old = current;
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = handler;
+	action.sa_flags = SA_SIGINFO | SA_NODEFER | flags;
+	sigemptyset(&action.sa_mask);
+	return sigaction(number, &action, NULL);
+}
+
+static int start_timer(void)
+{
+	struct sigevent event;
+	struct itimerspec every = { { 0, TICK_NANOSECONDS }, { 0, TICK_NANOSECONDS } };
+
+	if (timer_process == getpid())
+		return 0;
+	memset(&event, 0, sizeof(event));
+	event.sigev_notify = SIGEV_SIGNAL;
+	event.sigev_signo = TICK_SIGNAL;
+	if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer))
+		return -1;
+	timer_process = getpid();
+	return timer_settime(timer, 0, &every, NULL);
+}
+
+static int arm(void)
+{
+	stack_t stack, current;
+	size_t i;
+
+	if (sigaltstack(NULL, &current))
+		return -1;
+	if (current.ss_flags & SS_DISABLE) {
+		memset(&stack, 0, sizeof(stack));
+		stack.ss_sp = signal_stack;
+		stack.ss_size = sizeof(signal_stack);
+		if (sigaltstack(&stack, NULL))
+			return -1;
+	}
+	for (i = 0; i < FAULTS; i++)
+		if (catch(faults[i], on_fault, SA_ONSTACK, &before[i]))
+			return -1;
+	if (catch(TICK_SIGNAL, on_tick, SA_ONSTACK | SA_RESTART, NULL))
+		return -1;
+	return start_timer();
+}
+
+int mmu_guard_open(void)
+{
+	return arm();
+}
+
+/* Others may have put their own handlers in place since: ours go on top of theirs. */
+void mmu_guard_check(void)
+{
+	arm();
+}
+
+void mmu_guard_close(void)
+{
+	struct sigaction current;
+	size_t i;
+
+	for (i = 0; i < FAULTS; i++)
+		if (!sigaction(faults[i], NULL, &current) && (current.sa_flags & SA_SIGINFO) &&
+		    current.sa_sigaction == on_fault)
+			sigaction(faults[i], &before[i], NULL);
+	if (timer_process == getpid())
+		timer_delete(timer);
+	timer_process = 0;
+}
+
+/* Calls run(call, result) with the stack pointer at `top`. */
+static void on_stack(void *top, void (*run)(const struct mmu_call *, struct mmu_result *),
+		     const struct mmu_call *call, struct mmu_result *result)
+{
+	__asm__ volatile("movq %%rsp, %%rbx\n\t"
+			 "movq %[top], %%rsp\n\t"
+			 "call *%[run]\n\t"
+			 "movq %%rbx, %%rsp"
+			 : "+D"(call), "+S"(result)
+			 : [top] "r"(top), [run] "r"(run)
+			 : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "memory", "cc");
+}
+
+/* Kernel code called a function that this harness does not have. */
+void mmu_missing(const char *name)
+{
+	mmu_settle();
+	running->missing = (mmu_u64)(uintptr_t)name;
+	mmu_leave();
+}
+
+void mmu_guard(void (*run)(const struct mmu_call *, struct mmu_result *),
+	       const struct mmu_call *call, struct mmu_result *result)
+{
+	mmu_memory_begin();
+	mmu_recorder_begin(BASE_LIMIT + LIMIT_FOR_PAGE * mmu_memory.pages_in_use);
+	memset(result, 0, sizeof(*result));
+	owner = pthread_self();
+	running = result;
+	calls++;
+	if (!sigsetjmp(way_back, 0)) {
+		mmu_active = 1;
+		on_stack((void *)(mmu_memory.stack + mmu_memory.stack_size - 64), run, call, result);
+		mmu_settle();
+		mmu_active = 0;
+		result->finished = 1;
+	} else {
+		result->result = 0;
+		result->value = 0;
+	}
+	result->events = mmu_recorder.count;
+}
+
+/* -- the library as a whole ----------------------------------------------------------- */
+
+int mmu_open(struct mmu_layout *layout)
+{
+	if (mmu_recorder_open() || mmu_memory_open() || mmu_guard_open())
+		return -1;
+	layout->image = mmu_memory.image;
+	layout->events = (mmu_u64)(uintptr_t)mmu_recorder.events;
+	layout->capacity = MMU_CAPACITY;
+	layout->arena = mmu_memory.arena;
+	layout->arena_pa = MMU_ARENA_PA;
+	layout->arena_size = MMU_ARENA_SIZE;
+	layout->poison = MMU_POISON_WORD;
+	return 0;
+}
+
+void mmu_reset(void)
+{
+	mmu_guard_check();
+	mmu_memory_reset();
+}
+
+void mmu_close(void)
+{
+	mmu_guard_close();
+}

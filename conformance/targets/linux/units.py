@@ -1,0 +1,102 @@
+"""What each library is made of: kernel objects, configuration, and our own files.
+
+A unit is one library with the real code of one or more drivers. Units of one
+tree share its configuration and its built objects.
+"""
+
+from dataclasses import dataclass
+
+NATIVE_HOST = ("host/recorder.c", "host/memory.c", "host/guard.c")
+"""The half of the harness that sees libc."""
+
+NATIVE_KERNEL = (
+    "kernel/pages.c",
+    "kernel/heap.c",
+    "kernel/dma.c",
+    "kernel/messages.c",
+    "kernel/bytes.c",
+    "kernel/start.c",
+)
+"""The fake kernel: the half of the harness that sees kernel headers."""
+
+EXPORTS = ("mmu_open", "mmu_places", "mmu_reset", "mmu_close")
+"""What every library offers to Python; each unit adds its calls."""
+
+OPTIONS = (
+    # A 64-bit kernel that can be configured freely.
+    "64BIT",
+    "COMPILE_TEST",
+    "EXPERT",
+    # Warnings and bugs must be more than a comment.
+    "PRINTK",
+    "BUG",
+    # Without it, dma_sync_* is nothing at all from 6.10 on.
+    "DMA_API_DEBUG",
+    # What drivers depend on.
+    "VIRTIO_UML",
+    "UML_PCI_OVER_VIRTIO",
+    "PCI",
+    "PM",
+    "PM_SLEEP",
+    "SUSPEND",
+    "OF",
+    "COMMON_CLK",
+    "DRM",
+    "IOMMU_SUPPORT",
+    # The drivers.
+    "IOMMU_IO_PGTABLE_LPAE",
+    "IOMMU_IO_PGTABLE_DART",
+    "APPLE_DART",
+    "DRM_PANTHOR",
+    "DRM_PANFROST",
+    "DRM_NOUVEAU",
+)
+"""Switched on in every configuration, as far as the tree has them (without CONFIG_)."""
+
+VALUES = {"UML_PCI_OVER_VIRTIO_DEVICE_ID": "1234", "KERNEL_STACK_ORDER": "6"}
+"""Options with a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One library.
+
+    ``objects``: kernel objects, as paths from the tree's top; each has its source
+    beside it. ``glue``: our files that call them, compiled like kernel files.
+    ``watched``: our files that are compiled and watched like a driver. ``calls``: what
+    the library exports besides ``EXPORTS``. ``options``: must be in the configuration.
+    ``seen``: hooks without which an object cannot be watched; each object here has to
+    use them, or the build fails rather than miss events silently.
+    """
+
+    name: str
+    objects: tuple[str, ...]
+    glue: tuple[str, ...]
+    watched: tuple[str, ...]
+    calls: tuple[str, ...]
+    options: tuple[str, ...]
+    seen: dict[str, tuple[str, ...]]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The kernel sources of the objects."""
+        return tuple(name.removesuffix(".o") + ".c" for name in self.objects)
+
+
+PAGE_TABLES = Unit(
+    name="page-tables",
+    objects=(
+        "drivers/iommu/io-pgtable.o",
+        "drivers/iommu/io-pgtable-arm.o",
+        "drivers/iommu/io-pgtable-dart.o",
+    ),
+    glue=("units/io_pgtable.c",),
+    watched=("units/selftest.c",),
+    calls=("mmu_pagetable_call", "mmu_selftest_call"),
+    options=("64BIT", "BUG", "DMA_API_DEBUG", "IOMMU_IO_PGTABLE_LPAE", "IOMMU_IO_PGTABLE_DART"),
+    seen={
+        "drivers/iommu/io-pgtable-arm.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
+        "drivers/iommu/io-pgtable-dart.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
+    },
+)
+"""io-pgtable with the formats of Arm and of Apple's DART."""
