@@ -1,6 +1,6 @@
 """The events of a trace as lines for people, long runs of like events in one line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,8 @@ LEAST_RUN: Final = 4
 
 TABLE: Final = 4096
 """Stores within one such aligned stretch are told as stores in one table."""
+
+_WORD: Final = 8
 
 _BARRIERS: Final = {
     t.BARRIER_FULL: "full",
@@ -30,10 +32,15 @@ _CAUSES: Final = {
 
 @dataclass(frozen=True)
 class Told:
-    """Events ``first``..``last`` of a trace (mostly one), as one line of text."""
+    """Events ``first``..``last`` of a trace (mostly one), as one line of text.
+
+    A run in which several kinds take turns has that many events as its ``period``; ``place``
+    is the function that made the events, "" if it is not known or not one.
+    """
 
     first: int
     last: int
+    period: int
     text: str
     place: str
 
@@ -45,6 +52,10 @@ def _range(first: int, last: int) -> str:
     if last < first:
         return f"{first:#x} to {last:#x}, which is backwards"
     return f"{first:#x}..{last:#x} ({about_size(last - first + 1)})"
+
+
+def _bytes(size: int) -> str:
+    return f"{size} bytes" if size < 1024 else size_text(size)
 
 
 def scope_text(scope: int) -> str:
@@ -66,21 +77,21 @@ def event_text(event: t.Event) -> str:
     if event.kind == t.END:
         return f"return      {errno_text(event.a)}, value {b:#x}"
     if event.kind == t.ALLOC:
-        return f"alloc       {size_text(b)} at {a:#x}"
+        return f"alloc       {_bytes(b)} at {a:#x}"
     if event.kind == t.ALLOC_FAILED:
-        return f"alloc       {size_text(a)}: FAILED"
+        return f"alloc       {_bytes(a)}: FAILED"
     if event.kind == t.FREE:
-        return f"free        {size_text(b)} at {a:#x}"
+        return f"free        {_bytes(b)} at {a:#x}"
     if event.kind == t.STORE:
         return f"store       at {a:#x}: {b:#x} -> {c:#x}"
     if event.kind == t.FILL:
-        return f"fill        {size_text(b)} at {a:#x} with {c:#x}"
+        return f"fill        {_bytes(b)} at {a:#x} with {c:#x}"
     if event.kind == t.BARRIER:
         return f"barrier     {_BARRIERS.get(event.a, f'type {event.a}')}"
     if event.kind == t.CLEAN:
-        return f"clean       {size_text(b)} at {a:#x} from the cache to memory"
+        return f"clean       {_bytes(b)} at {a:#x} from the cache to memory"
     if event.kind == t.GATHER:
-        return f"gather      {a:#x}, {size_text(b)}, for a later invalidation"
+        return f"gather      {a:#x}, {_bytes(b)}, for a later invalidation"
     if event.kind == t.INVALIDATE:
         scope, cause, ticket = c & 0xFF, c >> 8 & 0xFF, c >> 16
         return (
@@ -115,15 +126,32 @@ def event_text(event: t.Event) -> str:
 
 # -- runs -----------------------------------------------------------------------------------
 
-_STRIDES: Final[Mapping[int, int]] = {t.STORE: 8, t.GATHER: 0, t.FREE: 0, t.CLEAN: 0}
-"""Kinds that come in runs; for a store the bytes from one word to the next."""
+_IN_RUNS: Final = frozenset(
+    {t.STORE, t.GATHER, t.FREE, t.CLEAN, t.BARRIER, t.INVALIDATE, t.COMPLETE}
+)
+"""Kinds that come in runs, alone or in turn: each page cleared, cleaned and gathered."""
+_LONGEST_TURN: Final = 5
+
+
+@dataclass(frozen=True)
+class Run:
+    """Events ``first``..``last``: one event, or ``count`` like turns of ``period`` events each."""
+
+    first: int
+    last: int
+    period: int = 1
+
+    @property
+    def count(self) -> int:
+        """How many turns."""
+        return (self.last - self.first + 1) // self.period
 
 
 def _step(before: t.Event, event: t.Event) -> tuple[int, int, int] | None:
     """How ``event`` follows ``before``: the difference of each word; None if it is not alike."""
     if (
         event.kind != before.kind
-        or event.kind not in _STRIDES
+        or event.kind not in _IN_RUNS
         or event.place != before.place
         or event.cpu != before.cpu
     ):
@@ -132,17 +160,55 @@ def _step(before: t.Event, event: t.Event) -> tuple[int, int, int] | None:
     if event.kind == t.STORE:
         same_table = to_unsigned(event.a) // TABLE == to_unsigned(before.a) // TABLE
         # What was there before need not be regular: clearing scattered pages is one thing too.
-        if step[0] != _STRIDES[t.STORE] or not same_table:
-            return None
-        if (event.b == 0) != (before.b == 0):
+        if step[0] != _WORD or not same_table or (event.b == 0) != (before.b == 0):
             return None
         return (step[0], 0, step[2])
     if event.kind == t.GATHER and step[0] != before.b:
         return None
-    return step if event.kind == t.GATHER else (0, step[1], 0)
+    if event.kind in (t.FREE, t.CLEAN):
+        return (0, 0, 0) if event.b == before.b else None
+    if event.kind == t.BARRIER:
+        return step if event.a == before.a else None
+    return step
+
+
+def _run_of(events: Sequence[t.Event], first: int, last: int, period: int) -> Run:
+    """The longest run from event ``first`` with turns of ``period`` events."""
+    wanted: list[tuple[int, int, int] | None] = [None] * period
+    end = first + period - 1
+    while end + period <= last:
+        steps = [_step(events[at - period], events[at]) for at in range(end + 1, end + period + 1)]
+        if None in steps or (wanted[0] is not None and steps != wanted):
+            break
+        wanted = steps
+        end += period
+    return Run(first, end, period)
+
+
+def runs(
+    events: Sequence[t.Event], first: int, last: int, alone: int | None = None
+) -> Iterator[Run]:
+    """Events ``first``..``last`` (inclusive; none if last < first), in order, in runs.
+
+    A run has ``LEAST_RUN`` turns or more; all other events are runs of one. The event
+    ``alone`` is in no run but its own.
+    """
+    while first <= last:
+        until = alone - 1 if alone is not None and first < alone <= last else last
+        best = Run(first, first)
+        if first != alone:
+            for period in range(1, _LONGEST_TURN + 1):
+                if first + LEAST_RUN * period - 1 > until:
+                    break
+                found = _run_of(events, first, until, period)
+                if found.count >= LEAST_RUN and found.last > best.last:
+                    best = found
+        yield best
+        first = best.last + 1
 
 
 def _run_text(events: Sequence[t.Event]) -> str:
+    """Like events as one line; the first two words are the kind and how many."""
     first, last, count = events[0], events[-1], len(events)
     start, end = to_unsigned(first.a), to_unsigned(last.a)
     if first.kind == t.STORE:
@@ -156,11 +222,31 @@ def _run_text(events: Sequence[t.Event]) -> str:
     if first.kind == t.GATHER:
         size = to_unsigned(first.b)
         return (
-            f"gather      {count} times {size_text(size)}, {start:#x}..{end + size - 1:#x}, "
+            f"gather      {count} times {_bytes(size)}, {start:#x}..{end + size - 1:#x}, "
             "for a later invalidation"
         )
+    if first.kind == t.INVALIDATE:
+        scope, cause = first.c & 0xFF, first.c >> 8 & 0xFF
+        return (
+            f"invalidate  {count} ranges, {start:#x}..{to_unsigned(last.b):#x}, "
+            f"{scope_text(scope)}, tickets {to_unsigned(first.c) >> 16} to "
+            f"{to_unsigned(last.c) >> 16}: {_CAUSES.get(cause, f'cause {cause}')}"
+        )
+    if first.kind == t.COMPLETE:
+        return f"complete    {count} tickets, {first.a} to {last.a}"
+    if first.kind == t.BARRIER:
+        return f"barrier     {count} times: {_BARRIERS.get(first.a, f'type {first.a}')}"
     word = "free" if first.kind == t.FREE else "clean"
-    return f"{word:<11} {count} times {size_text(to_unsigned(first.b))}, {start:#x} to {end:#x}"
+    return f"{word:<11} {count} times {_bytes(to_unsigned(first.b))}, {start:#x} to {end:#x}"
+
+
+def _turns_text(events: Sequence[t.Event], run: Run) -> str:
+    """A run of several kinds in turn as one line."""
+    parts = []
+    for offset in range(run.period):
+        line = _run_text(events[run.first + offset : run.last + 1 : run.period])
+        parts.append(" ".join(line.split()))
+    return f"in turn     {run.count} times: " + "; ".join(parts)
 
 
 def tell_events(
@@ -175,48 +261,37 @@ def tell_events(
     ``places[n]`` is the name of place n. The event ``alone`` is never part of a run.
     """
     told: list[Told] = []
-    index = first
-    while index <= last:
-        end = end_of_run(events, index, last, alone)
-        place = events[index].place
-        name = places[place] if place < len(places) else f"place {place}" if place else ""
-        text = event_text(events[index])
-        if end - index + 1 >= LEAST_RUN:
-            text = _run_text(events[index : end + 1])
-        elif index < last and alone not in (index, index + 1) and _is_filled(events, index):
-            end = index + 1
-            word = to_unsigned(events[end].c)
-            text += f", filled with {word:#x}" if word else " zeroed"
+    for run in runs(events, first, last, alone):
+        used = {events[at].place for at in range(run.first, run.first + run.period)}
+        place = used.pop() if len(used) == 1 else 0
+        name = places[place] if place < len(places) else f"place {place}"
+        if run.period > 1:
+            text = _turns_text(events, run)
+        elif run.count > 1:
+            text = _run_text(events[run.first : run.last + 1])
+        elif _fills_the_last(events, told, run.first, alone):
+            word = to_unsigned(events[run.first].c)
+            how = f", filled with {word:#x}" if word else " zeroed"
+            before = told.pop()
+            told.append(Told(before.first, run.last, 1, before.text + how, before.place))
+            continue
         else:
-            end = index
-        told.append(Told(index, end, text, name))
-        index = end + 1
+            text = event_text(events[run.first])
+        told.append(Told(run.first, run.last, run.period, text, name))
     return told
 
 
-def _is_filled(events: Sequence[t.Event], index: int) -> bool:
-    """Whether event ``index`` allocates a table, and the next one fills just that."""
-    event, following = events[index], events[index + 1]
+def _fills_the_last(
+    events: Sequence[t.Event], told: Sequence[Told], index: int, alone: int | None
+) -> bool:
+    """Whether event ``index`` fills just the memory that the last told event allocated."""
+    event = events[index]
+    if event.kind != t.FILL or not told or index == alone or told[-1].first == alone:
+        return False
+    before = events[told[-1].first]
     return (
-        event.kind == t.ALLOC
-        and following.kind == t.FILL
-        and (event.a, event.b) == (following.a, following.b)
+        before.kind == t.ALLOC
+        and told[-1].last == index - 1
+        and told[-1].first == told[-1].last
+        and (before.a, before.b) == (event.a, event.b)
     )
-
-
-def end_of_run(events: Sequence[t.Event], start: int, last: int, alone: int | None = None) -> int:
-    """The last event, up to ``last``, of the run of like events that begins at ``start``.
-
-    The event ``alone`` is in no run but its own.
-    """
-    if start == alone:
-        return start
-    wanted: tuple[int, int, int] | None = None
-    end = start
-    while end < last and end + 1 != alone:
-        step = _step(events[end], events[end + 1])
-        if step is None or (wanted is not None and step != wanted):
-            break
-        wanted = step
-        end += 1
-    return end

@@ -13,7 +13,7 @@ from reference import trace as t
 from reference.formats.format import INVALID, TABLE, Geometry
 from reference.words import to_unsigned
 from reports.counterexample import Note
-from reports.events import LEAST_RUN, end_of_run
+from reports.events import runs
 from reports.numbers import size_text
 
 _WORD: Final = 8
@@ -111,14 +111,11 @@ def annotate(
     _place_tables(events, pages, geometry)
     tables = _Tables(geometry)
     notes: list[Note] = []
-    run_start, run_end = 0, -1
-    for number, event in enumerate(events):
-        if number > run_end:
-            run_start, run_end = number, end_of_run(events, number, len(events) - 1, alone)
-        text = _note(event, pages.get(number), tables)
-        told_alone = run_end - run_start + 1 < LEAST_RUN
-        if text and (told_alone or number == run_start):
-            notes.append(Note(number, text))
+    for run in runs(events, 0, len(events) - 1, alone):
+        for number in range(run.first, run.last + 1):
+            text = _note(events[number], pages.get(number), tables)
+            if text and number < run.first + run.period:
+                notes.append(Note(number, text))
     return tuple(notes)
 
 

@@ -385,7 +385,11 @@ def _event_lines(
     words = told.text
     if event.kind == t.END:
         words = _return_text(counterexample, event, told.first, specs) or words
-    notes = [note.text for note in counterexample.views.notes if note.event == told.first]
+    notes = [
+        note.text
+        for note in counterexample.views.notes
+        if told.first <= note.event < told.first + told.period
+    ]
     room = WIDTH - len(begin) - len(told.place) - 2
     if len(notes) == 1 and told.first + 1 >= told.last and len(words) + 2 + len(notes[0]) <= room:
         words = f"{words}: {notes.pop()}"
@@ -397,7 +401,7 @@ def _event_lines(
         else:
             lines.append(Line(told.place[:WIDTH].rjust(WIDTH), style))
     for note in notes:
-        run = event.kind == t.STORE and told.first != told.last
+        run = event.kind != t.ALLOC and told.first != told.last
         lines += _wrapped(
             indent, indent, f"the first: {note}" if run else note, style if here else QUIET
         )

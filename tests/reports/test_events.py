@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reference import trace as t
 from reference.formats import format_by_name
-from reports.events import LEAST_RUN, end_of_run, event_text, tell_events
+from reports.events import LEAST_RUN, Run, event_text, runs, tell_events
 from reports.stores import annotate
 
 GEOMETRY = format_by_name("lpae-s1").geometry(48)
@@ -209,6 +209,51 @@ def test_what_was_never_linked_has_no_note():
     assert notes_of(events) == {}
 
 
-def test_runs_end_where_they_are_told_to_end():
-    assert end_of_run(stores(9), 0, 4) == 4
-    assert end_of_run(stores(9), 3, 8, alone=3) == 3
+def test_pages_that_are_cleared_one_by_one_are_told_in_turn():
+    events = []
+    for i in range(512):
+        events += [
+            t.Event(t.STORE, L3 + 8 * i, 0x1000 * i | PAGE, 0),
+            t.Event(t.CLEAN, L3 + 8 * i, 8),
+            t.Event(t.GATHER, 0x1000 * i, 0x1000),
+        ]
+    events.append(t.Event(t.BARRIER, 0))
+    turn, barrier = tell_events(events, 0, len(events) - 1)
+    assert (turn.first, turn.last, turn.period) == (0, 1535, 3)
+    assert turn.text == (
+        "in turn     512 times: store 512 words in one table, 0x80003000..0x80003ff8: "
+        "0xf47..0x1fff47 -> 0x0; clean 512 times 8 bytes, 0x80003000 to 0x80003ff8; "
+        "gather 512 times 4K, 0x0..0x1fffff, for a later invalidation"
+    )
+    assert barrier.text == "barrier     full"
+    # One that is out of order, or the offending one, is not lost in it.
+    told = tell_events(events, 0, len(events) - 1, alone=700)
+    assert any((line.first, line.last) == (700, 700) for line in told)
+    assert len(told) < 10
+
+
+def test_invalidations_one_by_one_are_told_in_turn_too():
+    events = []
+    for i in range(4):
+        command = t.invalidate_command(1, t.CAUSE_GATHER, i + 1)
+        events += [
+            t.Event(t.BARRIER, 0),
+            t.Event(t.INVALIDATE, 0x1000 * i, 0x1000 * i + 0xFFF, command),
+            t.Event(t.COMPLETE, i + 1),
+        ]
+    (turn,) = tell_events(events, 0, len(events) - 1)
+    assert "invalidate 4 ranges, 0x0..0x3fff, leaf entries only, tickets 1 to 4:" in turn.text
+    assert turn.text.endswith("complete 4 tickets, 1 to 4")
+    assert "in turn     4 times: barrier 4 times: full; " in turn.text
+    assert list(runs([t.Event(t.BARRIER, 0)] * 9, 0, 8)) == [Run(0, 8)]
+    assert len(list(runs([t.Event(t.WARN)] * 9, 0, 8))) == 9
+
+
+def test_each_kind_of_a_turn_has_its_note():
+    events = [*linked()]
+    start = len(events)
+    for store in stores(5):
+        events += [t.Event(t.CLEAN, store.a, 8), store]
+    notes = notes_of(events)
+    assert start + 1 in notes
+    assert start + 3 not in notes
