@@ -1,0 +1,261 @@
+"""Writes the pages that come from the code's own tables: rules and formats.
+
+``python docs/generate.py`` writes them; with ``--check`` it writes nothing, and
+exits 1 if a page is not what it would write.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from conformance.rules.catalogue import RULES
+from conformance.rules.rule import Rule
+from reference.formats import FORMATS
+from reference.formats.format import (
+    FIXED,
+    PROT_COUNT,
+    ROLE_NAMES,
+    USE_NAMES,
+    EntryKind,
+    Field,
+    Format,
+    access_text,
+    prot_text,
+)
+from reference.words import hex_word
+
+HERE = Path(__file__).resolve().parent
+
+FAMILIES = {
+    "TR": "Translation",
+    "NB": "Neighbours",
+    "TL": "Stale translations",
+    "OR": "Ordering",
+    "RC": "References",
+    "SP": "Split and merge",
+    "IS": "Isolation",
+    "ER": "Errors",
+    "PG": "Progress",
+}
+"""Families of rules, by the letters before the number."""
+
+UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write or check the pages; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 on a change")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for name, text in pages():
+        path = HERE / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    if check and stale:
+        print(f"not what the code says: {', '.join(stale)}; run python docs/generate.py")
+        return 1
+    print(f"{'written' if stale else 'nothing to write'}: {', '.join(stale) or 'all up to date'}")
+    return 0
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Every generated page: its path below ``docs`` and its text."""
+    yield "rules.md", rules_page()
+    yield "formats/index.md", formats_page()
+    for one in FORMATS.values():
+        yield f"formats/{one.name}.md", format_page(one)
+
+
+# -- rules ------------------------------------------------------------------------------
+
+
+def rules_page() -> str:
+    """All rules, by system and family."""
+    lines = [
+        "# Rules",
+        "",
+        "Each rule has an identifier that stays, one sentence that states it, one that says what "
+        "goes wrong without it, and a source. A run counts for each rule how often a wrong target "
+        "could have failed it; a rule that never got there is reported as vacuous.",
+    ]
+    for system, rules in RULES.items():
+        lines += ["", f"## System `{system}`"]
+        families = sorted({rule.family for rule in rules}, key=list(FAMILIES).index)
+        for family in families:
+            lines += ["", f"### {FAMILIES[family]}"]
+            for rule in sorted(rules, key=lambda rule: (len(rule.id), rule.id)):
+                if rule.family == family:
+                    lines += rule_text(rule)
+    return finished(lines)
+
+
+def rule_text(rule: Rule) -> list[str]:
+    """One rule as a section."""
+    judged = ", ".join(f"`{name}`" for name in sorted(rule.operations))
+    return [
+        "",
+        f"#### {rule.id}",
+        "",
+        f"**{rule.sentence}**",
+        "",
+        f"Without it: {rule.consequence}",
+        "",
+        f"- Source: {rule.source}",
+        f"- Judged after: {judged}" + (", calls outside the contract included" * rule.misuse),
+    ]
+
+
+# -- formats ----------------------------------------------------------------------------
+
+
+def formats_page() -> str:
+    """The list of formats."""
+    lines = [
+        "# Formats",
+        "",
+        "Each format is one declarative table in `reference/formats`; encoder, decoder, walker and "
+        "these pages come from it. `mmu-conformance decode FORMAT WORD` reads one entry.",
+        "",
+        "| format | is | levels | page sizes | input bits | output bits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in FORMATS.values():
+        sizes = ", ".join(size(value) for value in one.page_sizes)
+        lines.append(
+            f"| [`{one.name}`]({one.name}.md) | {cell(one.title)} | {one.levels} | {sizes} "
+            f"| {spread(one.ias_choices)} | {spread(one.oas_choices)} |"
+        )
+    return finished(lines)
+
+
+def format_page(one: Format) -> str:
+    """One format: levels, entries with every bit and its source, and what each prot becomes."""
+    start = (
+        "Every walk starts at level 0."
+        if one.fixed_start
+        else "A walk starts at the deepest level whose table covers all input addresses."
+    )
+    invalid = (
+        "The device's caches hold invalid entries, too: a map needs an invalidation."
+        if one.caches_invalid
+        else "The device's caches hold no invalid entries."
+    )
+    lines = [
+        f"# {one.name}",
+        "",
+        f"{one.title}. Source: {one.source}.",
+        "",
+        f"{start} {invalid}",
+        "",
+        "## Levels",
+        "",
+        "| level | address bits | an entry translates | entries | kinds of entry |",
+        "|---|---|---|---|---|",
+    ]
+    for level in one.structure:
+        kinds = ", ".join(kind.name for kind in level.kinds)
+        lines.append(
+            f"| {level.number} | {level.shift + level.bits - 1}:{level.shift} "
+            f"| {size(level.span)} | {1 << level.bits} | {kinds} |"
+        )
+    lines += ["", "## Entries", "", "A word is of the one kind whose fixed fields it has."]
+    seen: list[EntryKind] = []
+    for level in one.structure:
+        for kind in level.kinds:
+            if kind not in seen:
+                seen.append(kind)
+                lines += kind_text(kind)
+    lines += prot_table(one)
+    return finished(lines)
+
+
+def kind_text(kind: EntryKind) -> list[str]:
+    """One kind of entry, every bit of it."""
+    levels = f"level{'s' * (len(kind.levels) > 1)} {', '.join(map(str, kind.levels))}"
+    lines = [
+        "",
+        f"### {kind.name}, {levels}",
+        "",
+        f"To the walker: {ROLE_NAMES[kind.role]}.",
+        "",
+        "| bits | field | use | meaning | values | source |",
+        "|---|---|---|---|---|---|",
+    ]
+    for field in kind.fields:
+        lines.append(
+            f"| {bit_range(field)} | {cell(field.name)} | {USE_NAMES[field.use]} "
+            f"| {cell(field.meaning)} | {cell(values_text(field))} | {cell(field.source)} |"
+        )
+    return lines
+
+
+def prot_table(one: Format) -> list[str]:
+    """What the encoder makes of each combination of permissions, at the smallest page size."""
+    level = one.level_of(one.page_sizes[0])
+    lines = [
+        "",
+        "## Permissions",
+        "",
+        f"What each `prot` becomes in a leaf of {size(one.page_sizes[0])} at address 0, and what "
+        "that grants: read, write, execute, unprivileged/privileged where they differ beyond "
+        "the format's rule; memory type; shareability.",
+        "",
+        "| prot | entry | grants |",
+        "|---|---|---|",
+    ]
+    for prot in range(PROT_COUNT):
+        word = one.leaf(level, 0, prot)
+        granted = access_text(one.meaning(level, word))
+        lines.append(f"| {cell(prot_text(prot))} | `{hex_word(word)}` | {cell(granted)} |")
+    return lines
+
+
+# -- words and numbers ------------------------------------------------------------------
+
+
+def bit_range(field: Field) -> str:
+    """The bits of a field as a manual writes them in a table: 47:12."""
+    return f"{field.high}:{field.low}" if field.high != field.low else f"{field.low}"
+
+
+def values_text(field: Field) -> str:
+    """The values of a field that have a name, or the one that a fixed field has."""
+    if field.use == FIXED:
+        return f"{field.match:#x}"
+    return "; ".join(f"{value:#x} {text}" for value, text in field.values.items() if text)
+
+
+def size(value: int) -> str:
+    """Bytes with their unit."""
+    for unit, name in UNITS:
+        if value >= unit:
+            return f"{value // unit} {name}"
+    return f"{value} B"
+
+
+def spread(choices: Sequence[int]) -> str:
+    """Numbers of bits: "32 to 48" where there is no gap, else each."""
+    if len(choices) > 2 and list(choices) == list(range(choices[0], choices[-1] + 1)):
+        return f"{choices[0]} to {choices[-1]}"
+    return ", ".join(map(str, choices))
+
+
+def cell(text: str) -> str:
+    """Text that does not end a table's cell or start markup."""
+    return text.replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+
+
+def finished(lines: list[str]) -> str:
+    """A page of these lines, with a note for whoever wants to edit it."""
+    note = "<!-- Written by docs/generate.py from the code's tables: change those. -->"
+    return "\n".join([note, "", *lines]) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
