@@ -528,6 +528,7 @@ class Format:
             express it; says what is right without using the two above.
         denied_by: the access bits that a table entry with these attributes takes away from
             all leaves below; None where table entries have no attributes.
+        ias_within_oas: whether there must be at least as many output bits as input bits.
 
     Raises:
         ValueError: the arguments do not fit together.
@@ -549,6 +550,7 @@ class Format:
         access_of: Callable[[dict[str, int]], int],
         access_for: Callable[[int], int],
         denied_by: Callable[[dict[str, int]], int] | None = None,
+        ias_within_oas: bool = False,
     ) -> None:
         sizes: list[int] = []
         for i, level in enumerate(structure):
@@ -575,6 +577,7 @@ class Format:
         self.page_sizes: tuple[int, ...] = tuple(page_sizes)
         self.fixed_start: bool = fixed_start
         self.caches_invalid: bool = caches_invalid
+        self.ias_within_oas: bool = ias_within_oas
         self.fields_of: Callable[[int], dict[str, int]] = fields_of
         self.access_of: Callable[[dict[str, int]], int] = access_of
         self.denied_by: Callable[[dict[str, int]], int] | None = denied_by
@@ -769,17 +772,27 @@ class Format:
                     start = level.number
         return Geometry(self, ias, start)
 
+    def oas_for(self, ias: int) -> tuple[int, ...]:
+        """The output sizes that go with an input size, in bits.
+
+        Raises:
+            ValueError: the format has no such input size.
+        """
+        self.geometry(ias)
+        return tuple(oas for oas in self.oas_choices if oas >= ias or not self.ias_within_oas)
+
     def check(self, ias: int, oas: int, page_bitmap: int) -> None:
         """Whether a table can be configured so.
 
         Raises:
-            ValueError: an input or output size that the format does not have, or a bitmap of
-                page sizes with others than its own, or without the smallest one.
+            ValueError: an input or output size that the format does not have or that do not
+                go together, or a bitmap of page sizes with others than the format's, or
+                without its smallest.
         """
-        self.geometry(ias)
-        if oas not in self.oas_choices:
-            allowed = ", ".join(str(choice) for choice in self.oas_choices)
-            raise ValueError(f"oas is {oas}; allowed for {self.name} are {allowed}")
+        outputs = self.oas_for(ias)
+        if oas not in outputs:
+            allowed = ", ".join(str(choice) for choice in outputs)
+            raise ValueError(f"oas is {oas}; allowed for {self.name} with ias {ias} are {allowed}")
         if page_bitmap & ~sum(self.page_sizes) or not page_bitmap & self.page_sizes[0]:
             raise ValueError(
                 f"page sizes are {page_bitmap:#x}; allowed for {self.name} are "

@@ -144,6 +144,16 @@ def test_indices_and_offset_give_the_input_address_back(data: st.DataObject) -> 
     assert total == va
 
 
+@given(st.data())
+def test_bits_beyond_the_input_size_do_not_leave_the_root(data: st.DataObject) -> None:
+    fmt = data.draw(formats())
+    geometry = data.draw(geometries(fmt))
+    va = data.draw(words())
+    start = geometry.start_level
+    assert geometry.index(start, va) == geometry.index(start, to_unsigned(va) % geometry.limit)
+    assert geometry.index(start, va) < geometry.root_entries
+
+
 @EVERY_FORMAT
 def test_tables_tile_the_input_addresses(fmt: Format) -> None:
     for ias in fmt.ias_choices:
@@ -154,6 +164,7 @@ def test_tables_tile_the_input_addresses(fmt: Format) -> None:
         assert geometry.levels == fmt.levels - start
         assert geometry.root_entries * fmt.span(start) >= geometry.limit
         assert (geometry.root_entries - 1) * fmt.span(start) < geometry.limit
+        assert geometry.root_entries <= 1 << fmt.structure[start].bits
         assert geometry.root_bytes == fmt.word_bytes * geometry.root_entries
         assert geometry.table_bytes(start) == geometry.root_bytes
         for level in range(start + 1, fmt.levels):
@@ -294,6 +305,9 @@ def test_every_single_attribute_bit_is_in_the_meaning_of_some_leaf(fmt: Format) 
             if field.use != ATTRIBUTE:
                 continue
             leaves = [fmt.leaf(level, 0, prot) for prot in range(PROT_COUNT)]
+            for other in kind.fields:
+                if other.use == ATTRIBUTE and other is not field:
+                    leaves += [leaf ^ other.put(1) for leaf in leaves[:PROT_COUNT]]
             clear = ~to_signed(field_bits(field))
             values = range(1 << field.width) if field.width < 8 else (0, (1 << field.width) - 1)
             meanings = [
@@ -434,7 +448,7 @@ def test_formats_are_found_by_name() -> None:
     for name, fmt in FORMATS.items():
         assert fmt.name == name
         assert format_by_name(name) is fmt
-    with pytest.raises(ValueError, match=r"format is 'arm'; allowed are lpae-s1, lpae-mali"):
+    with pytest.raises(ValueError, match=r"format is 'arm'; allowed are lpae-s1, .*, dart2-16k"):
         format_by_name("arm")
 
 
@@ -447,6 +461,15 @@ def test_configurations_are_checked(fmt: Format) -> None:
         fmt.check(7, oas, sizes)
     with pytest.raises(ValueError, match="oas is 53"):
         fmt.check(ias, 53, sizes)
+    for ias in fmt.ias_choices:
+        for oas in fmt.oas_choices:
+            if oas < ias and fmt.ias_within_oas:
+                assert oas not in fmt.oas_for(ias)
+                with pytest.raises(ValueError, match=f"oas is {oas}; allowed .* with ias {ias}"):
+                    fmt.check(ias, oas, sizes)
+            else:
+                assert oas in fmt.oas_for(ias)
+                fmt.check(ias, oas, sizes)
     for bitmap in (0, sizes | 1, sizes & ~fmt.page_sizes[0]):
         with pytest.raises(ValueError, match=f"page sizes are {bitmap:#x}"):
             fmt.check(ias, oas, bitmap)
