@@ -72,6 +72,7 @@ _CODE = (
     "-fno-inline-small-functions",
     "-fno-inline-functions-called-once",
     "-fno-partial-inlining",
+    "-fno-optimize-sibling-calls",
 )
 _STRICT = (
     "-Werror=implicit-function-declaration",

@@ -75,13 +75,13 @@ class LinuxIoPgtable:
             raise ValueError(f"unit is {unit!r}; allowed are {', '.join(DRIVERS)}")
         driver = DRIVERS[unit]
         tree = find_tree(kernel, progress)
-        self._library: Library = load(build(tree, PAGE_TABLES, progress))
-        self._call = self._library.call("mmu_pagetable_call")
+        self.library: Library = load(build(tree, PAGE_TABLES, progress))
+        self._call = self.library.call("mmu_pagetable_call")
         self._formats = driver.formats
         self._exists = False
         self.name: str = f"linux:{unit}"
         self.version: str = f"{tree.description}, {driver.source}"
-        self.places: Sequence[str] = self._library.places
+        self.places: Sequence[str] = self.library.places
         self.traits: Mapping[str, Sequence[str]] = {
             "format": tuple(driver.formats),
             **({"block_unmap": (self._try_block_unmap(),)} if unit == "io-pgtable-arm" else {}),
@@ -91,13 +91,13 @@ class LinuxIoPgtable:
 
     def reset(self) -> None:
         """Go back to the state before any ``create``, and take the library over."""
-        self._library.reset(self)
+        self.library.reset(self)
         self._exists = False
 
     def close(self) -> None:
         """Let go of the library; ``reset`` takes it over again."""
-        if self._library.owner is self:
-            self._library.reset(None)
+        if self.library.owner is self:
+            self.library.reset(None)
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -111,7 +111,7 @@ class LinuxIoPgtable:
             HarnessError: another target has taken the library over since the last ``reset``,
                 or the driver needs something that the harness does not have.
         """
-        if self._library.owner is not self:
+        if self.library.owner is not self:
             raise HarnessError(
                 f"{self.name} is used after another target of the same library; call reset() first"
             )

@@ -20,7 +20,7 @@
 #define BASE_LIMIT 2000000UL
 #define LIMIT_FOR_PAGE 8192UL
 /* A call that is still running when the timer has gone off twice is a loop. */
-#define TICK_NANOSECONDS 400000000L
+#define TICK_NANOSECONDS 500000000L
 #define TICK_SIGNAL (SIGRTMAX - 4)
 
 static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
@@ -80,7 +80,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		pass_on(number, info, context);
 		return;
 	}
-	mmu_stop(MMU_CRASH, (mmu_u64)number, (mmu_u64)(uintptr_t)info->si_addr, 0,
+	mmu_stop(MMU_CRASH, (mmu_u64)number, mmu_telling_address((uintptr_t)info->si_addr), 0,
 		 instruction(context));
 }
 

@@ -25,6 +25,7 @@
 #define MMU_HEAP_GRANULE 16UL
 
 struct mmu_memory {
+	uintptr_t zero;        /* where physical address 0 would be */
 	uintptr_t arena;       /* first byte of the page arena */
 	uintptr_t heap;        /* first byte of the private heap */
 	uintptr_t page_info;   /* the kernel's bookkeeping, page_info_size for each page */
@@ -45,6 +46,7 @@ struct mmu_memory {
 extern struct mmu_memory mmu_memory;
 
 int mmu_memory_open(void);
+mmu_u64 mmu_telling_address(uintptr_t address);
 void mmu_memory_reset(void);
 void mmu_memory_begin(void);
 void mmu_poison_to(size_t page);
@@ -53,9 +55,9 @@ void mmu_poison_to(size_t page);
 
 /*
  * A buffer that one call fills is a loop that stores: the largest honest call
- * frees all 16384 pages, with a few events for each.
+ * frees all 16384 pages, and clears the 512 entries of one table.
  */
-#define MMU_CAPACITY (1UL << 17)
+#define MMU_CAPACITY (1UL << 15)
 
 struct mmu_recorder {
 	struct mmu_event *events;

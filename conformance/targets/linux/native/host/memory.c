@@ -64,7 +64,7 @@ static void *map(size_t size)
  * address 0 would be: an address made from a wrong table entry then hits
  * nothing that we own, wherever the system put our other memory.
  */
-static uintptr_t reserve_arena(void)
+static uintptr_t reserve(void)
 {
 	size_t size;
 
@@ -74,8 +74,7 @@ static uintptr_t reserve_arena(void)
 
 		if (base == MAP_FAILED)
 			continue;
-		base = (char *)base + MMU_ARENA_PA;
-		if (mprotect(base, MMU_ARENA_SIZE, PROT_READ | PROT_WRITE))
+		if (mprotect((char *)base + MMU_ARENA_PA, MMU_ARENA_SIZE, PROT_READ | PROT_WRITE))
 			return 0;
 		return (uintptr_t)base;
 	}
@@ -109,12 +108,13 @@ int mmu_memory_open(void)
 	memory->image_size = (size_t)(_end - __ehdr_start);
 	memory->state = (uintptr_t)__start_mmu_state;
 	memory->state_size = (size_t)(__stop_mmu_state - __start_mmu_state);
-	memory->arena = reserve_arena();
+	memory->zero = reserve();
+	memory->arena = memory->zero + MMU_ARENA_PA;
 	memory->stack = map_stack(memory->stack_size);
 	heap = map(MMU_HEAP_SIZE);
 	page_info = map(memory->page_info_size * MMU_ARENA_PAGES);
 	state_copy = map(memory->state_size);
-	if (!memory->arena || !memory->stack || heap == MAP_FAILED || page_info == MAP_FAILED ||
+	if (!memory->zero || !memory->stack || heap == MAP_FAILED || page_info == MAP_FAILED ||
 	    state_copy == MAP_FAILED)
 		return -1;
 	memory->heap = (uintptr_t)heap;
@@ -147,6 +147,28 @@ void mmu_memory_reset(void)
 	memset(queues, 0, sizeof(queues));
 	heap_used = 0;
 	mmu_memory_begin();
+}
+
+/*
+ * An address as it goes into an event: the same in every run, wherever the
+ * system put our memory. What was made from a physical address is told as that;
+ * stack, heap and image are told as if they lay where a kernel has them.
+ */
+mmu_u64 mmu_telling_address(uintptr_t address)
+{
+	const struct mmu_memory *memory = &mmu_memory;
+
+	if (address - (memory->stack - memory->stack_size) < 2 * memory->stack_size)
+		return 0xffffc90000100000ULL + (address - memory->stack);
+	if (address - memory->heap < MMU_HEAP_SIZE)
+		return 0xffff888000000000ULL + (address - memory->heap);
+	if (address - memory->page_info < memory->page_info_size * MMU_ARENA_PAGES)
+		return 0xffffea0000000000ULL + (address - memory->page_info);
+	if (address - memory->image < memory->image_size)
+		return 0xffffffff80000000ULL + (address - memory->image);
+	if (address - memory->zero < 1ULL << 52)
+		return address - memory->zero;
+	return address;
 }
 
 void mmu_memory_begin(void)
@@ -325,7 +347,7 @@ void mmu_heap_give(const void *address, const void *from)
 	if (!address)
 		return;
 	if (!is_object(address))
-		mmu_stop(MMU_WILD, (uintptr_t)address, 0, 1, from);
+		mmu_stop(MMU_WILD, mmu_telling_address((uintptr_t)address), 0, 1, from);
 	memset(mmu_memory.live + ((uintptr_t)address - mmu_memory.heap) / MMU_HEAP_GRANULE, 0,
 	       object->size / MMU_HEAP_GRANULE);
 	queue = &queues[object->kind];

@@ -182,7 +182,7 @@ static inline int check(uintptr_t at, size_t size, int write, const void *from)
 		return 1;
 	}
 	if (MMU_UNLIKELY(!is_owned(at, size, write)))
-		mmu_stop(MMU_WILD, at, size, (mmu_u64)write, from);
+		mmu_stop(MMU_WILD, mmu_telling_address(at), size, (mmu_u64)write, from);
 	return 0;
 }
 

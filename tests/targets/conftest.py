@@ -1,0 +1,69 @@
+"""Linux's page-table code as a target, for tests: built once, reset for each test."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+from conformance.targets.linux.tree import DEBIAN_SOURCES
+from conformance.targets.protocol import TargetUnavailable
+
+OLDER = "linux-source-6.1"
+"""The package of the second tree that the harness is tried on, by name in test ids."""
+
+
+def make_target(unit: str, kernel: str | Path | None = None) -> LinuxIoPgtable:
+    """The target, or a visible skip (a failure where CI says that it has to be there)."""
+    try:
+        return LinuxIoPgtable(unit, kernel)
+    except TargetUnavailable as error:
+        if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
+            raise
+        pytest.skip(str(error))
+
+
+def _kernel(which: str) -> Path | None:
+    if which == "default":
+        return None
+    tarball = DEBIAN_SOURCES / f"{which}.tar.xz"
+    if not tarball.exists():
+        pytest.skip(f"{tarball} is not there; to install: apt-get install {which}")
+    return tarball
+
+
+@pytest.fixture(scope="session", params=["default", OLDER])
+def kernel(request: pytest.FixtureRequest) -> Path | None:
+    """What ``kernel`` means to a target: the tree that is found by itself, and an older one."""
+    return _kernel(request.param)
+
+
+@pytest.fixture(scope="session")
+def built_arm(kernel: Path | None) -> Iterator[LinuxIoPgtable]:
+    """The Arm formats' code of each tree."""
+    target = make_target("io-pgtable-arm", kernel)
+    yield target
+    target.close()
+
+
+@pytest.fixture(scope="session")
+def built_dart(kernel: Path | None) -> Iterator[LinuxIoPgtable]:
+    """The DART formats' code of each tree."""
+    target = make_target("io-pgtable-dart", kernel)
+    yield target
+    target.close()
+
+
+@pytest.fixture
+def arm(built_arm: LinuxIoPgtable) -> LinuxIoPgtable:
+    """The Arm formats' code, with no table."""
+    built_arm.reset()
+    return built_arm
+
+
+@pytest.fixture
+def dart(built_dart: LinuxIoPgtable) -> LinuxIoPgtable:
+    """The DART formats' code, with no table."""
+    built_dart.reset()
+    return built_dart
