@@ -79,6 +79,24 @@ class _Minimiser:
             size //= 2
         return dropped
 
+    def drop_and_lower(self) -> bool:
+        """Leave out one operation and at the same time simplify one argument of another."""
+        for gone in range(len(self.best) - 1, 0, -1):
+            for number, operation in enumerate(self.best):
+                if number == gone:
+                    continue
+                for spec in self.system.specs[operation.name].args:
+                    value = operation.args[spec.name]
+                    simple = next(lower_values(spec, value), value)
+                    if simple == value:
+                        continue
+                    candidate = list(self.best)
+                    candidate[number] = _replaced(operation, spec.name, simple)
+                    del candidate[gone]
+                    if self.accept(candidate):
+                        return True
+        return False
+
     def lower_together(self) -> bool:
         """Lower one value wherever it stands, or move all addresses down together."""
         lowered = False
@@ -189,4 +207,5 @@ def minimise(
         going = search.drop_operations()
         going = search.lower_together() or going
         going = search.lower_one() or going
+        going = going or search.drop_and_lower()
     return search.best

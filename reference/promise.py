@@ -67,7 +67,7 @@ class Promise:
             value: i64 = self.entries[level].get(va >> shift, -1)
             if value != -1:
                 base: i64 = value & ~PROT_MASK
-                offset: i64 = va & ((1 << shift) - 1)
+                offset: i64 = va & (self.format.span(level) - 1)
                 return base + offset, value & PROT_MASK
             level += 1
         return -1, 0
@@ -161,7 +161,7 @@ class Promise:
                 continue
             shift = self.format.shift(level)
             base: i64 = (va >> shift) << shift
-            end: i64 = base + (1 << shift) - 1
+            end: i64 = base + self.format.span(level) - 1
             if base < first or end > last:
                 self._break(va, level)
                 continue
@@ -179,7 +179,7 @@ class Promise:
         self._count(base, level, -1)
         step = self.format.span(level + 1)
         offset: i64 = 0
-        while offset < (1 << shift):
+        while offset < self.format.span(level):
             self.add(base + offset, (value & ~PROT_MASK) + offset, value & PROT_MASK, level + 1)
             offset += step
 

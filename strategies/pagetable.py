@@ -27,11 +27,11 @@ class Run:
 
 
 RUNS: tuple[Run, ...] = (
-    *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 513)),
+    *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 512, 513)),
     *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
     *(Run(2, count) for count in (1, 1, 2)),
 )
-"""Runs of pages. 511 to 513 cross or just fill a table; sizes that a table lacks fall back."""
+"""Runs of pages. 512 fill a table from its start, 511 and 513 do not end where one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,14 @@ ATTRIBUTES: tuple[Attribute, ...] = tuple(
 
 PARTS: tuple[str, ...] = (
     "whole", "whole", "whole", "whole", "first", "last", "middle", "inside", "inside",
-    "larger", "beyond",
+    "larger", "larger", "around", "beyond",
 )  # fmt: skip
 """Which part of something mapped to unmap.
 
 "first", "last", "middle": pages at that place of the run; "inside": one smallest page
-inside it, wherever it falls; "larger": the aligned larger size around it, if mapped
-throughout; "beyond": the run and the page after it.
+inside it, wherever it falls; "larger": the aligned larger sizes in it, if there are any;
+"around": the next larger size around its start, whatever else is in there; "beyond": the
+run and the page after it.
 """
 
 MISTAKES: tuple[str, ...] = (

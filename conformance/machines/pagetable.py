@@ -7,16 +7,14 @@ come before an address is used again).
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from conformance.machines.pagetable_session import SPECS, PageTableSession
-from reports.operations import Operation, make
+from conformance.machines.pagetable_session import PageTableSession
+from reports.operations import Operation
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
 
 
 class PageTableMachine(RuleBasedStateMachine):
     """Generates operations for one session. A generated subclass gives ``start``."""
-
-    traits: dict[str, tuple[str, ...]] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,9 +26,6 @@ class PageTableMachine(RuleBasedStateMachine):
     def start(self) -> PageTableSession:
         """A fresh session; given by the generated subclass."""
         raise TypeError("start is missing; make subclasses with conformance.engine")
-
-    def found(self) -> None:
-        """Called after each operation; the generated subclass raises on a new violation."""
 
     def do(self, name: str, **args: int | str) -> int:
         """Do one operation; the value that it gave back."""
@@ -125,7 +120,7 @@ class PageTableMachine(RuleBasedStateMachine):
         pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
         limit = 1 << int(session.config["ias"])
         for attempt in range(4):
-            iova = self._spot(spot + attempt, pgsize)
+            iova = self._spot(spot + attempt, pgsize * (512 if run.count == 512 else 1))
             count = max(1, min(run.count, (limit - iova) // pgsize))
             last = iova + count * pgsize - 1
             if chosen.insist or not promise.any_in(iova, last):
@@ -206,6 +201,10 @@ class PageTableMachine(RuleBasedStateMachine):
                 start = first & ~(size - 1)
                 if size > pgsize and start + size - 1 <= last and start >= first:
                     return start, size, (last + 1 - start) // size
+        if part == "around":
+            larger = [size for size in self.sizes if size > pgsize]
+            if larger:
+                return first & ~(larger[0] - 1), larger[0], 1
         if part == "beyond":
             return first, pgsize, count + 1
         return first, pgsize, count
@@ -305,13 +304,10 @@ class PageTableMachine(RuleBasedStateMachine):
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:
     """The machine for targets with these traits: its tables are drawn accordingly."""
 
-    class TracedMachine(PageTableMachine):
+    class MachineForTarget(PageTableMachine):
         @initialize(config=draw.tables(traits))
         def create(self, config: dict[str, int | str]) -> None:
             self.create_with(config)
 
-    TracedMachine.traits = traits
-    return TracedMachine
+    return MachineForTarget
 
-
-__all__ = ["SPECS", "PageTableMachine", "machine_class", "make"]

@@ -7,23 +7,21 @@ nothing and knows no rule by name.
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.rules.catalogue import PAGETABLE
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
 from conformance.tally import Tally
 from conformance.targets.protocol import Result, Target
-from reference.formats import FORMATS, format_by_name
+from reference.formats import format_by_name
 from reference.formats.format import READ, WRITE, Format
 from reference.hardware.view import CHANGED_OUTSIDE, HardwareView
 from reference.promise import Promise
-from reference.trace import BEGIN, CRASH, END, RELEASE, WORDS, Trace
+from reference.trace import BEGIN, END, RELEASE, Trace
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 
 PAGE_SIZES = 0x4020_1000
 """4K, 2M and 1G as a bitmap."""
-
-LAST_WORD = (1 << 64) - 1
 
 _CALL = (
     ArgSpec("iova", "address"),
@@ -56,6 +54,8 @@ SPECS: dict[str, OperationSpec] = specs_of(
             ArgSpec("prot", "flags", default=3, high=0x3F, letters="rwcxmp"),
             _FAIL,
         ),
+        value_kind="size",
+        value_text="{} mapped",
     ),
     OperationSpec(
         "unmap",
@@ -65,8 +65,16 @@ SPECS: dict[str, OperationSpec] = specs_of(
             ArgSpec("gather", "choice", choices=("strict", "queued"), default="strict"),
             _FAIL,
         ),
+        value_kind="size",
+        value_text="{} unmapped",
     ),
-    OperationSpec("translate", "One iova_to_phys call.", (ArgSpec("iova", "address"),)),
+    OperationSpec(
+        "translate",
+        "One iova_to_phys call.",
+        (ArgSpec("iova", "address"),),
+        value_kind="address",
+        value_text="pa {}",
+    ),
     OperationSpec("sync", "The caller's iotlb_sync of the strict gather."),
     OperationSpec("flush", "The flush of the flush queue: one for everything."),
     OperationSpec(
@@ -82,6 +90,9 @@ _SPENT_BY: dict[str, tuple[Rule, ...]] = {
 _MISUSE_RULES: dict[str, tuple[Rule, ...]] = {
     name: tuple(rule for rule in rules if rule.misuse) for name, rules in _SPENT_BY.items()
 }
+_UNDEFINED = frozenset({"pa is not aligned", "iova is not aligned", "beyond the output size"})
+"""Misuses whose entries, if the call makes any, mean nothing that a promise can take over."""
+
 _ENDING_RULES = tuple(rule for rule in PAGETABLE if rule.id in ("PG-1", "PG-2"))
 
 _PROT_OF: dict[str, dict[int, int]] = {}
@@ -137,6 +148,8 @@ class PageTableSession:
         self._effective: list[Operation] = []
         self._replaying = False
         self.ended = False
+        # Stop moving on when this identity is met, so that the views can be looked at.
+        self.frozen_on: tuple[str, str] | None = None
         self._forget_table()
         target.reset()
 
@@ -214,16 +227,23 @@ class PageTableSession:
         if result.finished:
             self._keep_promise(step)
             self._judge(step, _SPENT_BY[name] if sort != MISUSE else _MISUSE_RULES[name])
-            self._take_over(step)
-            self._effective.append(operation)
+            undefined = reason in _UNDEFINED and name == "map" and result.value > 0
+            frozen = any(one.identity == self.frozen_on for one in step.violations)
+            if not undefined and not frozen:
+                self._take_over(step)
+                self._effective.append(operation)
         else:
+            undefined = True
             self._judge(step, _ENDING_RULES)
+        if any(violation.identity == self.frozen_on for violation in step.violations):
+            self.ended = True
+            return Outcome(result, sort, True, step.violations, ())
         view.observations = []
         changed = self._changed(step)
         if not self._replaying:
             self.tally.operation(name, sort, changed)
         fresh = self._report(step)
-        if not result.finished:
+        if undefined:
             self._undo(step)
         return Outcome(result, sort, changed, step.violations, fresh)
 
@@ -351,6 +371,9 @@ class PageTableSession:
             iova = step.operation.number("iova")
             first = max(iova, step.first)
             last = min(iova + step.result.value - 1, step.last)
+            page = promise.format.page_sizes[0]
+            first = (first + page - 1) & ~(page - 1)
+            last = ((last + 1) & ~(page - 1)) - 1
             if first <= last:
                 promise.remove(first, last)
                 waiting = self.queued if step.operation.args["gather"] == "queued" else self.strict
@@ -370,40 +393,44 @@ class PageTableSession:
             count = rule.check(step)
             if count:
                 checked[rule.id] = checked.get(rule.id, 0) + count
+        if step.sort == MISUSE and step.violations:
+            step.violations = [replace(one, label="misuse") for one in step.violations]
 
     def _take_over(self, step: Step) -> None:
         """Make the promise what the target did, after a violation or a misuse."""
         view = self.view
         assert view is not None
         families = {violation.rule[:2] for violation in step.violations}
-        adopt = False
-        if "NB" in families or "RC" in families:
-            adopt = self._adopt(0, (1 << int(self.config["ias"])) - 1)
-        elif step.sort == MISUSE or families & {"TR", "ER", "PG", "OR"}:
-            if step.last >= step.first and step.kind in ("map", "unmap"):
-                page = view.geometry.format.page_sizes[0]
-                adopt = self._adopt(step.first - page, step.last + page)
-                if step.sort == MISUSE:
-                    view.tlb.invalidate(step.first, step.last, 3, 1 << 62)
-            else:
-                adopt = True
-        else:
-            adopt = True
-        if not adopt:
+        adopted = True
+        if families & {"NB", "RC"}:
+            adopted = self._adopt(0, (1 << int(self.config["ias"])) - 1)
+        elif step.last >= step.first and (step.sort == MISUSE or families & {"TR", "ER", "PG"}):
+            page = view.geometry.format.page_sizes[0]
+            adopted = self._adopt(step.first - page, step.last + page)
+            if step.sort == MISUSE:
+                view.forget(step.first, step.last)
+        if not adopted:
             self.ended = True
         if step.kind == "destroy" or (step.kind == "create" and step.result.result != 0):
             self._forget_table()
 
     def _adopt(self, first: int, last: int) -> bool:
-        """Promise what memory says for first..last; False if no promise can say it."""
+        """Promise what memory says for first..last; False if no promise can say it.
+
+        Where memory grants what no prot asks for, the prot that was promised stays.
+        """
         view, promise = self.view, self.promise
         assert view is not None and promise is not None
         fmt = view.geometry.format
-        last = min(last, (1 << int(self.config["ias"])) - 1)
-        first = max(first, 0)
+        page = fmt.page_sizes[0]
+        last = min(last | (page - 1), (1 << int(self.config["ias"])) - 1)
+        first = max(first & ~(page - 1), 0)
+        before = {part.first: part.prot for part in promise.parts(first, last, 1 << 30)}
         promise.remove(first, last)
         for va, level, word in view.leaves(first, last, 1 << 30):
             prot = prot_for(fmt, fmt.meaning(level, word))
+            if prot < 0:
+                prot = before.get(va, -1)
             if prot < 0:
                 return False
             end = va + fmt.span(level) - 1
@@ -423,8 +450,6 @@ class PageTableSession:
     def _report(self, step: Step) -> list[Violation]:
         if not step.violations:
             return []
-        if step.sort == MISUSE:
-            step.violations = [labelled(violation) for violation in step.violations]
         fresh: list[Violation] = []
         for violation in step.violations:
             if self._replaying:
@@ -440,7 +465,10 @@ class PageTableSession:
         return fresh
 
     def _undo(self, step: Step) -> None:
-        """After a call that did not come back: start again, and do everything before it."""
+        """After a call that did not come back, or left entries that mean nothing.
+
+        Starts again, and does everything before it.
+        """
         if self._replaying:
             self.ended = True
             return
@@ -471,21 +499,3 @@ class PageTableSession:
         if self.exists and not self.ended:
             return self.run(make("destroy", SPECS))
         return None
-
-
-def labelled(violation: Violation) -> Violation:
-    """The same violation, marked as one of a call outside the contract."""
-    return Violation(
-        violation.rule,
-        violation.signature,
-        violation.message,
-        violation.event,
-        violation.iova,
-        violation.expected,
-        violation.observed,
-        "misuse",
-        violation.stale,
-    )
-
-
-__all__ = ["CRASH", "FORMATS", "LAST_WORD", "WORDS", "Outcome", "PageTableSession", "SPECS"]

@@ -2,7 +2,7 @@
 
 import errno
 
-from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
+from conformance.rules.rule import LEGAL, MISUSE, Rule, Step, Violation
 
 
 def errno_name(result: int) -> str:
@@ -80,10 +80,10 @@ def lost_check(step: Step) -> int:
         step.violations.append(
             Violation(
                 "ER-3",
-                f"{step.kind} ({step.reason}), level {level} mapping lost, "
+                f"{step.kind}, level {level} mapping lost, "
                 f"{step.entry(walked, word)} at level {walked} now",
-                f"{step.kind} returned success, and what was mapped at {first:#x} is gone: nobody "
-                "was told.",
+                f"{step.kind} ({step.reason}) returned success, and what was mapped at {first:#x} is "
+                "gone: nobody was told.",
                 step.end_event,
                 first,
                 f"{pa:#x}, or an error",
@@ -125,5 +125,3 @@ RULES = (
         misuse=True,
     ),
 )
-
-__all__ = ["LEGAL", "MISUSE", "REFUSED", "RULES"]

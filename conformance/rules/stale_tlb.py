@@ -27,7 +27,7 @@ def leaf_check(step: Step) -> int:
                 stale=(fact.level, fact.first, fact.last, fact.word),
             )
         )
-        step.view.forget(fact, first, last)
+        step.view.forget(first, last)
     return len(step.due)
 
 

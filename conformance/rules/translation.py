@@ -23,7 +23,10 @@ def access_check(step: Step) -> int:
     found = step.view.difference(step.promise, step.first, step.last)
     if found is None or found.address:
         return 1 if found is None and step.result.value else 0
-    step.violations.append(_differs("TR-2", step, found))
+    while found is not None and not found.address:
+        step.violations.append(_differs("TR-2", step, found))
+        step.view.accept(step.promise, found)
+        found = step.view.difference(step.promise, step.first, step.last)
     return 1
 
 

@@ -7,11 +7,14 @@ from conformance.targets.protocol import Result
 from reference.build_check import is_compiled
 from reference.drivers import pagetable
 from reference.formats import format_by_name
-from reference.trace import HANG, Trace
+from reference.trace import CRASH, HANG, Trace
 from reports.operations import Operation
 
-STEP_BUDGET = 1 << 20
-"""Accesses that one call may make, besides some for each table page that exists."""
+STEP_BUDGET = 1 << 14
+"""Accesses that one call may make, besides ``PAGE_BUDGET`` for each table page that exists."""
+
+PAGE_BUDGET = 4096
+"""A call reads each entry of a table a few times at most."""
 
 
 class PageTableTarget:
@@ -56,14 +59,15 @@ class PageTableTarget:
         memory = table.memory
         memory.trace = trace
         table.trace = trace
-        memory.budget = STEP_BUDGET + 4096 * len(memory.pages)
+        memory.budget = STEP_BUDGET + PAGE_BUDGET * len(memory.pages)
         memory.fail_at = args.get("fail_at", 0)
         try:
             return self._call(name, args)
-        except RecursionError:
+        except (RecursionError, self._driver.StepsExceeded):
             trace.emit(HANG)
-        except self._driver.StepsExceeded:
-            trace.emit(HANG)
+        except Exception:
+            # A driver that raises has crashed, whatever it raised.
+            trace.emit(CRASH)
         return Result(0, 0, False)
 
     def _call(self, name: str, args: dict[str, Any]) -> Result:

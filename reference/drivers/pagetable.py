@@ -138,7 +138,7 @@ class PageTable:
     ) -> None:
         self.format: Format = geometry.format
         self.geometry: Geometry = geometry
-        self.oas: i64 = oas
+        self.output_limit: i64 = 1 << oas
         self.page_sizes: i64 = page_sizes
         self.coherent: bool = coherent
         self.split: bool = split
@@ -189,9 +189,9 @@ class PageTable:
             return -errno.EINVAL, 0
         if not prot & (READ | WRITE):
             return -errno.EINVAL, 0
-        if not fits(iova, pgsize, pgcount, self.geometry.ias):
+        if not fits(iova, pgsize, pgcount, self.geometry.limit):
             return -errno.ERANGE, 0
-        if not fits(pa, pgsize, pgcount, self.oas):
+        if not fits(pa, pgsize, pgcount, self.output_limit):
             return -errno.ERANGE, 0
         # 2. Walk down to the table that holds the leaves, making missing tables on the way.
         leaf_level = self.format.level_of(pgsize)
@@ -259,7 +259,7 @@ class PageTable:
         # 1. Refuse what cannot be mapped.
         if pgsize <= 0 or pgsize & (pgsize - 1) or not pgsize & self.page_sizes or pgcount <= 0:
             return 0
-        if iova & (pgsize - 1) or not fits(iova, pgsize, pgcount, self.geometry.ias):
+        if iova & (pgsize - 1) or not fits(iova, pgsize, pgcount, self.geometry.limit):
             return 0
         # 2. Walk down to the table that holds entries of this size.
         leaf_level = self.format.level_of(pgsize)
@@ -322,7 +322,7 @@ class PageTable:
 
     def iova_to_phys(self, iova: i64) -> i64:
         """The physical address that ``iova`` (any byte) translates to; 0 if none."""
-        if not fits(iova, 1, 1, self.geometry.ias):
+        if not fits(iova, 1, 1, self.geometry.limit):
             return 0
         table: i64 = self.root
         level: i64 = self.geometry.start_level
@@ -421,9 +421,8 @@ class PageTable:
         self.invalidate(0, -1, SCOPE_LEAF | SCOPE_WALK, CAUSE_QUEUE)
 
 
-def fits(address: i64, size: i64, count: i64, address_bits: i64) -> bool:
-    """Whether ``count`` pieces of ``size`` bytes at ``address`` lie below 2**address_bits."""
-    limit: i64 = 1 << address_bits
+def fits(address: i64, size: i64, count: i64, limit: i64) -> bool:
+    """Whether ``count`` pieces of ``size`` bytes at ``address`` lie in 0 to ``limit``-1."""
     if address < 0 or address >= limit:
         return False
     return count <= (limit - address) // size

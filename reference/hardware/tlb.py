@@ -165,17 +165,6 @@ class MaximalTlb:
                     self.remember_leaf(path.level, max(start, last + 1), end, word, until)
             index += 1
 
-    def forget_leaf(self, fact: Fact) -> None:
-        """Remove a leaf fact (after it was reported; it must not be reported again)."""
-        if fact.level == self.last_level:
-            same_page = self.pages.get(fact.first)
-            if same_page is not None and fact in same_page:
-                same_page.remove(fact)
-                if not same_page:
-                    del self.pages[fact.first]
-        elif fact in self.blocks:
-            self.blocks.remove(fact)
-
     # -- asking -----------------------------------------------------------------------------
 
     def is_empty(self) -> bool:

@@ -35,6 +35,8 @@ from reference.trace import (
     FILL,
     FREE,
     INVALIDATE,
+    SCOPE_LEAF,
+    SCOPE_WALK,
     STORE,
     WARN,
     WORDS,
@@ -117,6 +119,7 @@ class HardwareView:
         self.touched_last: i64 = -1
         self.reachable: i64 = 0
         self.leaked: i64 = 0
+        self.accepted: dict[i64, set[i64]] = {}
         self.warned: i64 = -1
         self.failed_allocations: i64 = 0
         self.observations: list[Observation] = []
@@ -551,8 +554,17 @@ class HardwareView:
     def _attach(self, root: i64) -> None:
         self.walker.root = root
         page = self.memory.pages.get(root)
-        if page is not None:
-            self._add_path(page, self.geometry.start_level, 0)
+        if page is None:
+            return
+        # A small root is the start of a page; what follows is nobody's entry.
+        if page.all_unclean:
+            page.all_unclean = False
+            page.unclean = set(range(len(page.words)))
+        entries = self.geometry.entries(self.geometry.start_level)
+        page.unclean = {index for index in page.unclean if index < entries}
+        if not page.unclean:
+            self.unclean_pages.pop(root, None)
+        self._add_path(page, self.geometry.start_level, 0)
 
     def _detach(self, root: i64) -> None:
         self.walker.root = -1
@@ -614,13 +626,25 @@ class HardwareView:
                 pa: i64 = fmt.output(level, word) + (va & (fmt.span(level) - 1))
                 if pa != expected:
                     return Difference(va, pa, level, word, True)
-                if fmt.meaning(level, word) & ~self.walker.denied != fmt.promised(prot):
+                promised = fmt.promised(prot)
+                found: i64 = fmt.meaning(level, word) & ~self.walker.denied
+                if found != promised and not self._accepts(promised, found):
                     return Difference(va, pa, level, word, False)
             stop = promise.extent(va)
             if level >= 0:
                 stop = min(stop, va | (fmt.span(level) - 1))
             va = stop + 1
         return None
+
+    def _accepts(self, promised: i64, found: i64) -> bool:
+        accepted = self.accepted.get(promised)
+        return accepted is not None and found in accepted
+
+    def accept(self, promise: Promise, difference: Difference) -> None:
+        """Take the access at a reported difference as good for what was promised there."""
+        _, prot = promise.lookup(difference.va)
+        found = self.geometry.format.meaning(difference.level, difference.word)
+        self.accepted.setdefault(self.geometry.format.promised(prot), set()).add(found)
 
     def stale(self, promise: Promise, first: i64, last: i64) -> Fact | None:
         """A cached leaf for an address of first..last that the promise does not hold with."""
@@ -639,17 +663,16 @@ class HardwareView:
         va: i64 = first
         while va <= last:
             expected, prot = promise.lookup(va)
-            if expected != base + (va & mask) or fmt.promised(prot) != meaning:
+            if expected != base + (va & mask):
+                return True
+            if fmt.promised(prot) != meaning and not self._accepts(fmt.promised(prot), meaning):
                 return True
             va = promise.extent(va) + 1
         return False
 
-    def forget(self, fact: Fact, first: i64, last: i64) -> None:
-        """Drop a reported fact, and for one behind a walk entry all that is cached there."""
-        if fact.number >= 0:
-            self.tlb.forget_leaf(fact)
-        else:
-            self.tlb.invalidate(first, last, 3, FOREVER)
+    def forget(self, first: i64, last: i64) -> None:
+        """Drop all that is cached for first..last (it was reported, or is nobody's duty)."""
+        self.tlb.invalidate(first, last, SCOPE_LEAF | SCOPE_WALK, FOREVER + 1)
 
     def leaves(self, first: i64, last: i64, limit: int = 4096) -> list[tuple[i64, i64, i64]]:
         """(va, level, word) of the leaves in memory that reach into first..last, in order."""
