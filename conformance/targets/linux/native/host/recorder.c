@@ -66,7 +66,7 @@ void mmu_settle(void)
 	mmu_recorder.pending = 0;
 	for (; left; left--, event++)
 		event->c = *(volatile mmu_u64 *)arena_at(event->a);
-	/* A compare-exchange that compared unequal stored nothing. */
+	/* An atomic that left the word alone: a compare-exchange, most likely, that compared unequal. */
 	if (mmu_recorder.pending_atomic && event[-1].b == event[-1].c)
 		mmu_recorder.count--;
 }
@@ -248,13 +248,13 @@ void __tsan_init(void)
 /* -- announcements by inline assembly, through forced.h ------------------------------- */
 
 #define ACCESS_WRITE 1
-#define ACCESS_COMPOUND 2
+#define ACCESS_ATOMIC 4
 
 void mmu_access(const volatile void *at, size_t size, int type);
 void mmu_access(const volatile void *at, size_t size, int type)
 {
 	if (type & ACCESS_WRITE)
-		store(at, size, (type & ACCESS_COMPOUND) != 0, MMU_CALLER);
+		store(at, size, (type & ACCESS_ATOMIC) != 0, MMU_CALLER);
 	else
 		load(at, size, MMU_CALLER);
 }
