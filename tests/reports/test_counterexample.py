@@ -195,6 +195,7 @@ def edited(data, path, value):
         (("trace", 2, "cpu"), "a", "field trace[2].cpu is 'a'; allowed are numbers"),
         (("trace", 2, "place"), [], "field trace[2].place is []; allowed are function names"),
         (("views", "message"), ..., "field views.message is missing"),
+        (("views", "colour"), "red", "field views.colour is not known; allowed are event"),
         (("views", "event"), 999, "field views.event is 999; allowed are null and 0 to 30"),
         (("views", "event"), -1, "field views.event is -1; allowed is a whole number from 0"),
         (("views", "operation"), 3, "field views.operation is 3; allowed are 0 to 2"),
@@ -230,6 +231,7 @@ def test_notes_may_be_absent(kb21, kb21_file):
 def test_held_words_are_kept_unsigned():
     assert Segment(-4096, -1, -4096, "rw", 4096).first == 2**64 - 4096
     assert Views("", None, 0, -1, window=(0, -1)).window == (0, 2**64 - 1)
+    assert Views("", None, 0, -1).iova == 2**64 - 1
     with pytest.raises(ValueError, match="window is 0x2 to 0x1"):
         Views("", None, 0, None, window=(2, 1))
 

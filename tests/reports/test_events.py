@@ -97,6 +97,7 @@ def test_scattered_pages_cleared_in_a_row_are_one_line():
         [store for i in range(6) for store in stores(1, pa=L3 + 8 * i, new=(i * i) << 12 | 3)],
         [store for i in range(6) for store in stores(1, pa=L3 + 8 * i, old=i % 2, step=0)],
         [store for i in range(6) for store in stores(1, pa=L3 + 16 * i)],
+        stores(6, pa=L3 + 0xFE8),
     ],
 )
 def test_what_is_not_alike_is_told_one_by_one(events):
@@ -202,6 +203,19 @@ def test_a_change_that_the_walker_does_not_see_is_said_to_be_none():
     synced = L3 | 3 | 1 << 55
     events = [*linked(), t.Event(t.STORE, L2, L3 | 3, synced)]
     assert notes_of(events)[len(events) - 1].endswith("the same to the walker as before")
+
+
+def test_tables_may_be_linked_from_the_bottom_up():
+    events = linked()
+    reversed_links = [*events[:9], *reversed(events[9:])]
+    notes = notes_of(reversed_links)
+    assert notes[6] == "level 3 table of 0x0 (2M)"
+    assert notes[9] == "level 2 entry of 0x0 (2M): invalid -> table pa=0x80003000"
+
+
+def test_a_store_to_freed_memory_is_not_taken_for_an_entry():
+    events = [*linked(), t.Event(t.FREE, L3, 4096), *stores(1)]
+    assert len(events) - 1 not in notes_of(events)
 
 
 def test_what_was_never_linked_has_no_note():

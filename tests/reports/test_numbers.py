@@ -49,6 +49,14 @@ def test_what_is_no_size(size):
         parse_size(size)
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"),
+    [(0xFFFFFFFFF000, "~256T"), (0xFFFFF, "~1M"), (0x1801, "~6K"), (0x18801, "~98K"), (5, "~5")],
+)
+def test_rounded_sizes(size, shown):
+    assert about_size(size) == shown
+
+
 def test_errno_values_have_names():
     assert errno_text(0) == "0"
     assert errno_text(-17) == "-EEXIST (-17)"

@@ -182,6 +182,26 @@ def test_a_strip_that_does_not_fit_is_drawn_in_bands_around_the_mark():
     assert re.search(r"\d+ stretches further away are not drawn\.", some[-1])
 
 
+def test_what_goes_on_in_the_next_band_is_open_at_the_cut():
+    block = Row("block", (run(0, 1, G1),))
+    pages = Row("pages", tuple(run(i * M2, 1, K4, i * M2) for i in range(30)))
+    drawn = [line for line in draw([block, pages]) if line.startswith("block")]
+    assert len(drawn) > 2
+    assert all(line.endswith("…") for line in drawn[:-1])
+    assert all(line[len("block ")] == "…" for line in drawn[1:])
+    assert drawn[0].startswith("block [")
+    assert drawn[-1].endswith("]")
+
+
+def test_a_part_of_a_block_is_not_joined_with_the_block_beside_it():
+    half = Segment(M2 // 2, M2 - 1, M2 // 2, "rw", M2)
+    (line, *_) = draw([Row("m", (half, run(M2, 1, M2, M2)))])
+    assert re.fullmatch(r"m \[=+ 1M of 2M rw -> 0x100000 =+\]\[=+ 2M rw -> 0x200000 =+\]", line)
+    (line, *_) = draw([Row("m", (run(0, 1, M2), run(M2, 1, M2, M2)))])
+    assert line.count("[") == 0
+    assert line.count("2M") == 2
+
+
 def test_the_last_addresses_of_64_bits():
     last = 2**64 - 1
     lines = draw([Row("m", (Segment(last - M2 + 1, last, 0, "rw", M2),))], mark=last)

@@ -224,6 +224,7 @@ def test_the_offending_lines_are_marked_as_faults(kb16, specs):
         if line.style == FAULT
     ]
     assert any(line.startswith("> 533  store") for line in faults)
+    assert any("from valid to valid" in line for line in faults)
     assert any(line.startswith("> 3  unmap") for line in faults)
     assert any(line.strip() == "^ 0x40200000" for line in faults)
     assert not any("alloc" in line for line in faults)
