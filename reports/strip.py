@@ -464,6 +464,9 @@ def _centred(labels: Sequence[str], columns: int, fill: str) -> str:
 def _pages(labels: Sequence[str], size: str, count: int, columns: int, fill: str) -> str:
     """A run of pages between its outer bars: every page, or some at each end and the count."""
     cell = len(size) + 1
+    if count == 2 and len(labels[0]) + 2 <= columns:
+        # With both pages drawn there would be no place for what they map to.
+        return _centred(labels[:1], columns, fill)
     for label in labels:
         # One page, or two, at each end, then the text between them.
         for ends in (2, 1):

@@ -14,7 +14,7 @@ from reports.counterexample import MISUSE, Counterexample, OperationResult, Segm
 from reports.events import Told, tell_events
 from reports.numbers import about_size, errno_text
 from reports.operations import Specs, from_json, json_text, text
-from reports.strip import Row, draw
+from reports.strip import PAGE, Row, draw
 
 WIDTH: Final = 100
 """Columns of drawings and lists."""
@@ -210,6 +210,28 @@ def _stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
     )
 
 
+def _used(
+    rows: Sequence[Row], window: tuple[int, int] | None, mark: int | None
+) -> tuple[int, int] | None:
+    """The window without what no row maps at its ends, unless nothing at all is mapped in it."""
+    if window is None:
+        return None
+    inside = [
+        segment
+        for row in rows
+        for segment in row.segments
+        if segment.first <= window[1] and segment.last >= window[0]
+    ]
+    if not inside:
+        return window
+    firsts = [segment.first for segment in inside]
+    lasts = [segment.last for segment in inside]
+    if mark is not None:
+        firsts.append(mark // PAGE * PAGE)
+        lasts.append(mark // PAGE * PAGE + PAGE - 1)
+    return max(window[0], min(firsts)), min(window[1], max(lasts))
+
+
 def _drawn(counterexample: Counterexample) -> Section | None:
     views = counterexample.views
     rows = [
@@ -224,7 +246,13 @@ def _drawn(counterexample: Counterexample) -> Section | None:
         rows.append(Row("        cached", stale, cached=True))
     if views.window is None and views.iova is None and not any(row.segments for row in rows):
         return None
-    drawing = draw(rows, width=WIDTH, window=views.window, mark=views.iova, most_bands=_MOST_BANDS)
+    drawing = draw(
+        rows,
+        width=WIDTH,
+        window=_used(rows, views.window, views.iova),
+        mark=views.iova,
+        most_bands=_MOST_BANDS,
+    )
     lines = [
         Line(line, FAULT if line.lstrip().startswith("^") or line.endswith("^") else PLAIN)
         for line in drawing

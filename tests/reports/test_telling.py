@@ -198,6 +198,18 @@ def test_a_huge_window_with_many_segments_stays_readable(kb16, specs):
     assert len(told.splitlines()) < 140
 
 
+def test_what_nobody_maps_around_it_is_not_drawn(kb16, kb21, specs):
+    base = 0x40200000
+    around = dataclasses.replace(kb16.views, window=(base - 0x1000, base + 0x200FFF))
+    told = terminal.tell(dataclasses.replace(kb16, views=around), specs=specs)
+    assert told == terminal.tell(kb16, specs=specs)
+    # Unless it is all there is.
+    nothing = Views("x", 30, 2, 0x5000, window=(0, 0x1FFFFF))
+    told = terminal.tell(dataclasses.replace(kb21, views=nothing), specs=specs)
+    assert "^ 0x5000" in told
+    assert "2024K" in told
+
+
 # -- forms -----------------------------------------------------------------------------------
 
 
