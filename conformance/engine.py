@@ -23,10 +23,8 @@ from conformance.rules.rule import Violation
 from conformance.systems import System
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
+from reports.counterexample import Counterexample
 from reports.operations import Operation
-
-SHARDS = 8
-"""Shards of a run. Fixed, so that what is found does not depend on how many work on it."""
 
 MAX_ROUNDS = 64
 """Rounds of one shard at most: a target in which everything is wrong ends here."""
@@ -54,6 +52,7 @@ class Finding:
     found: list[Operation]
     minimal: bool = False
     reproduced: bool = True
+    counterexample: Counterexample | None = None
 
 
 @dataclass(slots=True)
@@ -74,7 +73,7 @@ class Plan:
     seed: int = 0
     examples: int = 800
     steps: int = 30
-    shards: int = SHARDS
+    shards: int = 8
     minimise_executions: int = 2000
     database: ExampleDatabase | None = None
 

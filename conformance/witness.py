@@ -72,7 +72,7 @@ def counterexample_of(
         trace=tuple(event_to_json(event, target.places) for event in events),
         views=Views(
             message=violation.message,
-            event=violation.event if violation.event < len(events) else None,
+            event=violation.event if 0 <= violation.event < len(events) else None,
             operation=len(session.operations) - 1,
             iova=violation.iova if violation.iova >= 0 else None,
             promise_before=before_promise,

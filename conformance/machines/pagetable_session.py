@@ -404,7 +404,9 @@ class PageTableSession:
         adopted = True
         if families & {"NB", "RC"}:
             adopted = self._adopt(0, (1 << int(self.config["ias"])) - 1)
-        elif step.last >= step.first and (step.sort == MISUSE or families & {"TR", "ER", "PG"}):
+        elif step.last < step.first:
+            pass
+        elif families & {"TR", "ER", "PG"} or (step.sort == MISUSE and self._changed(step)):
             page = view.geometry.format.page_sizes[0]
             adopted = self._adopt(step.first - page, step.last + page)
             if step.sort == MISUSE:

@@ -28,7 +28,10 @@ class PageTableTarget:
         built = "compiled" if is_compiled() else "interpreted"
         self.name: str = name
         self.version: str = version or f"mmu-conformance reference driver ({built} model)"
-        self.traits: Mapping[str, Sequence[str]] = {"block_unmap": ("refuse", "split")}
+        self.traits: Mapping[str, Sequence[str]] = {
+            "format": ("lpae-s1", "lpae-mali"),
+            "block_unmap": ("refuse", "split"),
+        }
         self.places: Sequence[str] = ("",)
         self._driver = driver
         self._table: Any = None

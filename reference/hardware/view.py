@@ -672,6 +672,11 @@ class HardwareView:
 
     def forget(self, first: i64, last: i64) -> None:
         """Drop all that is cached for first..last (it was reported, or is nobody's duty)."""
+        for pa in list(self.unseen):
+            for fact in self.unseen[pa]:
+                if fact.first <= last and fact.last >= first:
+                    # What is left of it must not wait for a store that nobody tracks for it.
+                    fact.until = self.now
         self.tlb.invalidate(first, last, SCOPE_LEAF | SCOPE_WALK, FOREVER + 1)
 
     def leaves(self, first: i64, last: i64, limit: int = 4096) -> list[tuple[i64, i64, i64]]:

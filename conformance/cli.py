@@ -1,0 +1,340 @@
+"""The command line: ``mmu-conformance``."""
+
+import json
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+VIOLATIONS = 1
+USAGE = 2
+INTERRUPTED = 130
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def refuse(message: object) -> NoReturn:
+    """End with one message and the exit code for usage and environment."""
+    click.echo(f"mmu-conformance: {message}", err=True)
+    sys.exit(USAGE)
+
+
+class Group(click.Group):
+    """Checks where our packages come from before any command runs."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; an error of usage or environment is one message and exit code 2."""
+        from conformance.origin import ShadowedError, check_origin
+
+        try:
+            check_origin()
+        except ShadowedError as error:
+            refuse(error)
+        return super().invoke(ctx)
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    import conformance
+    from conformance.targets.linux.tree import describe
+    from reference.build_check import build_info
+
+    build = build_info()
+    model = f"compiled by mypyc {build.mypyc or '?'}" if build.compiled else "interpreted"
+    click.echo(f"mmu-conformance {conformance.__version__}")
+    click.echo(f"model: {model}")
+    click.echo(f"kernel tree of linux: targets: {describe()}")
+    ctx.exit()
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, callback=_version, expose_value=False, is_eager=True,
+    help="Say how the model was built and which kernel tree would be used.",
+)  # fmt: skip
+def main() -> None:
+    """Judge code that manages GPU and IOMMU page tables."""
+
+
+kernel_option = click.option(
+    "--kernel", metavar="PATH", help="Kernel tree or tarball for linux: targets; never written to."
+)
+
+
+# -- run --------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("systems", metavar="[SYSTEM]...", nargs=-1)
+@click.option("--target", default="reference", show_default=True, metavar="T", help="What to judge.")
+@click.option("--profile", default="ci", show_default=True, metavar="P", help="ci, dev, nightly.")
+@click.option("--examples", type=int, metavar="N", help="Examples of each system, in total.")
+@click.option("--steps", type=int, metavar="N", help="Steps of each example.")
+@click.option("--seed", type=int, metavar="S", help="Seed: the same seed is the same run.")
+@click.option("-n", "--workers", default="2", show_default=True, metavar="WORKERS",
+              help="Processes; 0 works in this one. Does not change what is found.")  # fmt: skip
+@click.option("--known", multiple=True, metavar="FILE", help="Known failures (repeatable).")
+@click.option("--report-dir", metavar="DIR", help="Write result.json, junit.xml, counterexamples.")
+@click.option("--database", metavar="DIR", help="Hypothesis example database to use and fill.")
+@click.option("--strict", is_flag=True, help="A rule that was never exercised is an error.")
+@kernel_option
+def run(
+    systems: tuple[str, ...],
+    target: str,
+    profile: str,
+    examples: int | None,
+    steps: int | None,
+    seed: int | None,
+    workers: str,
+    known: tuple[str, ...],
+    report_dir: str | None,
+    database: str | None,
+    strict: bool,
+    kernel: str | None,
+) -> None:
+    """Run the suite on a target, for all SYSTEMs or those given.
+
+    Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
+    """
+    from conformance.known_failures import known_file, read_known
+    from conformance.plugin import SHARDS
+    from conformance.profiles import profile_by_name
+    from conformance.systems import SYSTEMS, system_by_name
+
+    try:
+        chosen = profile_by_name(profile)
+        names = list(dict.fromkeys(systems or SYSTEMS))
+        for name in names:
+            system_by_name(name)
+        _check_number("examples", examples)
+        _check_number("steps", steps)
+        if seed is not None and not 0 <= seed < 1 << 64:
+            raise ValueError(f"seed is {seed}; allowed are numbers from 0 to {2**64 - 1}")
+        processes = _processes(workers, SHARDS)
+        for path in known:
+            read_known(known_file(path))
+        _check_folder("report-dir", report_dir)
+        _check_folder("database", database)
+    except ValueError as error:
+        refuse(error)
+    _prepare(target, kernel)
+    with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as spool:
+        arguments = [
+            "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider", "-p", "no:terminal", "--import-mode=importlib",
+            f"--rootdir={spool}", "-c", str(_empty_configuration(spool)),
+            f"--mmu-target={target}", f"--mmu-profile={profile}", f"--mmu-spool={spool}",
+            *(f"--mmu-system={name}" for name in names),
+            *(f"--mmu-known={path}" for path in known),
+            *_given("--mmu-examples", examples), *_given("--mmu-steps", steps),
+            *_given("--mmu-seed", seed), *_given("--mmu-kernel", kernel),
+            *_given("--mmu-database", database), *_given("--mmu-report-dir", report_dir),
+            *(["-n", str(processes)] if processes else ["-p", "no:xdist"]),
+        ]  # fmt: skip
+        total = (examples or chosen.examples) * len(names)
+        code, closing = _run_pytest(arguments, Path(spool), total, f"{target}")
+    if closing is None:
+        refuse("the run broke off inside the suite; what pytest said is above")
+    click.echo(closing.text, nl=False)
+    if report_dir:
+        click.echo(f"Reports are in {report_dir}.")
+    if code == INTERRUPTED or not closing.result.complete:
+        sys.exit(INTERRUPTED if code == INTERRUPTED else USAGE)
+    vacuous = closing.result.vacuous
+    sys.exit(VIOLATIONS if closing.failed or (strict and vacuous) else 0)
+
+
+def _check_number(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise ValueError(f"{name} is {value}; allowed are numbers from 1")
+
+
+def _processes(workers: str, most: int) -> int:
+    if workers == "auto":
+        import os
+
+        return min(os.cpu_count() or 1, most)
+    if not workers.isdecimal():
+        raise ValueError(f"-n is {workers!r}; allowed are numbers from 0, and auto")
+    return min(int(workers), most)
+
+
+def _check_folder(name: str, path: str | None) -> None:
+    if path is not None and Path(path).exists() and not Path(path).is_dir():
+        raise ValueError(f"{name} is {path!r}, which is a file; allowed are folders, new or not")
+
+
+def _given(option: str, value: object) -> list[str]:
+    return [] if value is None else [f"{option}={value}"]
+
+
+def _empty_configuration(spool: str) -> Path:
+    """A pytest configuration of our own, so that none of the user's folder is read."""
+    path = Path(spool) / "pytest.ini"
+    path.write_text("[pytest]\naddopts =\n", encoding="utf-8")
+    return path
+
+
+def _prepare(target: str, kernel: str | None) -> None:
+    """Make the target once, so that what is missing is said before anything starts."""
+    from conformance.targets.linux.errors import BuildError, HarnessError
+    from conformance.targets.protocol import TargetUnavailable
+    from conformance.targets.registry import make_target
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    try:
+        make_target(target, kernel, say).close()
+    except (ValueError, TargetUnavailable, BuildError, HarnessError) as error:
+        refuse(error)
+
+
+def _run_pytest(
+    arguments: list[str], spool: Path, total: int, title: str
+) -> tuple[int, Any]:
+    """pytest's run in this process: its exit code (130 for an interrupt), and the closing."""
+    import pytest
+
+    from conformance.plugin import CLOSING_OF_RUN
+
+    CLOSING_OF_RUN.clear()
+    with Progress(spool, total, title):
+        code = int(pytest.main(arguments))
+    if code == pytest.ExitCode.INTERRUPTED:
+        code = INTERRUPTED
+    return code, CLOSING_OF_RUN[0] if CLOSING_OF_RUN else None
+
+
+class Progress:
+    """Shows how far the shards are, from what they leave in the spool."""
+
+    def __init__(self, spool: Path, total: int, title: str) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self._spool = spool
+        self._console = Console(stderr=True)
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[found]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=total, found="")
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._bar.stop()
+
+    def _watch(self) -> None:
+        said = 0
+        while not self._stop.wait(0.5):
+            examples, found = self._look()
+            shown = f"{found} found" if found else ""
+            self._bar.update(self._task, completed=examples, found=shown)
+            if not self._console.is_terminal and self._bar.tasks[self._task].elapsed:
+                # Not a terminal: a line now and then instead of a bar.
+                elapsed = int(self._bar.tasks[self._task].elapsed or 0)
+                if elapsed >= said + 15:
+                    said = elapsed
+                    self._console.print(f"{examples} examples, {elapsed} s {shown}".rstrip())
+
+    def _look(self) -> tuple[int, int]:
+        examples = 0
+        identities: set[tuple[str, str]] = set()
+        for path in self._spool.glob("*-*.json"):
+            try:
+                data = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            examples += data["tally"]["examples"]
+            identities |= {(one["rule"], one["signature"]) for one in data["findings"]}
+        return examples, len(identities)
+
+
+# -- replay -----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("file", metavar="FILE")
+@click.option("--target", metavar="T", help="Default: the counterexample's own, else reference.")
+@click.option("--system", default="pagetable", show_default=True, help="System of a hand-written file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@kernel_option
+def replay(file: str, target: str | None, system: str, as_json: bool, kernel: str | None) -> None:
+    """Run a counterexample, or a hand-written FILE of operations, again.
+
+    A counterexample answers FAILED (the rule is still broken, exit code 1), FIXED (it held, 0) or
+    ERROR (it could not be run, 2). A file of operations has one JSON object a line; what each
+    returned, and what every page that it touched then translates to, is printed.
+    """
+    from conformance import replay as again
+    from conformance.targets.linux.errors import BuildError, HarnessError
+    from conformance.targets.protocol import TargetUnavailable
+
+    try:
+        answer = again.replay(file, target, system, kernel)
+    except (ValueError, OSError, TargetUnavailable, BuildError, HarnessError) as error:
+        if as_json:
+            click.echo(json.dumps({"answer": "ERROR", "message": str(error)}))
+            sys.exit(USAGE)
+        click.echo("ERROR")
+        refuse(error)
+    click.echo(answer.json_text() if as_json else answer.text(), nl=False)
+    sys.exit(VIOLATIONS if answer.failed else 0)
+
+
+# -- list, decode -----------------------------------------------------------------------------
+
+
+@main.command(name="list")
+@click.argument("what", metavar="systems|targets|rules|formats|mutants")
+def list_things(what: str) -> None:
+    """List what there is: systems, targets, rules, formats or mutants."""
+    from conformance import lists
+
+    try:
+        click.echo(lists.listing(what), nl=False)
+    except ValueError as error:
+        refuse(error)
+
+
+@main.command()
+@click.argument("format_name", metavar="FORMAT")
+@click.argument("word", metavar="WORD")
+@click.option("--level", type=int, metavar="L", help="Only as an entry of this level.")
+def decode(format_name: str, word: str, level: int | None) -> None:
+    """Say what a page-table entry WORD means in FORMAT, field by field."""
+    from conformance import lists
+
+    try:
+        click.echo(lists.decoded(format_name, word, level), nl=False)
+    except ValueError as error:
+        refuse(error)
+
+
+if __name__ == "__main__":
+    main()

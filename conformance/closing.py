@@ -1,0 +1,161 @@
+"""The end of a run: shards put together, known failures replayed, reports written, told in text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.known_failures import read_known
+from conformance.plugin import SHARDS
+from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
+from conformance.systems import system_by_name
+from conformance.targets.protocol import Target, TargetUnavailable
+from conformance.targets.registry import make_target
+from conformance.witness import counterexample_of
+from reports import terminal
+from reports.result import Result, SystemResult
+
+MOST_TOLD = 12
+"""Counterexamples that are told in full; the others are in their files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a run. ``failed``: new violations, or a stale known failure."""
+
+    text: str
+    failed: bool
+    result: Result
+
+
+def close_run(option: Any) -> Closing:
+    """Put the spool of a run together by pytest's options; write and tell what came of it."""
+    runs = read_spool(Path(option.mmu_spool), option.mmu_system, SHARDS)
+    try:
+        target = make_target(option.mmu_target, option.mmu_kernel)
+    except TargetUnavailable as error:
+        whole = result_of(runs, option.mmu_target, "unavailable", option.mmu_seed, option.mmu_profile)
+        return Closing(f"Nothing was judged. {error}\n", False, whole)
+    complete = all(run.complete for run in runs)
+    problems = _replay_known(option.mmu_known, target, runs, option.mmu_seed) if complete else []
+    whole = result_of(runs, target.name, target.version, option.mmu_seed, option.mmu_profile)
+    if option.mmu_report_dir:
+        write_reports(Path(option.mmu_report_dir), whole, runs)
+    target.close()
+    failed = bool(whole.violations) or bool(problems)
+    return Closing(told(whole, runs, problems, option.mmu_report_dir), failed, whole)
+
+
+def _replay_known(
+    paths: Sequence[str], target: Target, runs: Sequence[SystemRun], seed: int
+) -> list[str]:
+    """Replay the witnesses of known failures; what is wrong with them, in sentences."""
+    problems: list[str] = []
+    by_system = {run.system.name: run for run in runs}
+    for path in paths:
+        for entry in read_known(path):
+            run = by_system.get(entry.system)
+            if run is None or not entry.concerns(target):
+                continue
+            fails = entry.fails(target)
+            if entry.covers(target):
+                if not fails:
+                    problems.append(
+                        f"stale: {entry.rule} {entry.signature!r} of {entry.source} does not fail "
+                        "any more, though its range of versions says so"
+                    )
+                    continue
+                run.found[entry.identity] = Found(
+                    entry.rule,
+                    entry.signature,
+                    "",
+                    counterexample_of(
+                        system_by_name(entry.system), target, entry.witness, entry.identity, seed
+                    ),
+                    entry.name,
+                )
+            elif fails and entry.identity not in run.found:
+                problems.append(
+                    f"{entry.rule} {entry.signature!r} of {entry.source} fails on this version "
+                    "too, outside the range that the entry gives"
+                )
+    return problems
+
+
+# -- in words ---------------------------------------------------------------------------------
+
+
+def told(
+    whole: Result, runs: Sequence[SystemRun], problems: Sequence[str], report_dir: str | None
+) -> str:
+    """The end of a run in words."""
+    lines = [f"target    {whole.target_name}: {whole.target_version}"]
+    for system in whole.systems:
+        lines += _system_lines(system)
+    lines += [f"problem   {problem}" for problem in problems]
+    known = [identity for identity in whole.identities if identity.known]
+    for identity in known:
+        lines.append(
+            f"known     {identity.rule} {identity.signature} ({identity.known}; "
+            f"met {identity.hits} times)"
+        )
+    fresh = whole.violations
+    text = "\n".join(lines) + "\n"
+    shown = 0
+    for run in runs:
+        for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature)):
+            if found.known or found.counterexample is None:
+                continue
+            shown += 1
+            if shown > MOST_TOLD:
+                continue
+            file = found.counterexample.file_name
+            if report_dir:
+                file = str(Path(report_dir) / "counterexamples" / file)
+            text += "\n" + terminal.tell(
+                found.counterexample, file=file, specs=run.system.specs
+            )
+    if shown > MOST_TOLD:
+        text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
+    if shown and not report_dir:
+        text += "\nNo files were written; --report-dir DIR keeps the counterexamples.\n"
+    return text + "\n" + _verdict(whole, len(fresh), len(known), problems) + "\n"
+
+
+def _system_lines(system: SystemResult) -> list[str]:
+    lines = [
+        f"system    {system.system}: {system.examples} examples, {system.steps} operations, "
+        f"{system.changing_share:.0%} changed state"
+    ]
+    for name, count in sorted(system.operations.items()):
+        lines.append(
+            f"          {name:<10}{count.count:>9}  changed {_share(count.changed, count.count)}  "
+            f"refused {_share(count.refused, count.count)}  "
+            f"misuse {_share(count.misuse, count.count)}"
+        )
+    cells = [
+        f"{rule} {count.checked}" + (f" ({count.violated} violated)" if count.violated else "")
+        for rule, count in system.rules.items()
+    ]
+    lines.append("checked   " + ", ".join(cells))
+    if system.vacuous:
+        lines.append(f"vacuous   {', '.join(system.vacuous)}: never exercised in this run")
+    return lines
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:>4.0%}" if whole else "   -"
+
+
+def _verdict(whole: Result, fresh: int, known: int, problems: Sequence[str]) -> str:
+    rules = sum(len(system.rules) for system in whole.systems)
+    interrupted = "" if whole.complete else "INTERRUPTED, so far: "
+    if fresh:
+        verdict = f"{fresh} VIOLATION{'S' if fresh > 1 else ''}"
+    elif problems:
+        verdict = "KNOWN FAILURES HAVE CHANGED"
+    else:
+        verdict = f"EVERY RULE HELD ({rules} rules)"
+    if known:
+        verdict += f", {known} known failure{'s' if known > 1 else ''}"
+    return f"{interrupted}{verdict} on {whole.target_name}, seed {whole.seed}"

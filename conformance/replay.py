@@ -1,0 +1,267 @@
+"""Running operations again: a counterexample, or a file that somebody wrote by hand."""
+
+import json
+from dataclasses import dataclass, field
+
+from conformance.rules.rule import Violation
+from conformance.systems import System, system_by_name
+from conformance.targets.registry import make_target
+from conformance.witness import counterexample_of
+from reference.formats.format import LEAF, ROLE_NAMES, access_text
+from reference.words import hex_word
+from reports import counterexample as counterexamples
+from reports import terminal
+from reports.counterexample import Counterexample
+from reports.numbers import errno_text
+from reports.operations import Operation, read_operations, text, to_json
+
+PAGES_SHOWN = 64
+"""Entries of touched ranges that are listed for a hand-written file, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One operation of a replay: what it returned, and how the contract sorts it."""
+
+    operation: Operation
+    result: int
+    value: int
+    finished: bool
+    sort: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one touched page or block translates to in the end, with the entries of its walk."""
+
+    first: int
+    size: int
+    pa: int | None
+    access: str
+    entries: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Replay:
+    """What a replay came to. ``answer`` is FAILED, FIXED, or "" for operations by hand."""
+
+    system: System
+    target: str
+    answer: str = ""
+    lines: list[Line] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
+    left_out: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    telling: Counterexample | None = None
+    file: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a rule was broken."""
+        return self.answer == "FAILED" or (not self.answer and bool(self.violations))
+
+    def text(self) -> str:
+        """The replay in words."""
+        lines = []
+        if self.answer:
+            lines.append(f"{self.answer} on {self.target}")
+        specs = self.system.specs
+        for number, line in enumerate(self.lines, start=1):
+            returned = errno_text(line.result)
+            told = specs[line.operation.name].returned(line.value)
+            if not line.finished:
+                returned, told = "did not come back", ""
+            mark = f"  [{line.sort}]" if line.sort != "legal" else ""
+            lines.append(
+                f"{number:>3}  {text(line.operation, specs)}  -> {returned}"
+                f"{f', {told}' if told else ''}{mark}"
+            )
+        if self.pages:
+            lines.append("")
+        for page in self.pages:
+            where = f"{page.first:#x}..{page.first + page.size - 1:#x}"
+            leads = f"{page.pa:#x} {page.access}" if page.pa is not None else "nothing"
+            lines.append(f"{where} -> {leads}")
+            lines += [f"    {entry}" for entry in page.entries]
+        if self.left_out:
+            lines.append(f"and more touched entries, from {self.left_out:#x} on")
+        for violation in self.violations:
+            lines.append("")
+            label = f" ({violation.label})" if violation.label else ""
+            lines.append(f"{violation.rule}{label}: {violation.message}")
+            if violation.expected or violation.observed:
+                lines.append(f"    expected {violation.expected}")
+                lines.append(f"    observed {violation.observed}")
+        told_text = "\n".join(lines) + "\n"
+        if self.telling is not None:
+            told_text += "\n" + terminal.tell(self.telling, file=self.file, specs=specs)
+        return told_text
+
+    def json_text(self) -> str:
+        """The replay as one JSON object."""
+        shown = {
+            "answer": self.answer or ("FAILED" if self.violations else "HELD"),
+            "system": self.system.name,
+            "target": self.target,
+            "operations": [
+                {
+                    **to_json(line.operation, self.system.specs),
+                    "result": line.result,
+                    "value": hex_word(line.value),
+                    "finished": line.finished,
+                    "sort": line.sort,
+                }
+                for line in self.lines
+            ],
+            "pages": [
+                {
+                    "first": f"{page.first:#x}",
+                    "size": f"{page.size:#x}",
+                    "pa": None if page.pa is None else f"{page.pa:#x}",
+                    "access": page.access,
+                    "entries": list(page.entries),
+                }
+                for page in self.pages
+            ],
+            "violations": [
+                {
+                    "rule": one.rule,
+                    "signature": one.signature,
+                    "label": one.label,
+                    "message": one.message,
+                }
+                for one in self.violations
+            ],
+        }
+        return json.dumps(shown, indent=2) + "\n"
+
+
+def replay(file: str, target_name: str | None, system_name: str, kernel: str | None) -> Replay:
+    """Run ``file`` again.
+
+    Raises:
+        ValueError: the file, the target or the system is not usable.
+        OSError: the file cannot be read.
+        TargetUnavailable: the target cannot be had here.
+    """
+    if counterexamples.is_counterexample(file):
+        return _counterexample(file, target_name, kernel)
+    system = system_by_name(system_name)
+    operations = read_operations(file, system.specs)
+    return _by_hand(system, operations, target_name or "reference", kernel, file)
+
+
+def _counterexample(file: str, target_name: str | None, kernel: str | None) -> Replay:
+    example = counterexamples.load(file)
+    system = system_by_name(example.system)
+    operations = example.typed_operations(system.specs)
+    target = make_target(target_name or example.target_name, kernel)
+    # Another target may not have the same ways: take the nearest that it declares.
+    fitted = [_fitted(one, target.traits) for one in operations]
+    done = Replay(system, f"{target.name} ({target.version})", file=file)
+    _run(done, system, fitted, target)
+    identity = (example.rule, example.signature)
+    again = counterexample_of(system, target, fitted, identity, example.seed)
+    if again is None:
+        # Another function of another version may break the same rule.
+        same_rule = [one for one in done.violations if one.rule == example.rule]
+        if same_rule:
+            again = counterexample_of(
+                system, target, fitted, same_rule[0].identity, example.seed
+            )
+    done.answer = "FIXED" if again is None else "FAILED"
+    done.telling = again
+    done.pages = []
+    if again is not None:
+        done.lines = []
+        done.violations = []
+    target.close()
+    return done
+
+
+def _fitted(operation: Operation, traits: object) -> Operation:
+    assert hasattr(traits, "items")
+    args = dict(operation.args)
+    for name, values in traits.items():
+        if name in args and args[name] not in values and name != "format":
+            args[name] = values[0]
+    return Operation(operation.name, args)
+
+
+def _by_hand(
+    system: System, operations: list[Operation], target_name: str, kernel: str | None, file: str
+) -> Replay:
+    target = make_target(target_name, kernel)
+    done = Replay(system, f"{target.name} ({target.version})", file=file)
+    if operations[0].name != "create":
+        operations = [Operation("create", _defaults(system)), *operations]
+    _run(done, system, [_fitted(one, target.traits) for one in operations], target)
+    target.close()
+    return done
+
+
+def _defaults(system: System) -> dict[str, int | str]:
+    return {
+        arg.name: arg.default for arg in system.specs["create"].args if arg.default is not None
+    }
+
+
+def _run(done: Replay, system: System, operations: list[Operation], target: object) -> None:
+    session = system.session(target, None, None)  # type: ignore[arg-type]
+    for operation in operations:
+        outcome = session.run(operation)
+        result = outcome.result
+        done.lines.append(
+            Line(operation, result.result, result.value, result.finished, outcome.sort)
+        )
+        done.violations += outcome.violations
+        if operation.name != "destroy" and session.view is not None:
+            _look(done, session, operation)
+        if session.ended:
+            break
+    last = session.finish()
+    if last is not None:
+        done.violations += last.violations
+
+
+def _look(done: Replay, session: object, operation: Operation) -> None:
+    """Note what the pages that ``operation`` touched translate to now."""
+    view = session.view  # type: ignore[attr-defined]
+    fmt = view.geometry.format
+    iova = operation.args.get("iova")
+    if not isinstance(iova, int) or not 0 <= iova < view.geometry.limit:
+        return
+    size = int(operation.args.get("pgsize", 1)) * int(operation.args.get("pgcount", 1))
+    last = min(iova + max(size, 1) - 1, view.geometry.limit - 1)
+    va = iova
+    while va <= last:
+        walk = view.walker.walk(va)
+        level = walk.steps[-1].level
+        span = fmt.span(level)
+        first = va & ~(span - 1)
+        done.pages = [page for page in done.pages if not _overlap(page, first, span)]
+        if len(done.pages) >= PAGES_SHOWN:
+            done.left_out = va
+            return
+        leaf = walk.steps[-1]
+        mapped = leaf.kind == LEAF
+        done.pages.append(
+            Page(
+                first,
+                span,
+                fmt.output(leaf.level, leaf.word) if mapped else None,
+                access_text(fmt.meaning(leaf.level, leaf.word)) if mapped else "",
+                tuple(
+                    f"level {step.level} [{step.index}] of {step.table:#x}: "
+                    f"{hex_word(step.word)}  {ROLE_NAMES[step.kind]}: "
+                    f"{fmt.describe(step.level, step.word)}"
+                    for step in walk.steps
+                ),
+            )
+        )
+        va = first + span
+    done.pages.sort(key=lambda page: page.first)
+
+
+def _overlap(page: Page, first: int, span: int) -> bool:
+    return page.first < first + span and first < page.first + page.size

@@ -1,0 +1,20 @@
+"""The suite as pytest sees it: one test for each system and shard.
+
+Run it as ``pytest --pyargs conformance --mmu-target TARGET``, or by the command
+``mmu-conformance run``, which is the same with a summary of its own.
+"""
+
+import time
+
+import pytest
+
+from conformance.plugin import Shards
+
+
+def test_rules_hold(mmu_shard: tuple[str, int], mmu_shards: Shards) -> None:
+    """Every rule of the system holds over the shard's examples."""
+    system, shard = mmu_shard
+    began = time.monotonic()
+    found = mmu_shards.run(system, shard, began)
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
