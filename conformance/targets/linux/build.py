@@ -16,6 +16,7 @@ asked, which compiles what depends on it.
 """
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -141,8 +142,13 @@ class _Work:
                 found = os.stat(path)
                 if found.st_size != size or found.st_mtime_ns != changed:
                     return None
-            library = self.own / record["library"]
-            return library if library.is_file() else None
+            library = self.own / str(record["library"])
+            if not library.is_file():
+                return None
+            with contextlib.suppress(OSError):  # a cache that can only be read will do
+                os.utime(self.own)
+                os.utime(self.folder)
+            return library
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -176,8 +182,7 @@ class _Work:
             found.add(source)
             found.update(str(Path(source).parent / part) for part in ("Makefile", "Kconfig"))
         for path in self.own.glob("*.d"):
-            text = path.read_text(encoding="utf-8").partition(":")[2]
-            found.update(word for word in re.split(r"[\s\\]+", text) if word)
+            found.update(_dependencies(path))
         top = self.tree.path
         found.update(str(top / part) for part in ("Makefile", "Kconfig", "arch/um/Makefile"))
         absolute = {os.path.normpath(self.kbuild / word) for word in found}
@@ -264,33 +269,42 @@ class _Work:
         """Compile our files: the objects of the kernel half in link order, and of the host half."""
         self.progress("compiling the harness")
         _write_if_changed(self.own / "vocabulary.h", vocabulary())
-        recorded = _command_of(self.kbuild / self.unit.objects[0])
-        plain = _without_watching(recorded[:-1])
-        watched = recorded[:-1]
-        include = f"-I{self.own}"
+        recorded = _command_of(self.kbuild / self.unit.objects[0])[:-1]
+        plain = _without_watching(recorded)
         jobs: list[tuple[Path, list[str]]] = []
 
         def add(name: str, command: Sequence[str], flags: Iterable[str]) -> Path:
             target = self.own / (name.replace("/", "-").removesuffix(".c") + ".o")
-            dependencies = f"-Wp,-MMD,{target.with_suffix('.d')}"
-            jobs.append(
-                (
-                    self.kbuild,
-                    [*command, *flags, include, dependencies, "-c", "-o", str(target),
-                     str(NATIVE / name)],
-                )
-            )  # fmt: skip
+            output = [f"-Wp,-MMD,{target.with_suffix('.d')}", "-c", "-o", str(target)]
+            jobs.append((target, [*command, *flags, f"-I{self.own}", *output, str(NATIVE / name)]))
             return target
 
         glue = [add(name, plain, _STRICT) for name in self.unit.glue]
-        glue += [add(name, watched, _STRICT) for name in self.unit.watched]
+        glue += [add(name, recorded, _STRICT) for name in self.unit.watched]
         fake = [add(name, plain, _STRICT) for name in NATIVE_KERNEL]
         host = [add(name, ["gcc"], _HOST_FLAGS) for name in NATIVE_HOST]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for done in [pool.submit(run, "compiling the harness", c, d) for d, c in jobs]:
+            for done in [pool.submit(self.compile, *job) for job in jobs]:
                 done.result()
         objects = [self.kbuild / name for name in self.unit.objects]
         return [*glue, *objects, *fake], host
+
+    def compile(self, target: Path, command: list[str]) -> None:
+        """Compile one of our files, unless that was done and nothing that it includes changed."""
+        done = target.with_suffix(".command")
+        text = shlex.join(command)
+        try:
+            built = target.stat().st_mtime_ns
+            if done.read_text(encoding="utf-8") == text and all(
+                os.stat(self.kbuild / path).st_mtime_ns < built
+                for path in _dependencies(target.with_suffix(".d"))
+            ):
+                return
+        except OSError:
+            pass  # something is missing: compile
+        done.unlink(missing_ok=True)
+        run("compiling the harness", command, self.kbuild)
+        done.write_text(text, encoding="utf-8")
 
     def link(self, kernel: Sequence[Path], host: Sequence[Path]) -> Path:
         """Link everything; the first definition of a name wins: glue, kernel, fake kernel."""
@@ -388,6 +402,12 @@ def _harness_identity(unit: Unit) -> str:
     digest.update(Path(__file__).read_bytes())
     digest.update(repr(unit).encode() + vocabulary().encode())
     return digest.hexdigest()
+
+
+def _dependencies(path: Path) -> list[str]:
+    """The files in a list of dependencies that the compiler wrote."""
+    text = path.read_text(encoding="utf-8").partition(":")[2]
+    return [word for word in re.split(r"[\s\\]+", text) if word]
 
 
 def _write_if_changed(path: Path, text: str) -> None:

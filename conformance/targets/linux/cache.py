@@ -44,7 +44,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def keep_newest(folder: Path, count: int) -> None:
-    """Remove all but the ``count`` folders in ``folder`` that were changed last.
+    """Remove all but the ``count`` folders in ``folder`` that were used (touched) last.
 
     A folder whose lock file (its name and ``.lock``) is held is left alone.
     """

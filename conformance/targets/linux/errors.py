@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from conformance.targets.protocol import TargetUnavailable
 
-__all__ = ["BuildError", "HarnessError", "KernelTreeError", "TargetUnavailable", "install_command"]
+__all__ = [
+    "BuildError",
+    "HarnessError",
+    "KernelTreeError",
+    "MissingFunctionError",
+    "TargetUnavailable",
+    "install_command",
+]
 
 PACKAGES = ("make", "gcc", "libc6-dev", "flex", "bison", "bc")
 """Debian packages with everything that the build needs, besides the kernel's sources."""
@@ -38,7 +45,15 @@ class BuildError(RuntimeError):
 
 
 class HarnessError(RuntimeError):
-    """The harness cannot go on, and the driver is not to blame.
+    """The harness cannot go on, and the driver is not to blame."""
 
-    For example: the driver called a kernel function that the harness does not have.
-    """
+
+class MissingFunctionError(HarnessError):
+    """The driver called a kernel function that the harness does not have: ``function``."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__(
+            f"the driver called {function}(), which the harness does not have; "
+            "define it in native/kernel"
+        )
+        self.function: str = function

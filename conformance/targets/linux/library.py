@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from conformance.targets.linux.elf import ElfFile
-from conformance.targets.linux.errors import HarnessError
+from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from reference.trace import WORDS, Trace
 
 ARGUMENTS = 11
@@ -94,6 +94,11 @@ class Library:
         self._library.mmu_reset()
         self.owner = owner
 
+    def close(self) -> None:
+        """Give back signal handlers and timer; :meth:`reset` takes them again."""
+        self._library.mmu_close()
+        self.owner = None
+
     def call(self, name: str) -> Callable[[Trace, int, tuple[int | str, ...]], Outcome]:
         """The guarded call ``name`` of the library as a function.
 
@@ -102,7 +107,7 @@ class Library:
 
         Raises (the function):
             struct.error: an argument is no held word.
-            HarnessError: the driver called something that the harness does not have.
+            MissingFunctionError: the driver called something that the harness does not have.
         """
         packers = [struct.Struct(f"<{count + 1}q") for count in range(ARGUMENTS + 1)]
         call_buffer = bytearray(8 * (ARGUMENTS + 1))
@@ -121,10 +126,7 @@ class Library:
             if count:
                 trace.words.extend(events[: count * WORDS].tolist())
             if missing:
-                raise HarnessError(
-                    f"the driver called {_text_at(missing)}(), which the harness does not have; "
-                    "define it in native/kernel"
-                )
+                raise MissingFunctionError(_text_at(missing))
             return result, value, finished != 0
 
         return guarded

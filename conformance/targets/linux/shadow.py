@@ -19,7 +19,7 @@ _MADE_FILES = re.compile(
     r"|\.(tab|lex)\.[ch]$"
 )
 _MADE_FOLDERS = re.compile(r"^include/(config|generated)$|^arch/[^/]+/include/generated$")
-_NEVER = frozenset({".git", "Documentation"})
+_NEVER = frozenset({".git"})
 
 
 def is_built_in_place(tree: Path) -> bool:

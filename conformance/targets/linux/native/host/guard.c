@@ -21,7 +21,6 @@
 #define LIMIT_FOR_PAGE 8192UL
 /* A call that is still running when the timer has gone off twice is a loop. */
 #define TICK_NANOSECONDS 500000000L
-#define TICK_SIGNAL (SIGRTMAX - 4)
 
 static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
 #define FAULTS (sizeof(faults) / sizeof(faults[0]))
@@ -35,6 +34,8 @@ static unsigned long seen;
 static struct sigaction before[FAULTS];
 static timer_t timer;
 static pid_t timer_process;
+static int tick_signal; /* its own for each library in this process */
+static volatile sig_atomic_t passing;
 static unsigned char signal_stack[64 << 10];
 
 void mmu_leave(void)
@@ -61,17 +62,26 @@ static void pass_on(int number, siginfo_t *info, void *context)
 	for (i = 0; i < FAULTS; i++) {
 		if (faults[i] != number)
 			continue;
-		if (before[i].sa_flags & SA_SIGINFO) {
+		if (!passing && (before[i].sa_flags & SA_SIGINFO)) {
+			passing = 1;
 			before[i].sa_sigaction(number, info, context);
-			return;
-		}
-		if (before[i].sa_handler != SIG_DFL && before[i].sa_handler != SIG_IGN) {
+			passing = 0;
+		} else if (!passing && before[i].sa_handler != SIG_DFL &&
+			   before[i].sa_handler != SIG_IGN) {
+			passing = 1;
 			before[i].sa_handler(number);
-			return;
+			passing = 0;
+		} else {
+			/* It happens again on return, and then does what it does by default. */
+			signal(number, SIG_DFL);
 		}
-		/* The fault happens again on return, and then does what it always did. */
-		sigaction(number, &before[i], NULL);
 	}
+}
+
+/* Leaving a handler by a jump keeps the signals blocked that it blocks: undo that first. */
+static void unblock(const ucontext_t *context)
+{
+	pthread_sigmask(SIG_SETMASK, &context->uc_sigmask, NULL);
 }
 
 static void on_fault(int number, siginfo_t *info, void *context)
@@ -80,6 +90,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
 		pass_on(number, info, context);
 		return;
 	}
+	unblock(context);
 	mmu_stop(MMU_CRASH, (mmu_u64)number, mmu_telling_address((uintptr_t)info->si_addr), 0,
 		 instruction(context));
 }
@@ -93,13 +104,35 @@ static void on_tick(int number, siginfo_t *info, void *context)
 		pthread_kill(owner, number);
 		return;
 	}
-	if (seen == calls)
+	if (seen == calls) {
+		unblock(context);
 		mmu_stop(MMU_HANG, 0, 0, 0, instruction(context));
+	}
 	seen = calls;
 }
 
+/* The set of blocked signals tells a handler of this harness from those of others. */
+static void mark(sigset_t *mask)
+{
+	sigemptyset(mask);
+	sigaddset(mask, SIGRTMAX);
+	sigaddset(mask, SIGRTMAX - 1);
+}
+
+static int is_marked(const struct sigaction *action)
+{
+	return (action->sa_flags & SA_SIGINFO) && sigismember(&action->sa_mask, SIGRTMAX) == 1 &&
+	       sigismember(&action->sa_mask, SIGRTMAX - 1) == 1 &&
+	       sigismember(&action->sa_mask, SIGTERM) == 0;
+}
+
+/*
+ * Puts a handler in place, unless it is there. The one that was there gets what is
+ * not ours; one of another library of this harness only if it was there first, so
+ * that two libraries never pass a signal back and forth.
+ */
 static int catch(int number, void (*handler)(int, siginfo_t *, void *), int flags,
-		 struct sigaction *old)
+		 struct sigaction *old, int first)
 {
 	struct sigaction action, current;
 
@@ -107,13 +140,26 @@ static int catch(int number, void (*handler)(int, siginfo_t *, void *), int flag
 		return -1;
 	if ((current.sa_flags & SA_SIGINFO) && current.sa_sigaction == handler)
 		return 0;
-	if (old)
+	if (old && (first || !is_marked(&current)))
 		*old = current;
 	memset(&action, 0, sizeof(action));
 	action.sa_sigaction = handler;
-	action.sa_flags = SA_SIGINFO | SA_NODEFER | flags;
-	sigemptyset(&action.sa_mask);
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | flags;
+	mark(&action.sa_mask);
 	return sigaction(number, &action, NULL);
+}
+
+/* A signal that nobody uses, or 0. */
+static int free_signal(void)
+{
+	struct sigaction current;
+	int number;
+
+	for (number = SIGRTMAX - 2; number > SIGRTMIN; number--)
+		if (!sigaction(number, NULL, &current) && !(current.sa_flags & SA_SIGINFO) &&
+		    current.sa_handler == SIG_DFL)
+			return number;
+	return 0;
 }
 
 static int start_timer(void)
@@ -125,14 +171,14 @@ static int start_timer(void)
 		return 0;
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_SIGNAL;
-	event.sigev_signo = TICK_SIGNAL;
+	event.sigev_signo = tick_signal;
 	if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer))
 		return -1;
 	timer_process = getpid();
 	return timer_settime(timer, 0, &every, NULL);
 }
 
-static int arm(void)
+static int arm(int first)
 {
 	stack_t stack, current;
 	size_t i;
@@ -147,22 +193,23 @@ static int arm(void)
 			return -1;
 	}
 	for (i = 0; i < FAULTS; i++)
-		if (catch(faults[i], on_fault, SA_ONSTACK, &before[i]))
+		if (catch(faults[i], on_fault, SA_NODEFER, &before[i], first))
 			return -1;
-	if (catch(TICK_SIGNAL, on_tick, SA_ONSTACK | SA_RESTART, NULL))
+	if (catch(tick_signal, on_tick, SA_RESTART, NULL, first))
 		return -1;
 	return start_timer();
 }
 
 int mmu_guard_open(void)
 {
-	return arm();
+	tick_signal = free_signal();
+	return tick_signal ? arm(1) : -1;
 }
 
 /* Others may have put their own handlers in place since: ours go on top of theirs. */
 void mmu_guard_check(void)
 {
-	arm();
+	arm(0);
 }
 
 void mmu_guard_close(void)
@@ -177,6 +224,7 @@ void mmu_guard_close(void)
 	if (timer_process == getpid())
 		timer_delete(timer);
 	timer_process = 0;
+	signal(tick_signal, SIG_IGN);
 }
 
 /* Calls run(call, result) with the stack pointer at `top`. */
