@@ -51,7 +51,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
             _CALL[0],
             ArgSpec("pa", "address", default=0),
             *_CALL[1:],
-            ArgSpec("prot", "flags", default=3, high=0x3F, letters="rwcxmp"),
+            ArgSpec("prot", "flags", default=3, high=0x3F, letters="rwcNmp"),
             _FAIL,
         ),
         value_kind="size",
