@@ -72,7 +72,9 @@ kernel_option = click.option(
 
 @main.command()
 @click.argument("systems", metavar="[SYSTEM]...", nargs=-1)
-@click.option("--target", default="reference", show_default=True, metavar="T", help="What to judge.")
+@click.option(
+    "--target", default="reference", show_default=True, metavar="T", help="What to judge."
+)
 @click.option("--profile", default="ci", show_default=True, metavar="P", help="ci, dev, nightly.")
 @click.option("--examples", type=int, metavar="N", help="Examples of each system, in total.")
 @click.option("--steps", type=int, metavar="N", help="Steps of each example.")
@@ -126,7 +128,8 @@ def run(
     _prepare(target, kernel)
     with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as spool:
         arguments = [
-            "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider", "-p", "no:terminal", "--import-mode=importlib",
+            "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider",
+            "-p", "no:terminal", "--import-mode=importlib",
             f"--rootdir={spool}", "-c", str(_empty_configuration(spool)),
             f"--mmu-target={target}", f"--mmu-profile={profile}", f"--mmu-spool={spool}",
             *(f"--mmu-system={name}" for name in names),
@@ -195,10 +198,8 @@ def _prepare(target: str, kernel: str | None) -> None:
         refuse(error)
 
 
-def _run_pytest(
-    arguments: list[str], spool: Path, total: int, title: str
-) -> tuple[int, Any]:
-    """pytest's run in this process: its exit code (130 for an interrupt), and the closing."""
+def _run_pytest(arguments: list[str], spool: Path, total: int, title: str) -> tuple[int, Any]:
+    """Run pytest in this process: its exit code (130 for an interrupt), and the closing."""
     import pytest
 
     from conformance.plugin import CLOSING_OF_RUN
@@ -281,7 +282,9 @@ class Progress:
 @main.command()
 @click.argument("file", metavar="FILE")
 @click.option("--target", metavar="T", help="Default: the counterexample's own, else reference.")
-@click.option("--system", default="pagetable", show_default=True, help="System of a hand-written file.")
+@click.option(
+    "--system", default="pagetable", show_default=True, help="System of a hand-written file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @kernel_option
 def replay(file: str, target: str | None, system: str, as_json: bool, kernel: str | None) -> None:

@@ -34,7 +34,9 @@ def close_run(option: Any) -> Closing:
     try:
         target = make_target(option.mmu_target, option.mmu_kernel)
     except TargetUnavailable as error:
-        whole = result_of(runs, option.mmu_target, "unavailable", option.mmu_seed, option.mmu_profile)
+        whole = result_of(
+            runs, option.mmu_target, "unavailable", option.mmu_seed, option.mmu_profile
+        )
         return Closing(f"Nothing was judged. {error}\n", False, whole)
     complete = all(run.complete for run in runs)
     problems = _replay_known(option.mmu_known, target, runs, option.mmu_seed) if complete else []
@@ -112,9 +114,7 @@ def told(
             file = found.counterexample.file_name
             if report_dir:
                 file = str(Path(report_dir) / "counterexamples" / file)
-            text += "\n" + terminal.tell(
-                found.counterexample, file=file, specs=run.system.specs
-            )
+            text += "\n" + terminal.tell(found.counterexample, file=file, specs=run.system.specs)
     if shown > MOST_TOLD:
         text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
     if shown and not report_dir:

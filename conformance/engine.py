@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.control import current_build_context
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import Flaky
-from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture import providers as _providers
 from hypothesis.stateful import run_state_machine_as_test
 
 from conformance.minimise import minimise
@@ -95,7 +95,8 @@ def no_local_constants() -> Iterator[None]:
     A compiled module has none to read and an interpreted one has, so with them the same
     seed would not give the same run.
     """
-    kept: Any = providers._get_local_constants
+    providers: Any = _providers
+    kept = providers._get_local_constants
     nothing = providers.Constants()
     providers._get_local_constants = lambda: nothing
     try:

@@ -106,7 +106,9 @@ def known_file(name: str) -> Path:
         if path.is_file():
             return path
     ours = ", ".join(sorted(path.stem for path in FOLDER.glob("*.toml")))
-    raise ValueError(f"known is {name!r}, which is no file; allowed are paths, and {ours or 'none'}")
+    raise ValueError(
+        f"known is {name!r}, which is no file; allowed are paths, and {ours or 'none'}"
+    )
 
 
 def read_known(path: str | Path) -> list[Known]:

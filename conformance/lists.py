@@ -63,7 +63,9 @@ def _formats() -> list[str]:
     for fmt in FORMATS.values():
         lines.append(f"{fmt.name}  {fmt.title}")
         sizes = ", ".join(size_text(size) for size in fmt.page_sizes)
-        lines.append(f"    pages {sizes}; ias {_range(fmt.ias_choices)}; oas {_range(fmt.oas_choices)}")
+        lines.append(
+            f"    pages {sizes}; ias {_range(fmt.ias_choices)}; oas {_range(fmt.oas_choices)}"
+        )
     return lines
 
 

@@ -26,8 +26,8 @@ def reproduces(
             return number + 1
         if session.ended:
             return 0
-    outcome = session.finish()
-    if outcome is not None and any(one.identity == identity for one in outcome.violations):
+    closing = session.finish()
+    if closing is not None and any(one.identity == identity for one in closing.violations):
         return len(operations) + 1
     return 0
 
@@ -108,9 +108,7 @@ class _Minimiser:
                     break
         for name in self.system.moved_together:
             for shift in (39, 30, 21, 12):
-                addresses = [
-                    int(one.args[name]) for one in self.best if name in one.args
-                ]
+                addresses = [int(one.args[name]) for one in self.best if name in one.args]
                 if not addresses or min(addresses) < 1 << shift:
                     continue
                 base = min(addresses) >> shift << shift

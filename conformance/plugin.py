@@ -1,4 +1,4 @@
-"""The pytest plugin. It does nothing, and imports nothing heavy, unless ``--mmu-target`` is given."""
+"""The pytest plugin: does nothing, and imports nothing heavy, without ``--mmu-target``."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mmu-database", metavar="DIR", help="Hypothesis example database (profile nightly)"
     )
-    group.addoption("--mmu-spool", metavar="DIR", help="where shards leave what they found (set by the suite)")
+    group.addoption(
+        "--mmu-spool", metavar="DIR", help="where shards leave what they found (set by the suite)"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile. ``examples`` is the total of a system; ``seed`` None means a new one each run."""
+    """One profile. ``examples``: in total, of a system; ``seed``: None is a new one each run."""
 
     name: str
     title: str
@@ -18,7 +18,11 @@ PROFILES: dict[str, Profile] = {
     "ci": Profile("ci", "the same run every time, one to two minutes on two cores", 4000, 30, 0),
     "dev": Profile("dev", "a quick look, some seconds", 400, 30, 0),
     "nightly": Profile(
-        "nightly", "another seed each time, an hour; --database keeps what failed", 200_000, 50, None
+        "nightly",
+        "another seed each time, an hour; --database keeps what failed",
+        200_000,
+        50,
+        None,
     ),
 }
 """Every profile, by name."""

@@ -166,9 +166,7 @@ def _counterexample(file: str, target_name: str | None, kernel: str | None) -> R
         # Another function of another version may break the same rule.
         same_rule = [one for one in done.violations if one.rule == example.rule]
         if same_rule:
-            again = counterexample_of(
-                system, target, fitted, same_rule[0].identity, example.seed
-            )
+            again = counterexample_of(system, target, fitted, same_rule[0].identity, example.seed)
     done.answer = "FIXED" if again is None else "FAILED"
     done.telling = again
     done.pages = []
@@ -201,9 +199,7 @@ def _by_hand(
 
 
 def _defaults(system: System) -> dict[str, int | str]:
-    return {
-        arg.name: arg.default for arg in system.specs["create"].args if arg.default is not None
-    }
+    return {arg.name: arg.default for arg in system.specs["create"].args if arg.default is not None}
 
 
 def _run(done: Replay, system: System, operations: list[Operation], target: object) -> None:

@@ -62,8 +62,7 @@ def write_shard(
             "seconds": seconds,
             "tally": asdict(shard.tally),
             "findings": [
-                _finding_json(system, target, finding, seed)
-                for finding in shard.findings.values()
+                _finding_json(system, target, finding, seed) for finding in shard.findings.values()
             ],
         },
     )

@@ -214,7 +214,9 @@ class Trace:
 
     def append(self, event: Event) -> None:
         """Append one event given as an object."""
-        self.words.extend((event.kind | event.cpu << 16 | event.place << 32, event.a, event.b, event.c))
+        self.words.extend(
+            (event.kind | event.cpu << 16 | event.place << 32, event.a, event.b, event.c)
+        )
 
     def event(self, index: int) -> Event:
         """Event ``index``, 0..len-1, as an object."""
@@ -240,9 +242,7 @@ class Trace:
             ValueError: the length is not a multiple of ``RECORD_BYTES``.
         """
         if len(data) % RECORD_BYTES:
-            raise ValueError(
-                f"data has {len(data)} bytes; allowed are multiples of {RECORD_BYTES}"
-            )
+            raise ValueError(f"data has {len(data)} bytes; allowed are multiples of {RECORD_BYTES}")
         self.words.extend(np.frombuffer(data, dtype="<i8").tolist())
 
     # -- JSON -----------------------------------------------------------------------------

@@ -136,9 +136,7 @@ class PageTableMachine(RuleBasedStateMachine):
         self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
 
     @rule(spot=draw.spots, pieces=draw.scatters, chosen=draw.attributes)
-    def map_scattered(
-        self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute
-    ) -> None:
+    def map_scattered(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
         """Map a scatter list: consecutive addresses, memory here and there."""
         promise = self.session.promise
         if self.session.ended or promise is None:
@@ -310,4 +308,3 @@ def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:
             self.create_with(config)
 
     return MachineForTarget
-

@@ -447,7 +447,7 @@ class PageTableSession:
             return step.result.value > 0 or step.seen(CHANGED_OUTSIDE) > 0
         return bool(step.due)
 
-    # -- violations ----------------------------------------------------------------------------------
+    # -- violations ---------------------------------------------------------------------------
 
     def _report(self, step: Step) -> list[Violation]:
         if not step.violations:

@@ -103,8 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "the last page of a run of several is not stored, and reported as mapped",
         (
             (
-                "        for index in range(first, first + count):\n"
-                "            va: i64 = iova",
+                "        for index in range(first, first + count):\n            va: i64 = iova",
                 "        for index in range(first, first + count - (count > 1)):\n"
                 "            va: i64 = iova",
             ),

@@ -68,7 +68,7 @@ def lost_check(step: Step) -> int:
     """ER-3: a misuse does not silently drop what was mapped."""
     if step.sort != MISUSE or step.result.result != 0:
         return 0
-    for first, last, pa, level in step.held:
+    for first, _last, pa, level in step.held:
         # For an unmap, what it reported as unmapped was asked for.
         if step.kind == "unmap" and first < step.first + step.result.value:
             continue
@@ -82,8 +82,8 @@ def lost_check(step: Step) -> int:
                 "ER-3",
                 f"{step.kind}, level {level} mapping lost, "
                 f"{step.entry(walked, word)} at level {walked} now",
-                f"{step.kind} ({step.reason}) returned success, and what was mapped at {first:#x} is "
-                "gone: nobody was told.",
+                f"{step.kind} ({step.reason}) returned success, and what was mapped at {first:#x} "
+                "is gone: nobody was told.",
                 step.end_event,
                 first,
                 f"{pa:#x}, or an error",

@@ -53,8 +53,8 @@ def replace_check(step: Step) -> int:
         else:
             how = f"{old} -> {new}"
             message = (
-                f"The level-{seen.level} entry for {seen.va:#x} went from one valid {old} to another "
-                f"valid {new} in one store. The TLB may hold both for the same address: the device "
+                f"The level-{seen.level} entry for {seen.va:#x} went from one valid {old} to "
+                f"another valid {new} in one store. The TLB may hold both for the same address: the device "
                 "may use either, or fault."
             )
         step.violations.append(

@@ -96,7 +96,7 @@ class Step:
         return ENTRY_NAMES[self.view.geometry.format.kind(level, word)]
 
     def function(self, event: int) -> str:
-        """", in FUNCTION" for the code that made an event, where it is known."""
+        """ ", in FUNCTION" for the code that made an event, where it is known."""
         position = event * WORDS
         if not 0 <= position < len(self.trace.words):
             return ""

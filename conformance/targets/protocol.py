@@ -28,7 +28,7 @@ class Result:
 
 
 class TargetUnavailable(Exception):
-    """A target cannot be had here. ``command`` says what would make it available ("" if nothing)."""
+    """A target cannot be had here. ``command`` would make it available ("" if nothing does)."""
 
     def __init__(self, reason: str, command: str = "") -> None:
         super().__init__(f"{reason}; to install: {command}" if command else reason)

@@ -22,7 +22,9 @@ class TargetKind:
 KINDS: tuple[TargetKind, ...] = (
     TargetKind("reference", "our own driver, which does what is right", ("pagetable",)),
     TargetKind(
-        "mutant:ID[+ID...]", "the reference driver with seeded bugs (ids in the docs)", ("pagetable",)
+        "mutant:ID[+ID...]",
+        "the reference driver with seeded bugs (ids in the docs)",
+        ("pagetable",),
     ),
     TargetKind(
         "linux:io-pgtable-arm",
@@ -43,7 +45,9 @@ KINDS: tuple[TargetKind, ...] = (
 """What can stand behind ``--target``."""
 
 
-def make_target(name: str, kernel: str | None = None, progress: Progress = lambda text: None) -> Target:
+def make_target(
+    name: str, kernel: str | None = None, progress: Progress = lambda text: None
+) -> Target:
     """The target called ``name``; built, where it has to be, with ``progress`` told of it.
 
     Raises:

@@ -134,7 +134,13 @@ class PageTable:
     """
 
     def __init__(
-        self, geometry: Geometry, oas: int, page_sizes: int, coherent: bool, split: bool, trace: Trace
+        self,
+        geometry: Geometry,
+        oas: int,
+        page_sizes: int,
+        coherent: bool,
+        split: bool,
+        trace: Trace,
     ) -> None:
         self.format: Format = geometry.format
         self.geometry: Geometry = geometry

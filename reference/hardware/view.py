@@ -202,7 +202,9 @@ class HardwareView:
         for path in page.paths.copy():
             if fmt.same(path.level, old, new):
                 continue
-            if path.level == self.geometry.start_level and index >= self.geometry.entries(path.level):
+            if path.level == self.geometry.start_level and index >= self.geometry.entries(
+                path.level
+            ):
                 continue
             page.stored_at = self.now
             self.last_store = self.now
@@ -498,9 +500,7 @@ class HardwareView:
         index: i64 = 0
         for entry in child.words:
             if entry != 0:
-                self._leaves_outside(
-                    level + 1, va + (index << fmt.shift(level + 1)), entry, found
-                )
+                self._leaves_outside(level + 1, va + (index << fmt.shift(level + 1)), entry, found)
             index += 1
 
     # -- invalidation, memory, roots --------------------------------------------------------------
