@@ -13,7 +13,6 @@ from conformance.targets.linux import shadow, toolchain, tree
 from conformance.targets.linux.cache import CACHE_VARIABLE, keep_newest, locked
 from conformance.targets.linux.errors import KernelTreeError, TargetUnavailable
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-from conformance.targets.linux.units import PAGE_TABLES
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 99\nSUBLEVEL = 3\nEXTRAVERSION = -rc1\nNAME = x\n"
 
@@ -124,10 +123,10 @@ def test_what_is_no_tree(tmp_path: Path) -> None:
 
 
 def test_a_tree_without_the_driver(tmp_path: Path) -> None:
-    found = tree.find_tree(make_tree(tmp_path / "linux"))
-    message = r"\(linux 6.99.3-rc1\) has no drivers/iommu/io-pgtable.c, which target linux:page"
+    make_tree(tmp_path / "linux")
+    message = r"\(linux 6.99.3-rc1\) has no drivers/iommu/io-pgtable-arm.c, which linux:io-pgtable"
     with pytest.raises(KernelTreeError, match=message):
-        found.require(PAGE_TABLES.sources, PAGE_TABLES.name)
+        LinuxIoPgtable(kernel=tmp_path / "linux")
 
 
 def test_an_unknown_unit() -> None:

@@ -98,7 +98,6 @@ def build(tree: KernelTree, unit: Unit, progress: Progress = silent) -> Path:
 
     Raises:
         TargetUnavailable: this host cannot build or run it, or a tool is missing.
-        KernelTreeError: a source is missing in the tree.
         BuildError: a step failed.
     """
     work = _Work(tree, unit, progress)
@@ -106,7 +105,6 @@ def build(tree: KernelTree, unit: Unit, progress: Progress = silent) -> Path:
     if found is not None:
         return found
     check_host()
-    tree.require(unit.sources, unit.name)
     with locked(work.folder.with_name(f"{work.folder.name}.lock")):
         found = work.current()
         return found if found is not None else work.make()

@@ -76,6 +76,7 @@ class LinuxIoPgtable:
             raise ValueError(f"unit is {unit!r}; allowed are {', '.join(DRIVERS)}")
         driver = DRIVERS[unit]
         tree = find_tree(kernel, progress)
+        tree.require((driver.source, *PAGE_TABLES.sources), f"linux:{unit}")
         self.library: Library = load(build(tree, PAGE_TABLES, progress))
         self._call = self.library.call("mmu_pagetable_call")
         self._formats = driver.formats

@@ -56,7 +56,8 @@ class Library:
         layout = ctypes.create_string_buffer(_LAYOUT.size)
         if self._library.mmu_open(layout):
             raise HarnessError(
-                f"{path} cannot set up its memory: 400 MB of address space and a timer are needed"
+                f"{path} cannot be set up: it needs 9 GB of address space (of which a few MB "
+                "become memory), a timer, and a free real-time signal"
             )
         _, events, capacity, arena, arena_pa, arena_size, poison = _LAYOUT.unpack(layout)
         self.arena_pa: int = arena_pa

@@ -57,8 +57,8 @@ class KernelTree:
         """One line for reports: "linux 6.12.117 (debian linux-source-6.12)"."""
         return f"linux {self.version} ({self.origin})"
 
-    def require(self, files: Sequence[str], unit: str) -> None:
-        """Make sure that ``files``, paths in the tree, are there for ``unit``.
+    def require(self, files: Sequence[str], target: str) -> None:
+        """Make sure that ``files``, paths in the tree, are there; ``target`` needs them.
 
         Raises:
             KernelTreeError: one is missing.
@@ -67,7 +67,7 @@ class KernelTree:
             if not (self.path / name).is_file():
                 raise KernelTreeError(
                     f"kernel tree {self.path} (linux {self.version}) has no {name}, "
-                    f"which target linux:{unit} needs"
+                    f"which {target} needs"
                 )
 
 
