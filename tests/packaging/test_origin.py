@@ -1,6 +1,7 @@
 """All four packages come from one place, and what hides one of them is named."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,16 @@ def test_what_hides_a_package_is_named(tmp_path, name, file, before):
     message = done.stderr.splitlines()[-1]
     assert f"package {name} of mmu-conformance is hidden by {place}:" in message
     assert f"take {tmp_path} out of PYTHONPATH" in message
+
+
+def test_the_command_line_says_so_in_one_line(tmp_path):
+    (tmp_path / "reports.py").touch()
+    done = run(tmp_path, "-m", "conformance", "run")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.fullmatch(
+        r"mmu-conformance: package reports of .* is hidden by .*reports\.py: .*\n", done.stderr
+    )
 
 
 def test_a_folder_that_is_no_package_hides_nothing(tmp_path):
