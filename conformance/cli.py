@@ -140,14 +140,18 @@ def run(
             *(["-n", str(processes)] if processes else ["-p", "no:xdist"]),
         ]  # fmt: skip
         total = (examples or chosen.examples) * len(names)
-        code, closing = _run_pytest(arguments, Path(spool), total, f"{target}")
+        code, closing, broken = _run_pytest(arguments, Path(spool), total, f"{target}")
+    for trouble in dict.fromkeys(broken):
+        click.echo(trouble, err=True)
     if closing is None:
         refuse("the run broke off inside the suite; what pytest said is above")
     click.echo(closing.text, nl=False)
     if report_dir:
         click.echo(f"Reports are in {report_dir}.")
-    if code == INTERRUPTED or not closing.result.complete:
-        sys.exit(INTERRUPTED if code == INTERRUPTED else USAGE)
+    if code == INTERRUPTED:
+        sys.exit(INTERRUPTED)
+    if broken or not closing.result.complete:
+        refuse("the suite itself failed in a part of the run; see above")
     vacuous = closing.result.vacuous
     sys.exit(VIOLATIONS if closing.failed or (strict and vacuous) else 0)
 
@@ -198,18 +202,19 @@ def _prepare(target: str, kernel: str | None) -> None:
         refuse(error)
 
 
-def _run_pytest(arguments: list[str], spool: Path, total: int, title: str) -> tuple[int, Any]:
+def _run_pytest(arguments: list[str], spool: Path, total: int, title: str) -> tuple[int, Any, list[str]]:
     """Run pytest in this process: its exit code (130 for an interrupt), and the closing."""
     import pytest
 
-    from conformance.plugin import CLOSING_OF_RUN
+    from conformance.plugin import BROKEN, CLOSING_OF_RUN
 
     CLOSING_OF_RUN.clear()
+    BROKEN.clear()
     with Progress(spool, total, title):
         code = int(pytest.main(arguments))
     if code == pytest.ExitCode.INTERRUPTED:
         code = INTERRUPTED
-    return code, CLOSING_OF_RUN[0] if CLOSING_OF_RUN else None
+    return code, CLOSING_OF_RUN[0] if CLOSING_OF_RUN else None, BROKEN
 
 
 class Progress:

@@ -6,6 +6,7 @@ and the next round goes on with what is left of the budget.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 from hypothesis.control import current_build_context
 from hypothesis.database import ExampleDatabase
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, StopTest
 from hypothesis.internal.conjecture import providers as _providers
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -167,11 +168,16 @@ def _round(
             # Hypothesis repeats a failing example to tell it; that is not generation.
             self.counted = not current_build_context().is_final
             self.tally = tally if self.counted else scratch
-            if self.counted:
+            return system.session(target, muted, self.tally)
+
+        def teardown(self) -> None:
+            # An example that Hypothesis breaks off half-way does not count as one.
+            broken_off = isinstance(sys.exc_info()[1], StopTest)
+            if self.counted and not broken_off:
                 tally.examples += 1
                 if tally.examples % 16 == 0:
                     progress(result)
-            return system.session(target, muted, self.tally)
+            super().teardown()
 
         def fail(self, violation: Violation) -> None:
             name = f"Found_{violation.rule}_{derived_seed(*violation.identity):x}"

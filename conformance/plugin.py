@@ -225,6 +225,11 @@ class Suite:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what broke inside the suite itself; a violation is no such thing."""
+        if report.failed and not str(report.longrepr).startswith(VIOLATED):
+            BROKEN.append(str(report.longrepr))
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
         """Give each worker of pytest-xdist the options as they were settled here."""
@@ -261,5 +266,11 @@ class Suite:
 
 
 CLOSING = pytest.StashKey[str]()
+VIOLATED = "Rules were broken:"
+"""How the failure of a shard that found violations begins."""
+
+BROKEN: list[str] = []
+"""Errors inside the suite in the last run of this process, for the command line."""
+
 CLOSING_OF_RUN: list[Closing] = []
 """The end of the last run in this process, for the command line."""

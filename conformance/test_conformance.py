@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from conformance.plugin import Shards
+from conformance.plugin import VIOLATED, Shards
 
 
 def test_rules_hold(mmu_shard: tuple[str, int], mmu_shards: Shards) -> None:
@@ -17,4 +17,4 @@ def test_rules_hold(mmu_shard: tuple[str, int], mmu_shards: Shards) -> None:
     began = time.monotonic()
     found = mmu_shards.run(system, shard, began)
     if found:
-        pytest.fail("\n".join(found), pytrace=False)
+        pytest.fail("\n".join([VIOLATED, *found]), pytrace=False)

@@ -26,12 +26,16 @@ class Run:
     count: int
 
 
+TABLE_ENTRIES = 512
+"""A run of so many pages starts where a table starts."""
+
 RUNS: tuple[Run, ...] = (
     *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 512, 513)),
     *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
     *(Run(2, count) for count in (1, 1, 2)),
 )
-"""Runs of pages. 512 fill a table from its start, 511 and 513 do not end where one does."""
+"""Runs of pages. 512 start where a table starts (and fill it, if it has as many entries);
+511 and 513 do not end where one does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,36 +96,51 @@ MISTAKES: tuple[str, ...] = (
 
 _ADDRESS_BITS = (48, 48, 48, 39, 40, 32, 32, 42, 47, 33)
 _OUTPUT_BITS = (48, 48, 40, 36, 32, 44, 42)
+FEW = 4
+"""A format with no more input sizes than this has all of them tried."""
 
 
-def tables(traits: Mapping[str, Sequence[str]]) -> SearchStrategy[dict[str, int | str]]:
+def tables(traits: Mapping[str, Sequence[str | int]]) -> SearchStrategy[dict[str, int | str]]:
     """Arguments of ``create`` for a target with these traits (see the target protocol).
 
-    One draw: the list holds every sensible combination.
+    One draw: the list holds every sensible combination, and as many for each format.
     """
     names = [name for name in FORMATS if name in traits.get("format", tuple(FORMATS))]
-    block_unmaps = traits.get("block_unmap", ("refuse",))
+    by_format = [_tables_of(FORMATS[name], traits) for name in names]
+    most = max(len(choices) for choices in by_format)
+    return st.sampled_from(
+        [choices[number % len(choices)] for number in range(most) for choices in by_format]
+    )
+
+
+def _tables_of(
+    fmt: Format, traits: Mapping[str, Sequence[str | int]]
+) -> list[dict[str, int | str]]:
+    declared = [str(one) for one in traits.get("block_unmap", ("refuse",))]
+    # Without blocks there is nothing to split or to refuse.
+    block_unmaps = declared if len(fmt.page_sizes) > 1 else declared[:1]
+    coherents = [int(one) for one in traits.get("coherent", (1, 0))]
+    inputs = [bits for bits in _ADDRESS_BITS if bits in fmt.ias_choices]
+    if len(fmt.ias_choices) <= FEW:
+        inputs = list(fmt.ias_choices)
     choices: list[dict[str, int | str]] = []
-    for name, ias, coherent, block_unmap in product(names, _ADDRESS_BITS, (1, 0), block_unmaps):
-        fmt = FORMATS[name]
-        if ias not in fmt.ias_choices:
-            continue
-        for bbm in bbm_levels(block_unmap, block_unmaps):
+    for ias, coherent, block_unmap in product(inputs, coherents, block_unmaps):
+        for bbm in bbm_levels(block_unmap, declared):
             for pgsizes in page_size_sets(fmt):
-                number = len(choices)
-                outputs = [bits for bits in _OUTPUT_BITS if bits in fmt.oas_choices]
+                possible = fmt.oas_for(ias)
+                outputs = [bits for bits in _OUTPUT_BITS if bits in possible] or list(possible)
                 choices.append(
                     {
-                        "format": name,
+                        "format": fmt.name,
                         "ias": ias,
-                        "oas": outputs[number % len(outputs)],
+                        "oas": outputs[len(choices) % len(outputs)],
                         "pgsizes": pgsizes,
                         "coherent": coherent,
                         "bbm": bbm,
                         "block_unmap": block_unmap,
                     }
                 )
-    return st.sampled_from(choices)
+    return choices
 
 
 def bbm_levels(block_unmap: str, declared: Sequence[str]) -> tuple[int, ...]:

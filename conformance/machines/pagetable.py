@@ -8,6 +8,7 @@ come before an address is used again).
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from conformance.machines.pagetable_session import PageTableSession
+from reference.formats import format_by_name
 from reports.operations import Operation
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
@@ -22,6 +23,7 @@ class PageTableMachine(RuleBasedStateMachine):
         self.runs: list[tuple[int, int, int]] = []
         self.sizes: list[int] = [0x1000]
         self.edges: tuple[int, ...] = (0,)
+        self.entries = 512
 
     def start(self) -> PageTableSession:
         """A fresh session; given by the generated subclass."""
@@ -56,7 +58,12 @@ class PageTableMachine(RuleBasedStateMachine):
         self.perform(Operation("create", config))
         bitmap = int(config["pgsizes"])
         self.sizes = [1 << bit for bit in range(63) if bitmap >> bit & 1]
-        self.edges = edges(int(config["ias"]), tuple(self.sizes))
+        fmt = format_by_name(str(config["format"]))
+        self.entries = fmt.granule // fmt.word_bytes
+        # Where entries of each level meet, whether or not they can be mapped as blocks.
+        spans = sorted(fmt.span(level) for level in range(fmt.levels))
+        ias = int(config["ias"])
+        self.edges = edges(ias, tuple(span for span in spans if span <= 1 << ias))
 
     def _spot(self, spot: int, pgsize: int) -> int:
         # 37 is coprime to the length for most lengths: neighbours in the draw are far apart.
@@ -120,7 +127,8 @@ class PageTableMachine(RuleBasedStateMachine):
         pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
         limit = 1 << int(session.config["ias"])
         for attempt in range(4):
-            iova = self._spot(spot + attempt, pgsize * (512 if run.count == 512 else 1))
+            fills = run.count == draw.TABLE_ENTRIES
+            iova = self._spot(spot + attempt, pgsize * (self.entries if fills else 1))
             count = max(1, min(run.count, (limit - iova) // pgsize))
             last = iova + count * pgsize - 1
             if chosen.insist or not promise.any_in(iova, last):

@@ -13,15 +13,12 @@ from conformance.rules.catalogue import PAGETABLE
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
 from conformance.tally import Tally
 from conformance.targets.protocol import Result, Target
-from reference.formats import format_by_name
+from reference.formats import FORMATS, format_by_name
 from reference.formats.format import READ, WRITE, Format
 from reference.hardware.view import CHANGED_OUTSIDE, HardwareView
 from reference.promise import Promise
 from reference.trace import BEGIN, END, RELEASE, Trace
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
-
-PAGE_SIZES = 0x4020_1000
-"""4K, 2M and 1G as a bitmap."""
 
 _CALL = (
     ArgSpec("iova", "address"),
@@ -30,15 +27,18 @@ _CALL = (
 )
 _FAIL = ArgSpec("fail_at", "count", default=0, high=64)
 
+DEFAULT_BITS = 48
+"""Input and output size where none is given, if the format has it; else its largest."""
+
 SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "create",
         "Make an empty table and attach its root to the device.",
         (
-            ArgSpec("format", "choice", choices=("lpae-s1", "lpae-mali"), default="lpae-s1"),
-            ArgSpec("ias", "bits", default=48, low=32, high=48),
-            ArgSpec("oas", "bits", default=48, low=32, high=48),
-            ArgSpec("pgsizes", "sizes", default=PAGE_SIZES, low=0x1000, high=PAGE_SIZES),
+            ArgSpec("format", "choice", choices=tuple(FORMATS), default="lpae-s1"),
+            ArgSpec("ias", "bits", default=DEFAULT_BITS, low=30, high=48),
+            ArgSpec("oas", "bits", default=DEFAULT_BITS, low=32, high=48),
+            ArgSpec("pgsizes", "sizes", default=0),
             ArgSpec("coherent", "choice", choices=(1, 0), default=1),
             ArgSpec("bbm", "choice", choices=(0, 2), default=0),
             ArgSpec("block_unmap", "choice", choices=("refuse", "split"), default="refuse"),
@@ -96,6 +96,24 @@ _UNDEFINED = frozenset({"pa is not aligned", "iova is not aligned", "beyond the 
 _ENDING_RULES = tuple(rule for rule in PAGETABLE if rule.id in ("PG-1", "PG-2"))
 
 _PROT_OF: dict[str, dict[int, int]] = {}
+
+
+def filled(create: Operation) -> Operation:
+    """A create operation in which page sizes of 0 are all that the format has.
+
+    An output size that the format does not have with its input size becomes the largest
+    that it has, so that the defaults do for every format.
+    """
+    args = dict(create.args)
+    fmt = format_by_name(create.string("format"))
+    if not args["pgsizes"]:
+        args["pgsizes"] = sum(fmt.page_sizes)
+    if args["ias"] == DEFAULT_BITS and DEFAULT_BITS not in fmt.ias_choices:
+        args["ias"] = fmt.ias_choices[-1]
+    outputs = fmt.oas_for(int(args["ias"]))
+    if args["oas"] == DEFAULT_BITS and DEFAULT_BITS not in outputs:
+        args["oas"] = outputs[-1]
+    return Operation(create.name, args)
 
 
 def prot_for(fmt: Format, meaning: int) -> int:
@@ -180,6 +198,8 @@ class PageTableSession:
         begin = len(self.trace)
         self.operations.append(operation)
         if name == "create":
+            operation = filled(operation)
+        if name == "create":
             self._make_views(operation, begin)
         view, promise = self.view, self.promise
         assert view is not None and promise is not None
@@ -250,6 +270,7 @@ class PageTableSession:
     def _make_views(self, operation: Operation, begin: int) -> None:
         self.config = operation.args
         fmt = format_by_name(operation.string("format"))
+        fmt.check(operation.number("ias"), operation.number("oas"), operation.number("pgsizes"))
         geometry = fmt.geometry(operation.number("ias"))
         self.view = HardwareView(geometry, bool(operation.args["coherent"]))
         self.view.now = begin

@@ -54,8 +54,8 @@ def replace_check(step: Step) -> int:
             how = f"{old} -> {new}"
             message = (
                 f"The level-{seen.level} entry for {seen.va:#x} went from one valid {old} to "
-                f"another valid {new} in one store. The TLB may hold both for the same address: the "
-                "device may use either, or fault."
+                f"another valid {new} in one store. The TLB may hold both for the same address: "
+                "the device may use either, or fault."
             )
         step.violations.append(
             Violation(

@@ -105,7 +105,9 @@ class Step:
         return f", in {name}" if name else ""
 
     def describe(self, level: int, word: int) -> str:
-        """An entry with its decoded fields."""
+        """An entry with its decoded fields; level -1 is a walk that did not begin."""
+        if level < 0:
+            return "no walk: no root is attached"
         return self.view.geometry.format.describe(level, word)
 
 

@@ -1,7 +1,21 @@
 """TR: after each operation, touched pages translate as promised."""
 
 from conformance.rules.rule import Rule, Step, Violation
-from reference.formats.format import access_text
+from reference.formats.format import (
+    ACCESS_MASK,
+    CACHED,
+    DEVICE,
+    MEMORY_MASK,
+    NON_CACHED,
+    P_EXEC,
+    P_READ,
+    P_WRITE,
+    U_EXEC,
+    U_READ,
+    U_WRITE,
+    UNSTATED,
+    access_text,
+)
 from reference.hardware.view import Difference
 
 
@@ -24,13 +38,57 @@ def access_check(step: Step) -> int:
     if found is None or found.address:
         return 1 if found is None and step.result.value else 0
     while found is not None and not found.address:
-        step.violations.append(_differs("TR-2", step, found))
+        for aspect in aspects(step, found):
+            step.violations.append(_differs("TR-2", step, found, aspect))
         step.view.accept(step.promise, found)
         found = step.view.difference(step.promise, step.first, step.last)
     return 1
 
 
-def _differs(rule: str, step: Step, found: Difference) -> Violation:
+_RIGHTS = (
+    (U_READ, "unprivileged read"),
+    (U_WRITE, "unprivileged write"),
+    (U_EXEC, "unprivileged execution"),
+    (P_READ, "privileged read"),
+    (P_WRITE, "privileged write"),
+    (P_EXEC, "privileged execution"),
+)
+
+
+def aspects(step: Step, found: Difference) -> list[str]:
+    """In which ways the access of a leaf differs from the promised one, each in a few words.
+
+    Where both observers differ alike, that is one way.
+    """
+    fmt = step.view.geometry.format
+    _, prot = step.promise.lookup(found.va)
+    promised, granted = fmt.promised(prot), fmt.meaning(found.level, found.word)
+    changed = promised ^ granted
+    ways = []
+    for bit, right in _RIGHTS:
+        if changed & bit:
+            both = changed & (bit << 3) if bit < P_READ else changed & (bit >> 3)
+            other = bit << 3 if bit < P_READ else bit >> 3
+            alike = both and bool(granted & bit) == bool(granted & other)
+            if alike and bit >= P_READ:
+                continue
+            name = right.split()[1] if alike else right
+            ways.append(f"{name} {'granted' if granted & bit else 'denied'}")
+    if changed & MEMORY_MASK:
+        wanted, given = promised & MEMORY_MASK, granted & MEMORY_MASK
+        ways.append(
+            f"{MEMORY_NAMES.get(given, 'other memory')} for "
+            f"{MEMORY_NAMES.get(wanted, 'other memory')}"
+        )
+    if changed & ~(ACCESS_MASK | MEMORY_MASK):
+        ways.append("sharing or scope")
+    return ways
+
+
+MEMORY_NAMES = {NON_CACHED: "non-cached", CACHED: "cached", DEVICE: "device", UNSTATED: "unstated"}
+
+
+def _differs(rule: str, step: Step, found: Difference, aspect: str = "") -> Violation:
     fmt = step.view.geometry.format
     pa, prot = step.promise.lookup(found.va)
     expected = "nothing" if pa < 0 else f"{pa:#x} {access_text(fmt.promised(prot))}"
@@ -38,12 +96,23 @@ def _differs(rule: str, step: Step, found: Difference) -> Violation:
         observed = f"nothing: {step.describe(found.level, found.word)}"
     else:
         observed = f"{found.pa:#x} {access_text(fmt.meaning(found.level, found.word))}"
-    wanted = "unmapped" if pa < 0 else "mapped"
+    if aspect:
+        how = aspect
+        message = (
+            f"After {step.kind}, the entry for {found.va:#x} does not grant what the caller asked "
+            f"for: {aspect}."
+        )
+    else:
+        wanted = "unmapped" if pa < 0 else "mapped"
+        how = f"{wanted} wanted, {step.entry(found.level, found.word)} found"
+        message = (
+            f"After {step.kind}, the walk of {found.va:#x} does not give what the caller was "
+            "promised."
+        )
     return Violation(
         rule,
-        f"{step.kind}, level {found.level}, {wanted} wanted, "
-        f"{step.entry(found.level, found.word)} found",
-        f"After {step.kind}, the walk of {found.va:#x} does not give what the caller was promised.",
+        f"{step.kind}, level {found.level}, {how}",
+        message,
         step.end_event,
         found.va,
         expected,

@@ -53,7 +53,7 @@ class Target(Protocol):
         """One line for reports: which driver, of which tree or version."""
 
     @property
-    def traits(self) -> Mapping[str, Sequence[str]]:
+    def traits(self) -> Mapping[str, Sequence[str | int]]:
         """For each configuration argument that is restricted, the values that can be used."""
 
     @property

@@ -28,8 +28,7 @@ class PageTableTarget:
         built = "compiled" if is_compiled() else "interpreted"
         self.name: str = name
         self.version: str = version or f"mmu-conformance reference driver ({built} model)"
-        self.traits: Mapping[str, Sequence[str]] = {
-            "format": ("lpae-s1", "lpae-mali"),
+        self.traits: Mapping[str, Sequence[str | int]] = {
             "block_unmap": ("refuse", "split"),
         }
         self.places: Sequence[str] = ("",)

@@ -152,7 +152,9 @@ class PageTable:
         self.memory: TableMemory = TableMemory(geometry.format.granule, trace)
         self.last_level: i64 = geometry.format.levels - 1
         self.table_entries: i64 = geometry.format.granule // 8
-        self.root: i64 = 0
+        # Where roots are in registers, level 0 is no table: the walk starts one level below.
+        self.roots: list[i64] = []
+        self.top: i64 = geometry.start_level + (1 if geometry.format.registers else 0)
         self.ticket: i64 = 0
         # The caller's strict gather: an inclusive range, and the page size in it (0: empty).
         self.gather_first: i64 = 0
@@ -162,20 +164,40 @@ class PageTable:
     # -- life -------------------------------------------------------------------------------
 
     def create(self) -> i64:
-        """Allocate an empty root and attach it. 0, or -ENOMEM."""
-        self.root = self.new_table()
-        if self.root == 0:
-            return -errno.ENOMEM
+        """Allocate an empty root, or one for each root register, and attach them.
+
+        0, or -ENOMEM with nothing left behind.
+        """
+        count: i64 = 1
+        if self.format.registers:
+            count = self.geometry.entries(0)
+        for _ in range(count):
+            root = self.new_table()
+            if root == 0:
+                for made in self.roots:
+                    self.memory.free(made)
+                self.roots.clear()
+                return -errno.ENOMEM
+            self.roots.append(root)
         self.barrier()
-        self.trace.emit(ATTACH, self.root, 0)
+        for number in range(count):
+            self.trace.emit(ATTACH, self.roots[number], number)
         return 0
 
+    def root_of(self, iova: i64) -> i64:
+        """The root table that ``iova`` is walked from."""
+        if self.format.registers:
+            return self.roots[self.geometry.index(0, iova)]
+        return self.roots[0]
+
     def destroy(self) -> None:
-        """Detach the root, invalidate everything, then free every table."""
-        self.trace.emit(DETACH, self.root, 0)
+        """Detach the roots, invalidate everything, then free every table."""
+        for number in range(len(self.roots)):
+            self.trace.emit(DETACH, self.roots[number], number)
         self.flush_all()
-        self.free_tables(self.root, self.geometry.start_level)
-        self.root = 0
+        for root in self.roots:
+            self.free_tables(root, self.top)
+        self.roots.clear()
 
     # -- map --------------------------------------------------------------------------------
 
@@ -201,8 +223,8 @@ class PageTable:
             return -errno.ERANGE, 0
         # 2. Walk down to the table that holds the leaves, making missing tables on the way.
         leaf_level = self.format.level_of(pgsize)
-        table: i64 = self.root
-        level: i64 = self.geometry.start_level
+        table: i64 = self.root_of(iova)
+        level: i64 = self.top
         while level < leaf_level:
             index = self.geometry.index(level, iova)
             entry = self.memory.read(table, index)
@@ -269,8 +291,8 @@ class PageTable:
             return 0
         # 2. Walk down to the table that holds entries of this size.
         leaf_level = self.format.level_of(pgsize)
-        table: i64 = self.root
-        level: i64 = self.geometry.start_level
+        table: i64 = self.root_of(iova)
+        level: i64 = self.top
         while level < leaf_level:
             index = self.geometry.index(level, iova)
             entry = self.memory.read(table, index)
@@ -330,8 +352,8 @@ class PageTable:
         """The physical address that ``iova`` (any byte) translates to; 0 if none."""
         if not fits(iova, 1, 1, self.geometry.limit):
             return 0
-        table: i64 = self.root
-        level: i64 = self.geometry.start_level
+        table: i64 = self.root_of(iova)
+        level: i64 = self.top
         while True:
             entry = self.memory.read(table, self.geometry.index(level, iova))
             kind = self.format.kind(level, entry)

@@ -519,6 +519,8 @@ class Format:
         structure: the levels, 0 first.
         ias_choices, oas_choices: input and output address bits that can be configured.
         page_sizes: bytes, ascending; each is what a leaf of some level translates.
+        registers: whether level 0 is not a table in memory but registers of the device, one
+            for each root table.
         fixed_start: whether every walk starts at level 0; else it starts at the deepest
             level whose full table covers the input addresses.
         caches_invalid: whether the device's caches hold invalid entries, too.
@@ -551,6 +553,7 @@ class Format:
         access_for: Callable[[int], int],
         denied_by: Callable[[dict[str, int]], int] | None = None,
         ias_within_oas: bool = False,
+        registers: bool = False,
     ) -> None:
         sizes: list[int] = []
         for i, level in enumerate(structure):
@@ -570,6 +573,7 @@ class Format:
         self.source: str = source
         self.word_bytes: int = 8
         self.granule: int = granule
+        self.registers: bool = registers
         self.structure: list[Level] = list(structure)
         self.levels: int = len(structure)
         self.ias_choices: tuple[int, ...] = tuple(ias_choices)

@@ -20,7 +20,7 @@ from mypy_extensions import i64
 from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
 from reference.hardware.memory import Path, PhysicalMemory, TablePage
 from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
-from reference.hardware.walker import Walker
+from reference.hardware.walker import NO_ROOT, Walker
 from reference.promise import Promise
 from reference.trace import (
     ALLOC,
@@ -58,6 +58,9 @@ STORED_FREED: Final = 11
 STORED_OUTSIDE: Final = 12
 ISSUED_UNSEEN: Final = 13
 OBSERVATIONS: Final = 14
+
+REGISTERS: Final = -(1 << 40)
+"""The address of the page that stands for root registers; no memory is there."""
 
 TOP_VA: Final = (1 << 62) - 1
 """Stands for "to the end of the address space" in ranges."""
@@ -165,9 +168,9 @@ class HardwareView:
             elif kind == FREE:
                 self._free(a)
             elif kind == ATTACH:
-                self._attach(a)
+                self._attach(a, b)
             elif kind == DETACH:
-                self._detach(a)
+                self._detach(a, b)
             elif kind == WARN:
                 self.warned = self.now
             elif kind == ALLOC_FAILED:
@@ -551,7 +554,11 @@ class HardwareView:
         self.unclean_pages.pop(pa, None)
         self.memory.free(pa)
 
-    def _attach(self, root: i64) -> None:
+    def _attach(self, root: i64, number: i64) -> None:
+        """The device walks from ``root``; where roots are in registers, register ``number``."""
+        if self.geometry.format.registers:
+            self._set_register(number, self.geometry.format.table(0, root))
+            return
         self.walker.root = root
         page = self.memory.pages.get(root)
         if page is None:
@@ -566,8 +573,38 @@ class HardwareView:
             self.unclean_pages.pop(root, None)
         self._add_path(page, self.geometry.start_level, 0)
 
-    def _detach(self, root: i64) -> None:
-        self.walker.root = -1
+    def _set_register(self, number: i64, word: i64) -> None:
+        """Write one of the registers that take the place of the level-0 table."""
+        registers = self.memory.pages.get(REGISTERS)
+        if registers is None:
+            registers = self.memory.allocate(REGISTERS, self.geometry.entries(0) * 8)
+            registers.fill(0)
+            self._add_path(registers, 0, 0)
+            self.walker.root = REGISTERS
+        if number >= len(registers.words):
+            return
+        old = registers.set(number, word)
+        fmt = self.geometry.format
+        va: i64 = number << fmt.shift(0)
+        if fmt.kind(0, old) == TABLE:
+            self._unlink(0, va, old, REGISTERS, -1)
+            # A register is written at once; no store waits to become visible.
+            for fact in self.unseen.pop(REGISTERS, []):
+                fact.until = self.now
+        if fmt.kind(0, word) == TABLE:
+            self._link(0, va, word, REGISTERS, True)
+        elif registers.nonzero == 0:
+            self.memory.free(REGISTERS)
+            self.memory.freed.discard(REGISTERS)
+            self.reachable -= 1
+            self.walker.root = NO_ROOT
+
+    def _detach(self, root: i64, number: i64) -> None:
+        """The device does not walk from ``root`` any more."""
+        if self.geometry.format.registers:
+            self._set_register(number, 0)
+            return
+        self.walker.root = NO_ROOT
         page = self.memory.pages.get(root)
         if page is None:
             return

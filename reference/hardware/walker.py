@@ -11,8 +11,8 @@ from mypy_extensions import i64
 from reference.formats.format import INVALID, LEAF, TABLE, Geometry
 from reference.hardware.memory import POISON, PhysicalMemory
 
-NO_TABLE: Final = -2
-"""Outcome of a step whose table is not in allocated memory."""
+NO_ROOT: Final = -1
+"""``Walker.root`` while no root is attached."""
 
 
 class Step:
@@ -44,7 +44,7 @@ class Walk:
 
 
 class Walker:
-    """Walks one address space: ``root`` is the root table's pa, or -1 for none attached.
+    """Walks one address space: ``root`` is the root table's pa, or NO_ROOT.
 
     ``denied``: the access bits that table entries on the last ``translate`` took away.
     """
@@ -52,7 +52,7 @@ class Walker:
     def __init__(self, memory: PhysicalMemory, geometry: Geometry) -> None:
         self.memory: PhysicalMemory = memory
         self.geometry: Geometry = geometry
-        self.root: i64 = -1
+        self.root: i64 = NO_ROOT
         self.denied: i64 = 0
 
     def translate(self, va: i64) -> tuple[i64, i64]:
@@ -62,7 +62,7 @@ class Walker:
         that is not allocated ends the walk with word POISON, which is invalid.
         """
         geometry = self.geometry
-        if self.root < 0 or va < 0 or va >= geometry.limit:
+        if self.root == NO_ROOT or va < 0 or va >= geometry.limit:
             return -1, 0
         table: i64 = self.root
         level: i64 = geometry.start_level
@@ -86,7 +86,7 @@ class Walker:
         steps: list[Step] = []
         geometry = self.geometry
         fmt = geometry.format
-        if self.root < 0:
+        if self.root == NO_ROOT:
             return Walk(held, steps, -1, "no root is attached")
         if held < 0 or held >= geometry.limit:
             return Walk(held, steps, -1, f"the address is beyond the {geometry.ias} input bits")

@@ -44,6 +44,7 @@ from conformance.targets.linux.units import (
     NATIVE_HOST,
     NATIVE_KERNEL,
     Unit,
+    source_of,
 )
 from reference import trace
 
@@ -117,6 +118,8 @@ class _Work:
         self.tree = tree
         self.unit = unit
         self.progress = progress
+        newer = [name for name in unit.newer if (tree.path / source_of(name)).is_file()]
+        self.objects: tuple[str, ...] = (*unit.objects, *newer)
         forced = (NATIVE / "forced.h").read_text(encoding="utf-8")
         identity = f"{tree.path}\n{tree.version}\n{kconfig.fragment()}\n{_CODE}{_WATCH}\n{forced}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
@@ -171,7 +174,7 @@ class _Work:
     def inputs(self) -> set[str]:
         """Every file of the tree that the library was made from, as far as make would know."""
         found: set[str] = set()
-        for name in self.unit.objects:
+        for name in self.objects:
             path = self.kbuild / name
             text = path.with_name(f".{path.name}.cmd").read_text(encoding="utf-8")
             text = re.sub(r"\$\(wildcard [^)]*\)", "", text.partition("deps_")[2])
@@ -241,9 +244,9 @@ class _Work:
         flags = " ".join((*_CODE, *_WATCH, "-include", str(self.forced)))
         command = [
             "make", "-C", str(source), f"O={self.kbuild}", "ARCH=um", f"-j{os.cpu_count() or 1}",
-            f"KCFLAGS={flags}", *self.unit.objects,
+            f"KCFLAGS={flags}", *self.objects,
         ]  # fmt: skip
-        self.progress(f"building {len(self.unit.objects)} kernel objects for {self.unit.name}")
+        self.progress(f"building {len(self.objects)} kernel objects for {self.unit.name}")
         try:
             run("building kernel objects", command, self.kbuild)
         except BuildError as error:
@@ -267,7 +270,7 @@ class _Work:
         """Compile our files: the objects of the kernel half in link order, and of the host half."""
         self.progress("compiling the harness")
         _write_if_changed(self.own / "vocabulary.h", vocabulary())
-        recorded = _command_of(self.kbuild / self.unit.objects[0])[:-1]
+        recorded = _command_of(self.kbuild / self.objects[0])[:-1]
         plain = _without_watching(recorded)
         jobs: list[tuple[Path, list[str]]] = []
 
@@ -284,7 +287,7 @@ class _Work:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done in [pool.submit(self.compile, *job) for job in jobs]:
                 done.result()
-        objects = [self.kbuild / name for name in self.unit.objects]
+        objects = [self.kbuild / name for name in self.objects]
         return [*glue, *objects, *fake], host
 
     def compile(self, target: Path, command: list[str]) -> None:

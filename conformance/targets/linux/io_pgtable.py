@@ -84,7 +84,7 @@ class LinuxIoPgtable:
         self.name: str = f"linux:{unit}"
         self.version: str = f"{tree.description}, {driver.source}"
         self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str]] = self._try_out()
+        self.traits: Mapping[str, Sequence[str | int]] = self._try_out()
         self.reset()
 
     def reset(self) -> None:
@@ -186,7 +186,7 @@ class LinuxIoPgtable:
                 f"{', '.join(_SIMPLE)}"
             ) from None
 
-    def _try_out(self) -> dict[str, Sequence[str]]:
+    def _try_out(self) -> dict[str, Sequence[str | int]]:
         """A few operations on a table of this tree: is all of it seen, and what are its traits?
 
         A driver that fails here is judged later; its traits are then those that its
@@ -195,7 +195,7 @@ class LinuxIoPgtable:
         Raises:
             HarnessError: the driver changes tables in a way that the harness does not see.
         """
-        traits: dict[str, Sequence[str]] = {"format": tuple(self._formats)}
+        traits: dict[str, Sequence[str | int]] = {"format": tuple(self._formats)}
         name = next(iter(self._formats))
         page, size = (1 << 12, 1 << 21) if name == "lpae-s1" else (1 << 14, 1 << 14)
         sizes = page | size
@@ -224,7 +224,7 @@ class LinuxIoPgtable:
                 splits = values[4] == page
             traits["block_unmap"] = ("split" if splits else "refuse",)
         else:
-            traits["coherent"] = ("1",)
+            traits["coherent"] = (1,)
         return traits
 
     def _check_seen(self, trace: Trace) -> None:

@@ -11,6 +11,7 @@ NATIVE_HOST = ("host/recorder.c", "host/memory.c", "host/guard.c")
 
 NATIVE_KERNEL = (
     "kernel/pages.c",
+    "kernel/folios.c",
     "kernel/heap.c",
     "kernel/dma.c",
     "kernel/messages.c",
@@ -62,8 +63,8 @@ class Unit:
     """One library.
 
     ``objects``: kernel objects, as paths from the tree's top; each has its source
-    beside it. ``glue``: our files that call them, compiled like kernel files.
-    ``watched``: our files that are compiled and watched like a driver. ``calls``: what
+    beside it. ``newer``: more of them, which only newer trees have. ``glue``: our files
+    that call them, compiled like kernel files. ``watched``: our files that are compiled and watched like a driver. ``calls``: what
     the library exports besides ``EXPORTS``. ``options``: must be in the configuration.
     ``seen``: hooks without which an object cannot be watched; each object here has to
     use them, or the build fails rather than miss events silently.
@@ -71,6 +72,7 @@ class Unit:
 
     name: str
     objects: tuple[str, ...]
+    newer: tuple[str, ...]
     glue: tuple[str, ...]
     watched: tuple[str, ...]
     calls: tuple[str, ...]
@@ -79,8 +81,13 @@ class Unit:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """The kernel sources of the objects."""
-        return tuple(name.removesuffix(".o") + ".c" for name in self.objects)
+        """The kernel sources of the objects that every tree has."""
+        return tuple(map(source_of, self.objects))
+
+
+def source_of(name: str) -> str:
+    """The kernel source of the object ``name``."""
+    return name.removesuffix(".o") + ".c"
 
 
 PAGE_TABLES = Unit(
@@ -90,6 +97,7 @@ PAGE_TABLES = Unit(
         "drivers/iommu/io-pgtable-arm.o",
         "drivers/iommu/io-pgtable-dart.o",
     ),
+    newer=("drivers/iommu/iommu-pages.o",),
     glue=("units/io_pgtable.c",),
     watched=("units/selftest.c",),
     calls=("mmu_pagetable_call", "mmu_selftest_call"),

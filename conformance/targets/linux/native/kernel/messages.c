@@ -24,6 +24,10 @@ void panic(const char *format, ...)
 	mmu_stop(MMU_BUG, 0, 0, 0, MMU_CALLER);
 }
 
+void dump_stack(void)
+{
+}
+
 int _printk(const char *format, ...)
 {
 	return 0;

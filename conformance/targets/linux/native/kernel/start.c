@@ -8,6 +8,11 @@
 
 static struct task_struct task;
 
+/* Newer trees find the current task here, others at the bottom of its stack. */
+#ifdef CONFIG_THREAD_INFO_IN_TASK
+struct task_struct *cpu_tasks[NR_CPUS];
+#endif
+
 void mmu_kernel_facts(struct mmu_kernel *facts)
 {
 	facts->stack_size = THREAD_SIZE;
@@ -17,10 +22,12 @@ void mmu_kernel_facts(struct mmu_kernel *facts)
 void mmu_kernel_start(void *stack, void *page_info, unsigned long arena, mmu_u64 arena_pa,
 		      mmu_u64 arena_size)
 {
-	struct thread_info *info = stack;
-
 	BUILD_BUG_ON(PAGE_SHIFT != MMU_PAGE_SHIFT);
-	info->task = &task;
+#ifdef CONFIG_THREAD_INFO_IN_TASK
+	cpu_tasks[0] = &task;
+#else
+	((struct thread_info *)stack)->task = &task;
+#endif
 	uml_physmem = arena - arena_pa;
 	mem_map = (struct page *)page_info - (arena_pa >> PAGE_SHIFT);
 }
