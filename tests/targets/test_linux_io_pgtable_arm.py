@@ -11,6 +11,7 @@ from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.protocol import Result
 from reference.trace import (
     ALLOC,
+    CLEAN,
     FILL,
     FREE,
     STORE,
@@ -60,12 +61,17 @@ def run(target: LinuxIoPgtable, *operations: Operation) -> tuple[list[Result], T
 
 
 def told(target: LinuxIoPgtable, trace: Trace) -> list[str]:
-    """Each event as a short line: name, values, and the function behind it."""
+    """Each event as a short line: name, values, and the function behind it.
+
+    Which function allocates differs from tree to tree, and is left out.
+    """
     lines = []
     for event in trace:
         shown = event_to_json(event, target.places)
         place = shown.pop("place", "")
-        lines.append(" ".join([*(str(value) for value in shown.values()), f"@{place}"]))
+        if event.kind not in (ALLOC, FILL, FREE, CLEAN):
+            shown["place"] = f"@{place}"
+        lines.append(" ".join(str(value) for value in shown.values()))
     return lines
 
 
@@ -92,8 +98,8 @@ def test_create(arm: LinuxIoPgtable) -> None:
     result, events = last(arm, create())
     assert result == Result(0, 0, True)
     assert events == [
-        "alloc 0x80000000 0x1000 @__arm_lpae_alloc_pages",
-        "fill 0x80000000 0x1000 0x0 @__arm_lpae_alloc_pages",
+        "alloc 0x80000000 0x1000",
+        "fill 0x80000000 0x1000 0x0",
         "barrier 0 @arm_64_lpae_alloc_pgtable_s1",
         "attach 0x80000000 0 @",
     ]
@@ -104,16 +110,16 @@ def test_first_map_of_a_coherent_walker(arm: LinuxIoPgtable) -> None:
     result, events = last(arm, create(), map_(VA, PA, READ | WRITE | CACHE))
     assert result == Result(0, PAGE, True)
     assert events == [
-        "alloc 0x80001000 0x1000 @__arm_lpae_alloc_pages",
-        "fill 0x80001000 0x1000 0x0 @__arm_lpae_alloc_pages",
+        "alloc 0x80001000 0x1000",
+        "fill 0x80001000 0x1000 0x0",
         "barrier 1 @arm_lpae_install_table",
         "store 0x800007f0 0x0 0x80001003 @arm_lpae_install_table",
-        "alloc 0x80002000 0x1000 @__arm_lpae_alloc_pages",
-        "fill 0x80002000 0x1000 0x0 @__arm_lpae_alloc_pages",
+        "alloc 0x80002000 0x1000",
+        "fill 0x80002000 0x1000 0x0",
         "barrier 1 @arm_lpae_install_table",
         "store 0x80001000 0x0 0x80002003 @arm_lpae_install_table",
-        "alloc 0x80003000 0x1000 @__arm_lpae_alloc_pages",
-        "fill 0x80003000 0x1000 0x0 @__arm_lpae_alloc_pages",
+        "alloc 0x80003000 0x1000",
+        "fill 0x80003000 0x1000 0x0",
         "barrier 1 @arm_lpae_install_table",
         "store 0x80002488 0x0 0x80003003 @arm_lpae_install_table",
         "store 0x80003a28 0x0 0xc0de0f47 @__arm_lpae_init_pte",
@@ -125,17 +131,17 @@ def test_first_map_of_a_walker_that_does_not_snoop(arm: LinuxIoPgtable) -> None:
     """The same, with every entry written back; a table entry then gets its software mark."""
     _, events = last(arm, create(coherent=0), map_(VA, PA, READ | WRITE | CACHE))
     table = [
-        "fill 0x80001000 0x1000 0x0 @__arm_lpae_alloc_pages",
-        "clean 0x80001000 0x1000 @__arm_lpae_alloc_pages",
+        "fill 0x80001000 0x1000 0x0",
+        "clean 0x80001000 0x1000",
         "barrier 1 @arm_lpae_install_table",
         "store 0x800007f0 0x0 0x80001003 @arm_lpae_install_table",
-        "clean 0x800007f0 0x8 @__arm_lpae_sync_pte",
+        "clean 0x800007f0 0x8",
         "store 0x800007f0 0x80001003 0x80000080001003 @arm_lpae_install_table",
     ]
     assert events[1:7] == table
     assert events[-3:] == [
         "store 0x80003a28 0x0 0xc0de0f47 @__arm_lpae_init_pte",
-        "clean 0x80003a28 0x8 @__arm_lpae_sync_pte",
+        "clean 0x80003a28 0x8",
         "barrier 0 @arm_lpae_map_pages",
     ]
 
@@ -192,7 +198,7 @@ def test_unmap_of_a_whole_table_flushes_walks_before_it_frees(arm: LinuxIoPgtabl
         "barrier 0 @__arm_lpae_unmap",
         "invalidate 0x200000 0x3fffff 0x10203 @__arm_lpae_unmap",
         "complete 1 @__arm_lpae_unmap",
-        "free 0x80003000 0x1000 @__arm_lpae_free_pages",
+        "free 0x80003000 0x1000",
     ]
 
 
@@ -260,7 +266,7 @@ def test_reset_gives_an_identical_trace(arm: LinuxIoPgtable) -> None:
         arm.reset()
         after = run(arm, *operations)
         assert (after[0], after[1].words) == (before[0], before[1].words)
-        assert len(after[1]) > 1000
+        assert len(after[1]) > 600
 
 
 # -- known entries, checked against other sources (formats.md, section G) ------------------
@@ -462,3 +468,44 @@ def test_kinds_of_events_are_those_of_the_model(arm: LinuxIoPgtable) -> None:
     """An event of an unknown kind would not be accepted as an object."""
     _, trace = run(arm, create(), map_(VA, PA, READ), unmap(VA), Operation("destroy"))
     assert all(isinstance(event, Event) for event in trace)
+
+
+# -- limits -------------------------------------------------------------------------------
+
+
+def test_thousands_of_tables_at_once(arm: LinuxIoPgtable) -> None:
+    """8192 tables of leaves are no loop, and are all freed in one call."""
+    count = 8192
+    run(arm, create())
+    trace = Trace()
+    for index in range(count):
+        assert arm.perform(map_(index * BLOCK, PA, READ), trace).value == PAGE
+        trace.clear()
+    assert arm.perform(Operation("destroy"), trace) == Result(0, 0, True)
+    freed = [event.a for event in trace if event.kind == FREE]
+    assert len(freed) == len(set(freed)) == 1 + 1 + count // 512 + count
+
+
+def test_memory_runs_out_with_an_error(arm: LinuxIoPgtable) -> None:
+    run(arm, create())
+    trace = Trace()
+    for index in range(20000):
+        result = arm.perform(map_(index * BLOCK, PA, READ), trace)
+        if result.result:
+            break
+        trace.clear()
+    assert (index > 8192, result) == (True, Result(-errno.ENOMEM, 0, True))
+    assert names(trace)[-2:] == ["alloc-failed", "barrier"]
+
+
+def test_a_freed_table_is_not_used_again_at_once(arm: LinuxIoPgtable) -> None:
+    """So that whoever still uses it is seen; in the end it is used again, the oldest first."""
+    run(arm, create(), map_(0, PA, READ))
+    taken = []
+    for _ in range(40):
+        _, trace = run(arm, map_(BLOCK, PA, READ), unmap(BLOCK, BLOCK))
+        taken += [event.a for event in trace if event.kind == ALLOC]
+        assert [event.a for event in trace if event.kind == FREE] == taken[-1:]
+    again = next(index for index, pa in enumerate(taken) if pa in taken[:index])
+    assert again > 10
+    assert taken[again] == taken[0]

@@ -60,7 +60,6 @@ def test_first_map(dart: LinuxIoPgtable) -> None:
         (ROOT + 8 * 97, table | 1),
         (table + 8 * 209, 0x000FFF09F0000003),
     ]
-    assert dart.places[next(iter(trace)).place] in ("__dart_alloc_pages", "iommu_alloc_pages")
     assert run(dart, Operation("translate", {"iova": 0xC2344567}))[0] == [
         Result(0, 0x9F0000567, True)
     ]
@@ -134,7 +133,7 @@ def test_refused_calls(dart: LinuxIoPgtable) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"coherent": 0}, {"oas": 40}, {"ias": 39, "oas": 42}, {"pgsizes": 1 << 16}],
+    [{"coherent": 0}, {"oas": 40}, {"ias": 43, "oas": 42}, {"pgsizes": 1 << 16}],
 )
 def test_refused_configurations(dart: LinuxIoPgtable, changes: dict[str, int]) -> None:
     results, trace = run(dart, create("dart1-16k", **changes))
@@ -151,4 +150,4 @@ def test_second_root_without_memory(dart: LinuxIoPgtable) -> None:
 
 def test_traits(dart: LinuxIoPgtable) -> None:
     assert dart.name == "linux:io-pgtable-dart"
-    assert dart.traits == {"format": tuple(SIZES), "coherent": ("1",)}
+    assert dart.traits == {"format": tuple(SIZES), "coherent": (1,)}

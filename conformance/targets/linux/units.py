@@ -64,10 +64,11 @@ class Unit:
 
     ``objects``: kernel objects, as paths from the tree's top; each has its source
     beside it. ``newer``: more of them, which only newer trees have. ``glue``: our files
-    that call them, compiled like kernel files. ``watched``: our files that are compiled and watched like a driver. ``calls``: what
-    the library exports besides ``EXPORTS``. ``options``: must be in the configuration.
-    ``seen``: hooks without which an object cannot be watched; each object here has to
-    use them, or the build fails rather than miss events silently.
+    that call them, compiled like kernel files. ``watched``: our files that are compiled
+    and watched like a driver. ``calls``: what the library exports besides ``EXPORTS``.
+    ``options``: must be in the configuration. ``seen``: hooks without which an object
+    cannot be watched; each object here has to use them, or the build fails rather than
+    miss events silently.
     """
 
     name: str
