@@ -16,6 +16,7 @@ from conformance.targets.linux.build import build, vocabulary
 from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import BuildError, HarnessError, TargetUnavailable
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+from conformance.targets.linux.toolchain import check_host
 from reference import trace as events
 from reference.trace import Trace
 from reports.operations import Operation
@@ -72,6 +73,17 @@ def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnTree]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(CACHE_VARIABLE, str(folder / "cache"))
         yield OwnTree(real, folder)
+
+
+@pytest.fixture(scope="module")
+def tools() -> None:
+    """The tools of the build, or a visible skip."""
+    try:
+        check_host()
+    except TargetUnavailable as error:
+        if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
+            raise
+        pytest.skip(str(error))
 
 
 def build_own(own: OwnTree) -> tuple[Path, list[str]]:
@@ -237,6 +249,15 @@ def test_recorded_commands(tmp_path: Path, prefix: str) -> None:
         build_module._command_of(tmp_path / "y.o")
 
 
+@pytest.mark.usefixtures("tools")
+@pytest.mark.parametrize("name", units.NATIVE_HOST)
+def test_the_host_half_compiles_without_warnings(tmp_path: Path, name: str) -> None:
+    (tmp_path / "vocabulary.h").write_text(vocabulary())
+    source = str(build_module.NATIVE / name)
+    flags = [*build_module._HOST_FLAGS, "-Werror", f"-I{tmp_path}"]
+    subprocess.run(["gcc", *flags, "-c", "-o", str(tmp_path / "x.o"), source], check=True)
+
+
 def test_options_that_stay_off(tmp_path: Path) -> None:
     options = "".join(f"CONFIG_{name}=y\n" for name in units.PAGE_TABLES.options[1:])
     (tmp_path / ".config").write_text(options)
@@ -262,6 +283,7 @@ def test_no_elf_file(tmp_path: Path) -> None:
         elf.ElfFile(path)
 
 
+@pytest.mark.usefixtures("tools")
 def test_elf_symbols_and_calls(tmp_path: Path) -> None:
     source = tmp_path / "x.c"
     source.write_text(

@@ -82,8 +82,8 @@ _STRICT = (
     "-Werror=int-conversion",
 )
 _HOST_FLAGS = (
-    "-std=gnu11", "-O2", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden",
-    "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-D_GNU_SOURCE", "-pthread",
+    "-std=gnu11", "-O2", "-fPIC", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-stack-protector",
+    "-U_FORTIFY_SOURCE", "-D_GNU_SOURCE", "-pthread",
 )  # fmt: skip
 _CALLED_BY_HOST = ("mmu_kernel_facts", "mmu_kernel_start")
 _BY_LINKER = frozenset(
