@@ -21,6 +21,9 @@ from reference import trace as events
 from reference.trace import Trace
 from reports.operations import Operation
 
+# One tree is configured, edited and built for all of them: a job for one worker.
+pytestmark = pytest.mark.xdist_group("linux-build")
+
 DRIVER = "drivers/iommu/io-pgtable-arm.c"
 CREATE = Operation(
     "create", {"format": "lpae-s1", "ias": 48, "oas": 48, "pgsizes": 0x201000, "coherent": 1}
