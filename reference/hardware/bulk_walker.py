@@ -143,9 +143,11 @@ def _check(
     image: npt.NDArray[np.uint64], base: int, fmt: Format, vas: npt.NDArray[np.uint64]
 ) -> None:
     for name, array in (("image", image), ("vas", vas)):
-        if not isinstance(array, np.ndarray) or array.dtype != np.uint64 or array.ndim != 1:
-            shown = getattr(array, "dtype", type(array).__name__)
-            raise ValueError(f"{name} is {shown}; allowed are one-dimensional uint64 arrays")
+        if array.dtype != np.uint64 or array.ndim != 1:
+            raise ValueError(
+                f"{name} has type {array.dtype} and shape {array.shape}; "
+                "allowed are one-dimensional uint64 arrays"
+            )
     if base < 0 or base & (fmt.granule - 1):
         raise ValueError(f"base is {base:#x}; allowed are multiples of {fmt.granule:#x}")
 
@@ -226,7 +228,7 @@ def _meanings(fmt: Format, entry: Level, word: npt.NDArray[np.int64]) -> npt.NDA
     meaning = np.zeros(_SLOTS, dtype=np.int32)
     for number in np.flatnonzero(np.bincount(slot, minlength=_SLOTS)).tolist():
         meaning[number] = fmt.meaning(entry.number, entry.leaf_match | int(bits[number]))
-    found = meaning[slot]
+    found: npt.NDArray[np.int32] = meaning[slot]
     other = bits[slot] != chosen
     if other.any():
         # Of those that share a number, one was asked for. The others have their turn now.

@@ -38,6 +38,9 @@ class Fact:
 
     ``level`` is that of the entry ``word``; first..last are inclusive; ``until`` is
     the number of the event after which it could no longer be loaded.
+
+    ``behind``: the walk fact that this was loaded through, where memory led there no more;
+    None elsewhere. What comes through a cached entry is no younger than that entry.
     """
 
     def __init__(
@@ -50,6 +53,36 @@ class Fact:
         self.word: i64 = word
         self.until: i64 = until
         self.table: i64 = table
+        self.behind: Fact | None = None
+        self.followers: list[Fact] | None = None
+
+    def follow(self, walk: "Fact") -> None:
+        """From now on only the walk entry ``walk`` leads to where this was loaded from."""
+        self.behind = walk
+        if walk.followers is None:
+            walk.followers = [self]
+        else:
+            walk.followers.append(self)
+
+    def seen(self, now: i64) -> None:
+        """Its removal is visible from event ``now`` on, if it was not before."""
+        if self.until == FOREVER:
+            self.until = now
+            self.until = self.loaded_until()
+
+    def loaded_until(self) -> i64:
+        """``until``, or that of a walk entry on the way here, if that is less."""
+        until: i64 = self.until
+        fact = self.behind
+        while fact is not None:
+            until = min(until, fact.until)
+            fact = fact.behind
+        return until
+
+
+def level_and_number(fact: Fact) -> tuple[i64, i64]:
+    """The order in which walk facts are removed."""
+    return fact.level, fact.number
 
 
 class MaximalTlb:
@@ -93,15 +126,25 @@ class MaximalTlb:
     # -- invalidation -----------------------------------------------------------------------
 
     def invalidate(self, first: i64, last: i64, scope: i64, issued: i64) -> None:
-        """An invalidation of first..last, issued at event ``issued``, has completed."""
+        """An invalidation of first..last, issued at event ``issued``, has completed.
+
+        A page that the range reaches into is in it as a whole.
+        """
+        first &= ~(self.page_span - 1)
+        last |= self.page_span - 1
+        if scope & SCOPE_WALK and self.walks:
+            # Upper levels first: what they led to ends with them.
+            facts = sorted(self.walks.values(), key=level_and_number)
+            for fact in facts:
+                if fact.until < issued and fact.first <= last and fact.last >= first:
+                    if scope & SCOPE_LEAF:
+                        self.forget_walk(fact, first, last)
+                    else:
+                        self.forget_walk(fact, 0, -1)
         if scope & SCOPE_LEAF:
             self._invalidate_pages(first, last, issued)
             if self.blocks:
                 self._invalidate_blocks(first, last, issued)
-        if scope & SCOPE_WALK and self.walks:
-            for fact in list(self.walks.values()):
-                if fact.until < issued and fact.first <= last and fact.last >= first:
-                    self.forget_walk(fact, first, last)
 
     def _invalidate_pages(self, first: i64, last: i64, issued: i64) -> None:
         pages = self.pages
@@ -139,8 +182,14 @@ class MaximalTlb:
                 self.remember_leaf(fact.level, last + 1, fact.last, fact.word, fact.until)
 
     def forget_walk(self, fact: Fact, first: i64, last: i64) -> None:
-        """Remove a walk fact. Leaves behind it outside first..last stay cached as facts."""
+        """Remove a walk fact. Leaves behind it outside first..last stay cached as facts.
+
+        An empty range is 0, -1.
+        """
         self.walks.pop(fact.number, None)
+        if fact.followers is not None:
+            for follower in fact.followers:
+                follower.until = min(follower.until, fact.until)
         page = self.memory.pages.get(fact.table)
         if page is None:
             return
@@ -172,7 +221,7 @@ class MaximalTlb:
         return not self.pages and not self.blocks and not self.walks
 
     def leaves_in(self, first: i64, last: i64) -> list[Fact]:
-        """Every stale leaf that may serve an address of first..last, oldest first.
+        """Every stale leaf that may serve an address of first..last.
 
         Leaves behind cached walk entries are included, as facts with number -1.
         """
@@ -196,6 +245,12 @@ class MaximalTlb:
             if fact.first <= last and fact.last >= first:
                 self._leaves_behind(fact, first, last, found)
         return found
+
+    def leads_to_leaves(self, walk: Fact, first: i64, last: i64) -> bool:
+        """Whether the table that a walk fact leads to has a leaf for first..last."""
+        found: list[Fact] = []
+        self._leaves_behind(walk, first, last, found)
+        return len(found) > 0
 
     def _leaves_behind(self, walk: Fact, first: i64, last: i64, found: list[Fact]) -> None:
         page = self.memory.pages.get(walk.table)

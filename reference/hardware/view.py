@@ -18,7 +18,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
-from reference.hardware.memory import Path, PhysicalMemory, TablePage
+from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage
 from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
 from reference.hardware.walker import NO_ROOT, Walker
 from reference.promise import Promise
@@ -222,10 +222,7 @@ class HardwareView:
             self.full_barrier = self.now
             self.order_barrier = self.now
             if self.coherent and self.unseen:
-                for facts in self.unseen.values():
-                    for fact in facts:
-                        fact.until = self.now
-                self.unseen.clear()
+                self._all_seen(self.now)
         elif kind == BARRIER_ORDER:
             self.order_barrier = self.now
 
@@ -258,7 +255,14 @@ class HardwareView:
         facts = self.unseen.pop(pa, None)
         if facts is not None:
             for fact in facts:
-                fact.until = self.now
+                fact.seen(self.now)
+
+    def _all_seen(self, until: i64) -> None:
+        """No fact waits any more for a store to become visible."""
+        for facts in self.unseen.values():
+            for fact in facts:
+                fact.seen(until)
+        self.unseen.clear()
 
     def unseen_store(self) -> i64:
         """The pa of a reachable table, or word of it, with stores that the walker may not see.
@@ -280,10 +284,7 @@ class HardwareView:
             page.unclean.clear()
             page.all_unclean = False
         self.unclean_pages.clear()
-        for facts in self.unseen.values():
-            for fact in facts:
-                fact.until = self.now - 1
-        self.unseen.clear()
+        self._all_seen(self.now - 1)
 
     def _fill(self, pa: i64, size: i64, word: i64) -> None:
         page = self.memory.page_of(pa)
@@ -309,19 +310,38 @@ class HardwareView:
         level: i64 = path.level
         old_kind = fmt.kind(level, old)
         new_kind = fmt.kind(level, new)
+        both_tables: bool = old_kind == TABLE and new_kind == TABLE
+        if both_tables and fmt.next_table(level, old) == fmt.next_table(level, new):
+            # Only attributes differ: the table is linked as before.
+            return
         if path.fact < 0:
             self._compare_outside(level, va, old, old_kind, new, new_kind, pa)
             if old_kind != INVALID and new_kind != INVALID:
                 self._replaced(level, va, old, old_kind, new, new_kind, pa)
-            elif new_kind == LEAF:
-                self._may_conflict(level, va, new, pa)
+            elif new_kind != INVALID:
+                self._may_conflict(level, va, new, new_kind, pa)
+            if old_kind == LEAF:
+                last: i64 = va + fmt.span(level) - 1
+                self._wait(pa, self.tlb.remember_leaf(level, va, last, old, FOREVER))
+            elif old_kind == TABLE:
+                self._unlink(level, va, old, pa)
+            if new_kind == TABLE:
+                self._link(level, va, new)
+            return
+        # Only a cached entry leads here. What is loaded through it is no younger than it is.
+        behind = self.tlb.walks.get(path.fact)
+        if behind is None:
+            return
         if old_kind == LEAF:
-            last: i64 = va + fmt.span(level) - 1
-            self._wait(pa, self.tlb.remember_leaf(level, va, last, old, FOREVER))
+            end: i64 = va + fmt.span(level) - 1
+            leaf = self.tlb.remember_leaf(level, va, end, old, FOREVER)
+            leaf.follow(behind)
+            self._wait(pa, leaf)
         elif old_kind == TABLE:
-            self._unlink(level, va, old, pa, path.fact)
+            self._unlink_behind(level, va, old, pa)
         if new_kind == TABLE:
-            self._link(level, va, new, pa, path.fact < 0)
+            self._check_published(level, va, new)
+            self._link_behind(level, va, new, behind)
 
     def _wait(self, pa: i64, fact: Fact) -> None:
         """``fact`` stays loadable until the store to ``pa`` is visible."""
@@ -331,26 +351,69 @@ class HardwareView:
         else:
             facts.append(fact)
 
-    def _link(self, level: i64, va: i64, word: i64, pa: i64, live: bool) -> None:
-        """A table entry was stored: the table behind it can be walked now."""
+    def _wait_with(self, other: Fact, fact: Fact) -> None:
+        """``fact`` stays loadable for as long as ``other``, which waits for a store."""
+        for facts in self.unseen.values():
+            if other in facts:
+                facts.append(fact)
+                return
+
+    def _link(self, level: i64, va: i64, word: i64) -> None:
+        """A table entry was stored: memory leads to the table behind it now."""
+        self._check_published(level, va, word)
+        child = self.memory.pages.get(self.geometry.format.next_table(level, word))
+        if child is not None:
+            self._add_path(child, level + 1, va)
+
+    def _check_published(self, level: i64, va: i64, word: i64) -> None:
+        """A table becomes walkable through ``word``."""
+        self._check_content(level, va, word, self.geometry.format.next_table(level, word))
+
+    def _check_content(self, level: i64, va: i64, word: i64, child_pa: i64) -> None:
+        """Are the table that becomes walkable, and all tables behind it, complete?
+
+        ``level`` and ``word`` are those of the entry that leads there. That of a root is
+        the level above the walk's first, and 0.
+        """
         fmt = self.geometry.format
-        child_pa = fmt.next_table(level, word)
         child = self.memory.pages.get(child_pa)
         for kind in (PUBLISHED_UNWRITTEN, PUBLISHED_UNORDERED, PUBLISHED_NOTHING):
             self.counts[kind] += 1
         if child is None:
             self._observe(PUBLISHED_NOTHING, level, va, 0, word, child_pa)
             return
-        if not child.paths:
-            if child.unwritten > 0:
-                self._observe(PUBLISHED_UNWRITTEN, level, va, 0, word, child_pa)
-            if not self._ordered(child):
-                self._observe(PUBLISHED_UNORDERED, level, va, 0, word, child_pa)
-        if live:
-            self._add_path(child, level + 1, va)
-        else:
-            fact = self.tlb.remember_walk(level, va, word, child_pa, FOREVER)
-            child.paths.append(Path(level + 1, va, fact.number))
+        below: i64 = level + 1
+        if child.unwritten > 0 and POISON in child.words[: self.geometry.entries(below)]:
+            self._observe(PUBLISHED_UNWRITTEN, level, va, 0, word, child_pa)
+        if not self._ordered(child):
+            self._observe(PUBLISHED_UNORDERED, level, va, 0, word, child_pa)
+        if below == self.last_level or child.nonzero == 0:
+            return
+        index: i64 = 0
+        for entry in child.words:
+            if entry != 0 and fmt.kind(below, entry) == TABLE:
+                self._check_published(below, va + (index << fmt.shift(below)), entry)
+            index += 1
+
+    def _link_behind(self, level: i64, va: i64, word: i64, behind: Fact) -> None:
+        """A table entry can be walked that only the cached entry ``behind`` leads to."""
+        fmt = self.geometry.format
+        child_pa = fmt.next_table(level, word)
+        child = self.memory.pages.get(child_pa)
+        if child is None:
+            return
+        fact = self.tlb.remember_walk(level, va, word, child_pa, behind.until)
+        if fact.until == FOREVER:
+            self._wait_with(behind, fact)
+        below: i64 = level + 1
+        child.paths.append(Path(below, va, fact.number))
+        if below == self.last_level or child.nonzero == 0:
+            return
+        index: i64 = 0
+        for entry in child.words:
+            if entry != 0 and fmt.kind(below, entry) == TABLE:
+                self._link_behind(below, va + (index << fmt.shift(below)), entry, fact)
+            index += 1
 
     def _ordered(self, page: TablePage) -> bool:
         """Whether all content of an unlinked page is visible before later stores are."""
@@ -376,18 +439,17 @@ class HardwareView:
                     self._add_path(child, level + 1, va + (index << fmt.shift(level)))
             index += 1
 
-    def _unlink(self, level: i64, va: i64, word: i64, pa: i64, behind: i64) -> None:
+    def _unlink(self, level: i64, va: i64, word: i64, pa: i64) -> None:
         """A table entry went: the table behind it stays walkable through the cached entry."""
         fmt = self.geometry.format
         child_pa = fmt.next_table(level, word)
         child = self.memory.pages.get(child_pa)
         if child is None:
             return
-        if behind >= 0:
-            return
         for path in child.paths:
             if path.fact < 0 and path.level == level + 1 and path.va == va:
                 fact = self.tlb.remember_walk(level, va, word, child_pa, FOREVER)
+                self._follow(child, fact)
                 self._wait(pa, fact)
                 path.fact = fact.number
                 break
@@ -397,6 +459,14 @@ class HardwareView:
             self.reachable -= 1
         self._unlink_below(child, level + 1, va, pa)
 
+    def _follow(self, page: TablePage, walk: Fact) -> None:
+        """What was removed from a table, unseen so far, can be loaded through ``walk`` only."""
+        for pa, facts in self.unseen.items():
+            if pa >= page.pa and pa < page.pa + 8 * len(page.words):
+                for fact in facts:
+                    if fact.behind is None and fact.first >= walk.first and fact.last <= walk.last:
+                        fact.follow(walk)
+
     def _unlink_below(self, page: TablePage, level: i64, va: i64, pa: i64) -> None:
         if level == self.last_level or page.nonzero == 0:
             return
@@ -404,8 +474,22 @@ class HardwareView:
         index: i64 = 0
         for word in page.words:
             if word != 0 and fmt.kind(level, word) == TABLE:
-                self._unlink(level, va + (index << fmt.shift(level)), word, pa, -1)
+                self._unlink(level, va + (index << fmt.shift(level)), word, pa)
             index += 1
+
+    def _unlink_behind(self, level: i64, va: i64, word: i64, pa: i64) -> None:
+        """A table entry went that only a cached entry led to: it is cached as well.
+
+        It can be loaded until the walker sees the store, or sees that its table is gone.
+        """
+        child = self.memory.pages.get(self.geometry.format.next_table(level, word))
+        if child is None:
+            return
+        for path in child.paths:
+            if path.fact >= 0 and path.level == level + 1 and path.va == va:
+                fact = self.tlb.walks.get(path.fact)
+                if fact is not None and fact.until == FOREVER:
+                    self._wait(pa, fact)
 
     # -- what an entry's change means for others ------------------------------------------------
 
@@ -426,23 +510,68 @@ class HardwareView:
         else:
             self._observe(REPLACED_VALUE, level, va, old, new, pa)
 
-    def _may_conflict(self, level: i64, va: i64, new: i64, pa: i64) -> None:
-        """A leaf became valid: is another leaf still cached for one of its addresses?"""
+    def _may_conflict(self, level: i64, va: i64, new: i64, new_kind: i64, pa: i64) -> None:
+        """An entry became valid: is another leaf still cached for one of its addresses?"""
         self.counts[CONFLICT_SIZE] += 1
         self.counts[CONFLICT_VALUE] += 1
         if self.tlb.is_empty():
             return
+        last: i64 = va + self.geometry.format.span(level) - 1
+        cached = self.tlb.leaves_in(va, last)
+        if cached:
+            found: list[Observation] = []
+            self._find_conflicts(level, va, new, new_kind, pa, cached, found)
+            # A different size may be allowed, a different value never is.
+            for one in found:
+                if one.kind == CONFLICT_VALUE:
+                    self.observations.append(one)
+                    return
+            if found:
+                self.observations.append(found[0])
+
+    def _find_conflicts(
+        self,
+        level: i64,
+        va: i64,
+        new: i64,
+        new_kind: i64,
+        pa: i64,
+        cached: list[Fact],
+        found: list[Observation],
+    ) -> None:
+        """The first conflict of each kind between ``cached`` leaves and each leaf of ``new``."""
         fmt = self.geometry.format
-        last: i64 = va + fmt.span(level) - 1
-        for fact in self.tlb.leaves_in(va, last):
-            at: i64 = max(fact.first, va)
-            cached: i64 = fmt.output(fact.level, fact.word) + (at & (fmt.span(fact.level) - 1))
-            if cached != fmt.output(level, new) + (at - va):
-                self._observe(CONFLICT_VALUE, level, va, fact.word, new, pa)
-                return
-            if fact.level != level:
-                self._observe(CONFLICT_SIZE, level, va, fact.word, new, pa)
-                return
+        if new_kind == LEAF:
+            last: i64 = va + fmt.span(level) - 1
+            sized = False
+            for fact in cached:
+                if fact.first > last or fact.last < va:
+                    continue
+                at: i64 = max(fact.first, va)
+                was: i64 = fmt.output(fact.level, fact.word) + (at & (fmt.span(fact.level) - 1))
+                changed: i64 = fmt.meaning(fact.level, fact.word) ^ fmt.meaning(level, new)
+                if was != fmt.output(level, new) + (at - va) or changed & ~ACCESS_MASK:
+                    found.append(
+                        Observation(CONFLICT_VALUE, self.now, level, va, fact.word, new, pa)
+                    )
+                    return
+                if fact.level != level and not sized:
+                    sized = True
+                    found.append(
+                        Observation(CONFLICT_SIZE, self.now, level, va, fact.word, new, pa)
+                    )
+            return
+        child = self.memory.pages.get(fmt.next_table(level, new))
+        if child is None or child.nonzero == 0:
+            return
+        below: i64 = level + 1
+        index: i64 = 0
+        for entry in child.words:
+            kind: i64 = INVALID if entry == 0 else fmt.kind(below, entry)
+            if kind != INVALID:
+                start: i64 = va + (index << fmt.shift(below))
+                self._find_conflicts(below, start, entry, kind, pa, cached, found)
+            index += 1
 
     def _compare_outside(
         self, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64, pa: i64
@@ -516,10 +645,35 @@ class HardwareView:
         self.counts[ISSUED_UNSEEN] += 1
         for pa in sorted(self.unseen):
             for fact in self.unseen[pa]:
-                if fact.first <= last and fact.last >= first:
+                unseen = fact.loaded_until() == FOREVER
+                if unseen and self._is_covered(fact, first, last, command & 0xFF):
                     self._observe(ISSUED_UNSEEN, fact.level, fact.first, fact.word, 0, pa)
-                    fact.until = self.now - 1
+                    fact.seen(self.now - 1)
         self.tickets[command >> 16] = (self.now, first, last, command & 0xFF)
+
+    def _is_covered(self, fact: Fact, first: i64, last: i64, scope: i64) -> bool:
+        """Whether an invalidation is meant for ``fact``, or for leaves that it leads to.
+
+        It is not where memory holds the entry again.
+        """
+        if fact.first > last or fact.last < first or self._is_current(fact):
+            return False
+        if fact.table < 0:
+            return (scope & SCOPE_LEAF) != 0
+        return (scope & SCOPE_WALK) != 0 or self.tlb.leads_to_leaves(fact, first, last)
+
+    def _is_current(self, fact: Fact) -> bool:
+        """Whether memory leads to what ``fact`` says, too."""
+        if fact.table < 0:
+            level, word = self.walker.translate(fact.first)
+            return level == fact.level and self.geometry.format.same(level, word, fact.word)
+        page = self.memory.pages.get(fact.table)
+        if page is None:
+            return False
+        for path in page.paths:
+            if path.fact < 0 and path.level == fact.level + 1 and path.va == fact.first:
+                return True
+        return False
 
     def _complete(self, ticket: i64) -> None:
         if ticket in self.tickets:
@@ -551,6 +705,9 @@ class HardwareView:
             self.reachable -= 1
         if page.leaked:
             self.leaked -= 1
+        for index in page.unclean:
+            # Nobody will clean these; memory that was freed is nothing to wait for.
+            self._seen(pa + index * 8)
         self.unclean_pages.pop(pa, None)
         self.memory.free(pa)
 
@@ -560,18 +717,21 @@ class HardwareView:
             self._set_register(number, self.geometry.format.table(0, root))
             return
         self.walker.root = root
+        level = self.geometry.start_level
         page = self.memory.pages.get(root)
         if page is None:
+            self._check_content(level - 1, 0, 0, root)
             return
         # A small root is the start of a page; what follows is nobody's entry.
         if page.all_unclean:
             page.all_unclean = False
             page.unclean = set(range(len(page.words)))
-        entries = self.geometry.entries(self.geometry.start_level)
+        entries = self.geometry.entries(level)
         page.unclean = {index for index in page.unclean if index < entries}
         if not page.unclean:
             self.unclean_pages.pop(root, None)
-        self._add_path(page, self.geometry.start_level, 0)
+        self._check_content(level - 1, 0, 0, root)
+        self._add_path(page, level, 0)
 
     def _set_register(self, number: i64, word: i64) -> None:
         """Write one of the registers that take the place of the level-0 table."""
@@ -587,12 +747,10 @@ class HardwareView:
         fmt = self.geometry.format
         va: i64 = number << fmt.shift(0)
         if fmt.kind(0, old) == TABLE:
-            self._unlink(0, va, old, REGISTERS, -1)
-            # A register is written at once; no store waits to become visible.
-            for fact in self.unseen.pop(REGISTERS, []):
-                fact.until = self.now
+            self._unlink(0, va, old, REGISTERS)
+            self._shut(va, va + fmt.span(0) - 1)
         if fmt.kind(0, word) == TABLE:
-            self._link(0, va, word, REGISTERS, True)
+            self._link(0, va, word)
         elif registers.nonzero == 0:
             self.memory.free(REGISTERS)
             self.memory.freed.discard(REGISTERS)
@@ -604,13 +762,14 @@ class HardwareView:
         if self.geometry.format.registers:
             self._set_register(number, 0)
             return
+        if self.walker.root != root:
+            return
         self.walker.root = NO_ROOT
         page = self.memory.pages.get(root)
         if page is None:
             return
         page.paths = [path for path in page.paths if path.fact >= 0]
-        if not page.is_live():
-            self.reachable -= 1
+        self.reachable -= 1
         # What the device read through the root before stays cached.
         fmt = self.geometry.format
         level: i64 = self.geometry.start_level
@@ -622,12 +781,18 @@ class HardwareView:
             kind: i64 = INVALID if word == 0 else fmt.kind(level, word)
             va: i64 = index << fmt.shift(level)
             if kind == TABLE:
-                self._unlink(level, va, word, -1, -1)
+                self._unlink(level, va, word, root)
             elif kind == LEAF:
                 self.tlb.remember_leaf(level, va, va + fmt.span(level) - 1, word, self.now)
             index += 1
-        for fact in self.unseen.pop(-1, []):
-            fact.until = self.now
+        self._shut(0, TOP_VA)
+
+    def _shut(self, first: i64, last: i64) -> None:
+        """Nothing is loaded for first..last any more, whichever stores are visible or not."""
+        for facts in self.unseen.values():
+            for fact in facts:
+                if fact.behind is None and fact.first >= first and fact.last <= last:
+                    fact.seen(self.now)
 
     # -- questions that rules ask -------------------------------------------------------------
 

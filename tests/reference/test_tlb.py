@@ -8,7 +8,7 @@ so far, and writes down what was walkable, and when. It is slow, and short.
 
 from collections.abc import Callable, Iterator
 
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats.format import CACHE, INVALID, LEAF, READ, TABLE, WRITE
@@ -68,17 +68,18 @@ RW = READ | WRITE
 def word_of(level: int, index: int, choice: int) -> int:
     """One of the entries that are tried at ``index`` of a table of ``level``."""
     here = 0x4000_0000 + index * SPAN[level]
+    leaf = FMT.leaf(level, here, RW)
     choices = [
-        lambda: 0,
-        lambda: FMT.leaf(level, here, RW),
-        lambda: FMT.leaf(level, here, READ),
-        lambda: FMT.leaf(level, here, RW | CACHE),
-        lambda: FMT.leaf(level, here + 0x8000_0000, RW),
-        lambda: FMT.leaf(level, here, RW) | 1 << 55,
+        0,
+        leaf,
+        FMT.leaf(level, here, READ),
+        FMT.leaf(level, here, RW | CACHE),
+        FMT.leaf(level, here + 0x8000_0000, RW),
+        leaf | 1 << 55,
     ]
     if level < 3:
-        choices += [lambda n=n: FMT.table(level, BELOW[level][n]) for n in (0, 1)]
-    return choices[choice % len(choices)]()
+        choices += [FMT.table(level, child) for child in BELOW[level]]
+    return choices[choice % len(choices)]
 
 
 def plain(level: int, word: int) -> int:
@@ -136,8 +137,8 @@ class Naive:
         elif kind == BARRIER:
             self.order_barrier = now
             if a == BARRIER_FULL and self.coherent:
-                for table in self.words.values():
-                    for versions in table.values():
+                for entries in self.words.values():
+                    for versions in entries.values():
                         del versions[:-1]
         elif kind == CLEAN and not self.coherent:
             table = a & -PAGE
@@ -197,9 +198,7 @@ class Naive:
                         key = (va, level, word, max(after, at))
                         if self.walks.get(key, -1) < time:
                             self.walks[key] = time
-                            todo.append(
-                                (FMT.next_table(level, word), level + 1, va, time, key[3])
-                            )
+                            todo.append((FMT.next_table(level, word), level + 1, va, time, key[3]))
                     elif kind == LEAF:
                         for page in pages_in(va, level):
                             fact = (page, level, plain(level, word))
@@ -237,6 +236,8 @@ class Naive:
             return self.of_free(event.a)
         if event.kind == INVALIDATE:
             return self.of_issue(event.a, event.b, event.c & 0xFF, now)
+        if event.kind == ATTACH:
+            return self.of_link(event.a)
         return set()
 
     def of_store(self, pa: int, new: int) -> set[int]:
@@ -320,15 +321,17 @@ class Naive:
         }
         again.look(now)
         walks = {(va, level, word) for va, level, word, _ in again.walks}
-        for fact, time in self.leaves.items():
-            if scope & SCOPE_LEAF and first <= fact[0] <= last:
-                if time == now - 1 and fact not in again.leaves:
-                    return {seen.ISSUED_UNSEEN}
-        for (va, level, word, _), time in self.walks.items():
-            if scope & SCOPE_WALK and va <= last and va + SPAN[level] > first:
-                if time == now - 1 and (va, level, word) not in walks:
-                    return {seen.ISSUED_UNSEEN}
-        return set()
+        removed = [
+            (page, page)
+            for (page, level, word), time in self.leaves.items()
+            if scope & SCOPE_LEAF and time == now - 1 and (page, level, word) not in again.leaves
+        ] + [
+            (va, va + SPAN[level] - 1)
+            for (va, level, word, _), time in self.walks.items()
+            if scope & SCOPE_WALK and time == now - 1 and (va, level, word) not in walks
+        ]
+        covered = any(one <= last and end >= first for one, end in removed)
+        return {seen.ISSUED_UNSEEN} if covered else set()
 
 
 def pages_in(va: int, level: int) -> list[int]:
@@ -424,9 +427,7 @@ class Both:
             self.show(table)
 
     def store(self, table: int, index: int, choice: int) -> None:
-        self.emit(
-            STORE, table + 8 * index, 0, word_of(LEVEL[table], index, choice)
-        )
+        self.emit(STORE, table + 8 * index, 0, word_of(LEVEL[table], index, choice))
 
     def link(self, table: int, index: int, number: int) -> None:
         """Link a table as it should be done: made, visible, then linked."""
@@ -462,6 +463,13 @@ class Both:
         self.store(table, index, 0)
         self.show_all()
 
+    def again(self, table: int, index: int) -> None:
+        """Store 0, then what was there before."""
+        if table in self.naive.words:
+            word = self.naive.current(table, index)
+            self.emit(STORE, table + 8 * index, 0, 0)
+            self.emit(STORE, table + 8 * index, 0, word)
+
     def free(self, table: int) -> None:
         if table != ROOT:
             self.emit(FREE, table, PAGE)
@@ -469,9 +477,18 @@ class Both:
     def switch(self) -> None:
         self.emit(DETACH if self.naive.attached else ATTACH, ROOT, 0)
 
-    def begin(self) -> None:
+    def begin(self, planted: int) -> None:
+        """Tables, visible and attached; with ``planted`` links, and leaves in the lowest."""
         for table in TABLES:
             self.make(table)
+        root, upper, other, lower, last = TABLES
+        links = ((root, 0, 0), (upper, 0, 0), (upper, 1, 1), (root, 1, 1), (other, 0, 1))
+        for link in links[:planted]:
+            self.link(*link)
+        if planted:
+            self.store(lower, 0, 1)
+            self.store(lower, 1, 4)
+            self.store(last, 0, 3)
         self.show_all()
         self.emit(ATTACH, ROOT, 0)
 
@@ -490,10 +507,13 @@ def a_step(name: str, *drawn: st.SearchStrategy[object]) -> st.SearchStrategy[tu
 
 STEPS = st.one_of(
     a_step("store", tables, indices, st.integers(0, 7)),
-    a_step("store", tables, indices, st.integers(0, 4)),
+    a_step("store", st.sampled_from(TABLES[1:]), indices, st.integers(0, 5)),
     a_step("link", tables, indices, st.integers(0, 1)),
-    a_step("link", st.just(ROOT), indices, st.integers(0, 1)),
-    a_step("unlink", tables, indices),
+    a_step("link", st.sampled_from(TABLES[:3]), indices, st.integers(0, 1)),
+    a_step("store", st.sampled_from(TABLES[:3]), indices, st.just(0)),
+    a_step("store", st.sampled_from(TABLES[:3]), indices, st.just(0)),
+    a_step("unlink", st.sampled_from(TABLES[:3]), indices),
+    a_step("again", tables, indices),
     a_step("show_all"),
     a_step("show", tables),
     a_step("issue", bounds, bounds, scopes),
@@ -505,10 +525,10 @@ STEPS = st.one_of(
 )
 
 
-@given(st.booleans(), st.lists(STEPS, max_size=25))
+@given(st.booleans(), st.integers(0, 5), st.lists(STEPS, min_size=8, max_size=40))
 @settings(max_examples=300)
-def test_what_may_be_cached_is_what_was_walkable(coherent: bool, steps: list) -> None:
+def test_what_may_be_cached_is_what_was_walkable(coherent: bool, planted: int, steps: list) -> None:
     both = Both(coherent)
-    both.begin()
+    both.begin(planted)
     for name, *args in steps:
         getattr(both, name)(*args)
