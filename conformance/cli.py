@@ -1,10 +1,12 @@
 """The command line: ``mmu-conformance``."""
 
 import json
+import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -14,6 +16,9 @@ import click
 VIOLATIONS = 1
 USAGE = 2
 INTERRUPTED = 130
+
+HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
+"""What click, from 8.2 on, raises where a command group stands alone."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,17 +30,61 @@ def refuse(message: object) -> NoReturn:
 
 
 class Group(click.Group):
-    """Checks where our packages come from before any command runs."""
+    """Checks first where our packages come from; wrong usage is one line and exit code 2."""
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error of usage or environment is one message and exit code 2."""
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Read what stands before the command."""
         from conformance.origin import ShadowedError, check_origin
 
         try:
             check_origin()
         except ShadowedError as error:
             refuse(error)
-        return super().invoke(ctx)
+        with _usage_in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command called ``cmd_name``."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not cmd_name.startswith("-") and not ctx.resilient_parsing:
+            refuse(f"command is {cmd_name!r}; allowed are {', '.join(self.list_commands(ctx))}")
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        with _usage_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except HELP:
+        raise
+    except click.NoSuchOption as error:
+        allowed = ""
+        if error.ctx is not None:
+            names = [
+                name
+                for parameter in error.ctx.command.get_params(error.ctx)
+                if isinstance(parameter, click.Option)
+                for name in parameter.opts
+            ]
+            allowed = f"; allowed are {', '.join(names)}"
+        refuse(f"option is {error.option_name!r}{allowed}")
+    except click.UsageError as error:
+        refuse(" ".join(error.format_message().split()))
+    except KeyboardInterrupt:
+        # Before or after the run itself, which tells what it has.
+        click.echo("mmu-conformance: interrupted", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -105,7 +154,7 @@ def run(
     Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
     """
     from conformance.known_failures import known_file, read_known
-    from conformance.plugin import SHARDS
+    from conformance.plugin import SHARDS, check_folder
     from conformance.profiles import profile_by_name
     from conformance.systems import SYSTEMS, system_by_name
 
@@ -121,15 +170,17 @@ def run(
         processes = _processes(workers, SHARDS)
         for path in known:
             read_known(known_file(path))
-        _check_folder("report-dir", report_dir)
-        _check_folder("database", database)
+        for name, folder in (("report-dir", report_dir), ("database", database)):
+            if folder is not None:
+                check_folder(name, folder)
     except ValueError as error:
         refuse(error)
     _prepare(target, kernel)
     with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as spool:
         arguments = [
             "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider",
-            "-p", "no:terminal", "--import-mode=importlib",
+            "-p", "no:terminal", "-p", "conformance.plugin",
+            "--noconftest", "--import-mode=importlib",
             f"--rootdir={spool}", "-c", str(_empty_configuration(spool)),
             f"--mmu-target={target}", f"--mmu-profile={profile}", f"--mmu-spool={spool}",
             *(f"--mmu-system={name}" for name in names),
@@ -137,7 +188,7 @@ def run(
             *_given("--mmu-examples", examples), *_given("--mmu-steps", steps),
             *_given("--mmu-seed", seed), *_given("--mmu-kernel", kernel),
             *_given("--mmu-database", database), *_given("--mmu-report-dir", report_dir),
-            *(["-n", str(processes)] if processes else ["-p", "no:xdist"]),
+            *(["-p", "xdist.plugin", "-n", str(processes)] if processes else ()),
         ]  # fmt: skip
         total = (examples or chosen.examples) * len(names)
         code, closing, broken = _run_pytest(arguments, Path(spool), total, f"{target}")
@@ -146,6 +197,8 @@ def run(
     if closing is None:
         refuse("the run broke off inside the suite; what pytest said is above")
     click.echo(closing.text, nl=False)
+    if closing.unwritten:
+        refuse(closing.unwritten)
     if report_dir:
         click.echo(f"Reports are in {report_dir}.")
     if code == INTERRUPTED:
@@ -153,6 +206,8 @@ def run(
     if broken or not closing.result.complete:
         refuse("the suite itself failed in a part of the run; see above")
     vacuous = closing.result.vacuous
+    if strict and vacuous:
+        click.echo(f"mmu-conformance: --strict: never exercised: {', '.join(vacuous)}", err=True)
     sys.exit(VIOLATIONS if closing.failed or (strict and vacuous) else 0)
 
 
@@ -163,17 +218,10 @@ def _check_number(name: str, value: int | None) -> None:
 
 def _processes(workers: str, most: int) -> int:
     if workers == "auto":
-        import os
-
         return min(os.cpu_count() or 1, most)
     if not workers.isdecimal():
         raise ValueError(f"-n is {workers!r}; allowed are numbers from 0, and auto")
     return min(int(workers), most)
-
-
-def _check_folder(name: str, path: str | None) -> None:
-    if path is not None and Path(path).exists() and not Path(path).is_dir():
-        raise ValueError(f"{name} is {path!r}, which is a file; allowed are folders, new or not")
 
 
 def _given(option: str, value: object) -> list[str]:
@@ -202,7 +250,29 @@ def _prepare(target: str, kernel: str | None) -> None:
         refuse(error)
 
 
-def _run_pytest(arguments: list[str], spool: Path, total: int, title: str) -> tuple[int, Any, list[str]]:
+@contextmanager
+def _pytest_of_our_own() -> Iterator[None]:
+    """Keep what the user's environment says to pytest, and other plugins, out of the run."""
+    ours = {"PYTEST_ADDOPTS": None, "PYTEST_PLUGINS": None, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    _set_environment(ours)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _run_pytest(
+    arguments: list[str], spool: Path, total: int, title: str
+) -> tuple[int, Any, list[str]]:
     """Run pytest in this process: its exit code (130 for an interrupt), and the closing."""
     import pytest
 
@@ -210,7 +280,7 @@ def _run_pytest(arguments: list[str], spool: Path, total: int, title: str) -> tu
 
     CLOSING_OF_RUN.clear()
     BROKEN.clear()
-    with Progress(spool, total, title):
+    with _pytest_of_our_own(), Progress(spool, total, title):
         code = int(pytest.main(arguments))
     if code == pytest.ExitCode.INTERRUPTED:
         code = INTERRUPTED
@@ -241,7 +311,8 @@ class Progress:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Progress":
-        self._bar.start()
+        if self._console.is_terminal:
+            self._bar.start()
         self._thread.start()
         return self
 
@@ -253,7 +324,8 @@ class Progress:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        self._bar.stop()
+        if self._console.is_terminal:
+            self._bar.stop()
 
     def _watch(self) -> None:
         said = 0

@@ -21,11 +21,16 @@ MOST_TOLD = 12
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """The end of a run. ``failed``: new violations, or a stale known failure."""
+    """The end of a run.
+
+    ``failed``: new violations, or a stale known failure. ``unwritten``: why there are no
+    reports although they were asked for.
+    """
 
     text: str
     failed: bool
     result: Result
+    unwritten: str = ""
 
 
 def close_run(option: Any) -> Closing:
@@ -41,11 +46,16 @@ def close_run(option: Any) -> Closing:
     complete = all(run.complete for run in runs)
     problems = _replay_known(option.mmu_known, target, runs, option.mmu_seed) if complete else []
     whole = result_of(runs, target.name, target.version, option.mmu_seed, option.mmu_profile)
+    unwritten = ""
     if option.mmu_report_dir:
-        write_reports(Path(option.mmu_report_dir), whole, runs)
+        try:
+            write_reports(Path(option.mmu_report_dir), whole, runs)
+        except OSError as error:
+            unwritten = f"report-dir is {option.mmu_report_dir!r}, which cannot be written: {error}"
     target.close()
     failed = bool(whole.violations) or bool(problems)
-    return Closing(told(whole, runs, problems, option.mmu_report_dir), failed, whole)
+    report_dir = None if unwritten else option.mmu_report_dir
+    return Closing(told(whole, runs, problems, report_dir), failed, whole, unwritten)
 
 
 def _replay_known(

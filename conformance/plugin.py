@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -58,9 +59,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """Turn on, if a target is given: check the options once, and make the spool."""
     if not config.getoption("--mmu-target"):
         return
-    from conformance.origin import check_origin
+    from conformance.origin import ShadowedError, check_origin
 
-    check_origin()
+    try:
+        check_origin()
+    except ShadowedError as error:
+        raise pytest.UsageError(str(error)) from None
     config.addinivalue_line("markers", "mmu: a shard of the conformance suite")
     worker_input = getattr(config, "workerinput", None)
     if worker_input is None:
@@ -87,7 +91,13 @@ def _check_options(config: pytest.Config) -> None:
             if value is not None and value < 1:
                 raise ValueError(f"{name} is {value}; allowed are numbers from 1")
         if option.mmu_seed is not None and not 0 <= option.mmu_seed < 1 << 64:
-            raise ValueError(f"seed is {option.mmu_seed}; allowed are numbers from 0 to 2**64-1")
+            raise ValueError(
+                f"seed is {option.mmu_seed}; allowed are numbers from 0 to {2**64 - 1}"
+            )
+        for name in ("report_dir", "database"):
+            path = getattr(option, f"mmu_{name}")
+            if path is not None:
+                check_folder(name.replace("_", "-"), path)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
     option.mmu_system = list(dict.fromkeys(option.mmu_system or SYSTEMS))
@@ -99,9 +109,6 @@ def _check_options(config: pytest.Config) -> None:
         import secrets
 
         option.mmu_seed = secrets.randbits(32)
-    if option.mmu_spool is None:
-        option.mmu_spool = tempfile.mkdtemp(prefix="mmu-conformance-")
-        option.mmu_own_spool = True
     for name in ("mmu_report_dir", "mmu_database", "mmu_kernel"):
         # Workers of pytest-xdist may run in another folder.
         if getattr(option, name):
@@ -109,10 +116,29 @@ def _check_options(config: pytest.Config) -> None:
     option.mmu_known = [str(_known_path(path)) for path in option.mmu_known or ()]
 
 
+def check_folder(name: str, path: str) -> None:
+    """Make sure that the folder ``path`` of option ``name`` can be written to, or be made.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    place = Path(path).absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not path or not place.is_dir():
+        what = f"{place} is a file" if path else "it is empty"
+        raise ValueError(f"{name} is {path!r}, but {what}; allowed are folders, new or not")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{name} is {path!r}, but {place} cannot be written to; allowed are folders that can"
+        )
+
+
 def _known_path(path: str) -> Path:
-    from conformance.known_failures import known_file
+    from conformance.known_failures import known_file, read_known
 
     try:
+        read_known(known_file(path))
         return known_file(path).absolute()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
@@ -224,11 +250,32 @@ class Suite:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._own_spool = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what broke inside the suite itself; a violation is no such thing."""
         if report.failed and not str(report.longrepr).startswith(VIOLATED):
             BROKEN.append(str(report.longrepr))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """Make the target once before anything starts, so that what is wrong is one message."""
+        if hasattr(self._config, "workerinput"):
+            return
+        from conformance.targets.linux.errors import BuildError, HarnessError
+        from conformance.targets.protocol import TargetUnavailable
+        from conformance.targets.registry import make_target
+
+        option = self._config.option
+        try:
+            make_target(option.mmu_target, option.mmu_kernel).close()
+        except TargetUnavailable:
+            # Every shard says so, as the reason why it is skipped.
+            pass
+        except (ValueError, BuildError, HarnessError) as error:
+            raise pytest.UsageError(str(error)) from None
+        if option.mmu_spool is None:
+            option.mmu_spool = self._own_spool = tempfile.mkdtemp(prefix="mmu-conformance-")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -240,21 +287,26 @@ class Suite:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Put the shards together and write the reports; in the controlling process only."""
-        if hasattr(self._config, "workerinput") or session.config.option.collectonly:
+        if hasattr(self._config, "workerinput"):
             return
         option = self._config.option
-        from conformance.closing import close_run
-
         try:
+            if option.collectonly:
+                return
+            from conformance.closing import close_run
+
             closing = close_run(option)
         finally:
-            if getattr(option, "mmu_own_spool", False):
+            if self._own_spool:
                 import shutil
 
-                shutil.rmtree(option.mmu_spool, ignore_errors=True)
+                shutil.rmtree(self._own_spool, ignore_errors=True)
         self._config.stash[CLOSING] = closing.text
         CLOSING_OF_RUN[:] = [closing]
-        if closing.failed and session.exitstatus == pytest.ExitCode.OK:
+        if closing.unwritten:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+            self._config.stash[CLOSING] += f"{closing.unwritten}\n"
+        elif closing.failed and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
