@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from conformance.machines import pagetable
-from conformance.machines.pagetable_session import SPECS, PageTableSession
+from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.rules.rule import Rule
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
@@ -18,7 +18,7 @@ class System:
     """One system: its operations, its rules, how to make a session and a machine for it.
 
     ``moved_together``: names of address arguments that the minimiser may move as one.
-    ``title``: for lists. ``targets``: the names of targets that speak it.
+    ``title``: for lists. ``valid``: whether an operation's arguments go together.
     """
 
     name: str
@@ -28,6 +28,7 @@ class System:
     make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], PageTableSession]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[str]
+    valid: Callable[[Operation], bool]
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
@@ -41,8 +42,10 @@ class System:
         return _machine(self.make_machine, traits)
 
     def allows(self, target: Target, operations: Sequence[Operation]) -> bool:
-        """Whether each argument is one that the target declares it can take."""
+        """Whether the arguments go together, and the target declares that it can take them."""
         for operation in operations:
+            if not self.valid(operation):
+                return False
             for name, values in target.traits.items():
                 if name in operation.args and operation.args[name] not in values:
                     return False
@@ -65,6 +68,7 @@ SYSTEMS: dict[str, System] = {
         PageTableSession,
         pagetable.machine_class,
         ("iova", "pa"),
+        configurable,
     )
 }
 """Every system, by name."""

@@ -75,10 +75,10 @@ class Promise:
     def extent(self, va: i64) -> i64:
         """The last address for which ``lookup`` answers as for ``va``, in one entry or hole.
 
-        A hole's extent is the largest aligned region around ``va`` that the format
-        has an entry size for and in which nothing is promised.
+        A hole's extent is the largest aligned region around ``va`` that one entry of some
+        level spans and in which nothing is promised.
         """
-        level: i64 = self.top
+        level: i64 = 0
         while level <= self.bottom:
             shift = self.format.shift(level)
             key: i64 = va >> shift
@@ -185,7 +185,7 @@ class Promise:
 
     def _count(self, va: i64, level: i64, change: i64) -> None:
         """Tell the regions around an entry of ``level`` that it came (1) or went (-1)."""
-        upper: i64 = self.top
+        upper: i64 = 0
         while upper < level:
             key: i64 = va >> self.format.shift(upper)
             count: i64 = self.below[upper].get(key, 0) + change

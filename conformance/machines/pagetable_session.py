@@ -15,7 +15,7 @@ from conformance.tally import Tally
 from conformance.targets.protocol import Result, Target
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import READ, WRITE, Format
-from reference.hardware.view import CHANGED_OUTSIDE, HardwareView
+from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, HardwareView
 from reference.promise import Promise
 from reference.trace import BEGIN, END, RELEASE, Trace
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
@@ -114,6 +114,19 @@ def filled(create: Operation) -> Operation:
     if args["oas"] == DEFAULT_BITS and DEFAULT_BITS not in outputs:
         args["oas"] = outputs[-1]
     return Operation(create.name, args)
+
+
+def configurable(operation: Operation) -> bool:
+    """Whether a create operation names a table that its format can be; others always are."""
+    if operation.name != "create":
+        return True
+    try:
+        args = filled(operation).args
+        fmt = format_by_name(str(args["format"]))
+        fmt.check(int(args["ias"]), int(args["oas"]), int(args["pgsizes"]))
+    except ValueError:
+        return False
+    return True
 
 
 def prot_for(fmt: Format, meaning: int) -> int:
@@ -351,9 +364,9 @@ class PageTableSession:
             # A misaligned call may act on every page that it reaches into.
             first = iova // pgsize * pgsize
             last = last // pgsize * pgsize + pgsize - 1
-        first = max(first, 0)
-        last = min(last, (1 << int(self.config["ias"])) - 1)
-        return (first, last) if first <= last else (0, -1)
+        # What lies beyond the input size is the call's own range too; the device ignores it.
+        last = min(last, TOP_VA)
+        return (first, last) if 0 <= first <= last else (0, -1)
 
     def _due(self, name: str) -> list[tuple[int, int]]:
         """The ranges for which nothing stale may be cached once the operation is done."""
@@ -368,6 +381,7 @@ class PageTableSession:
     def _held(self, first: int, last: int) -> list[tuple[int, int, int, int]]:
         promise = self.promise
         assert promise is not None
+        last = min(last, (1 << int(self.config["ias"])) - 1)
         return [
             (max(part.first, first), part.last, part.pa + max(first - part.first, 0), part.level)
             for part in promise.parts(first, last)
@@ -391,7 +405,8 @@ class PageTableSession:
         elif name == "unmap" and step.result.value > 0:
             iova = step.operation.number("iova")
             first = max(iova, step.first)
-            last = min(iova + step.result.value - 1, step.last)
+            limit = 1 << int(self.config["ias"])
+            last = min(iova + step.result.value - 1, step.last, limit - 1)
             page = promise.format.page_sizes[0]
             first = (first + page - 1) & ~(page - 1)
             last = ((last + 1) & ~(page - 1)) - 1
