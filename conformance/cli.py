@@ -182,6 +182,8 @@ def run(
             "-p", "no:terminal", "-p", "conformance.plugin",
             "--noconftest", "--import-mode=importlib",
             f"--rootdir={spool}", "-c", str(_empty_configuration(spool)),
+            # Not in pytest's usual place: there it would clear away what others left.
+            f"--basetemp={spool}/pytest",
             f"--mmu-target={target}", f"--mmu-profile={profile}", f"--mmu-spool={spool}",
             *(f"--mmu-system={name}" for name in names),
             *(f"--mmu-known={path}" for path in known),
