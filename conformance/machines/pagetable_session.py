@@ -394,6 +394,11 @@ class PageTableSession:
         name = step.kind
         promise = self.promise
         assert promise is not None
+        if name == "map" and step.sort == MISUSE and step.result.value > 0:
+            # Used again before it was released: nobody waits for its flush any more.
+            last = step.first + step.result.value - 1
+            for waiting in (self.strict, self.queued, self.flushed):
+                waiting[:] = [one for one in waiting if one[0] > last or one[1] < step.first]
         if name == "map" and step.sort == LEGAL:
             pgsize = step.operation.number("pgsize")
             count = min(max(step.result.value, 0) // pgsize, step.operation.number("pgcount"))
@@ -440,6 +445,10 @@ class PageTableSession:
         adopted = True
         if families & {"NB", "RC"}:
             adopted = self._adopt(0, (1 << int(self.config["ias"])) - 1)
+            for seen in step.observed(CHANGED_OUTSIDE):
+                span = view.geometry.format.span(seen.level)
+                base = seen.va & ~(span - 1)
+                view.forget(base, base + span - 1)
         elif step.last < step.first:
             pass
         elif families & {"TR", "ER", "PG"} or (step.sort == MISUSE and self._changed(step)):
