@@ -68,9 +68,15 @@ def linux(session: nox.Session) -> None:
     """
     install(session)
     known = [f"--known={path.stem}" for path in sorted((ROOT / "conformance/known").glob("*.toml"))]
-    arguments = ["pagetable", "--target=linux:io-pgtable-arm", *known]
     with empty_directory(session):
-        session.run("mmu-conformance", "run", *(session.posargs or arguments))
+        if session.posargs:
+            session.run("mmu-conformance", "run", *session.posargs)
+            return
+        for unit in ("io-pgtable-arm", "io-pgtable-dart"):
+            session.run(
+                "mmu-conformance", "run", "pagetable", f"--target=linux:{unit}", *known,
+                "--examples=2000",
+            )  # fmt: skip
 
 
 @nox.session
