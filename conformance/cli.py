@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,12 @@ def _usage_in_one_line() -> Iterator[None]:
         # Before or after the run itself, which tells what it has.
         click.echo("mmu-conformance: interrupted", err=True)
         sys.exit(INTERRUPTED)
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise
+    except Exception:
+        # Python would end with 1, which stands for violations.
+        traceback.print_exc()
+        refuse("the error above is one of a target of your own, or of this program")
 
 
 def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -404,7 +411,8 @@ def list_things(what: str) -> None:
         refuse(error)
 
 
-@main.command()
+# So that a negative number is a word and no option.
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("word", metavar="WORD")
 @click.option("--level", type=int, metavar="L", help="Only as an entry of this level.")

@@ -83,6 +83,11 @@ def _python_target(rest: str) -> Target:
             f"target is 'python:{rest}', which cannot be imported ({error}); allowed are a module "
             "on the import path and a callable in it"
         ) from None
+    if not callable(factory):
+        raise ValueError(
+            f"target is 'python:{rest}', which is a {type(factory).__name__}; allowed are "
+            "callables that give a target"
+        )
     target = factory()
     missing = [
         member
