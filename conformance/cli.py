@@ -426,5 +426,44 @@ def decode(format_name: str, word: str, level: int | None) -> None:
         refuse(error)
 
 
+# -- walk -------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("format_name", metavar="FORMAT")
+@click.option(
+    "--root", "roots", multiple=True, required=True, metavar="PA",
+    help="Physical address of the root table. With root registers: one for each, in order.",
+)  # fmt: skip
+@click.option("--image", required=True, metavar="FILE",
+              help="Table memory: raw 64-bit words, the lowest byte first.")  # fmt: skip
+@click.option("--base", default="0x80000000", show_default=True, metavar="PA",
+              help="Physical address of the image's first byte.")  # fmt: skip
+@click.option("--ias", type=int, metavar="BITS", help="Input bits; default: the format's most.")
+@click.option("--fields", is_flag=True, help="Also each entry field by field.")
+@click.argument("addresses", metavar="VA...", nargs=-1, required=True)
+def walk(
+    format_name: str,
+    roots: tuple[str, ...],
+    image: str,
+    base: str,
+    ias: int | None,
+    fields: bool,
+    addresses: tuple[str, ...],
+) -> None:
+    """Walk table memory that was saved to a file, and print each walk with its entries decoded.
+
+    An address that the table does not translate is an answer, too: exit code 0.
+    """
+    from conformance import walking
+
+    try:
+        click.echo(
+            walking.walked(format_name, roots, image, base, ias, addresses, fields), nl=False
+        )
+    except ValueError as error:
+        refuse(error)
+
+
 if __name__ == "__main__":
     main()
