@@ -1,12 +1,13 @@
-"""Whether the four packages of the suite come from one place.
+"""Whether the four packages of the suite are the ones that were installed together.
 
 They have common names. A folder ``reports`` with an ``__init__.py``, or a file
 ``strategies.py``, in a directory that Python searches first takes the place of
-ours, and what then fails has nothing to do with the cause. Command line and
-plugin call :func:`check_origin` before they import anything else of the suite;
-so this module imports none of it.
+ours, and what then fails has nothing to do with the cause. And a compiled model
+can be older than the sources beside it. Command line and plugin look for both
+before they import anything else of the suite; so this module imports none of it.
 """
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -15,8 +16,28 @@ PACKAGES = ("reference", "strategies", "reports", "conformance")
 """The packages of the distribution."""
 
 
-class ShadowedError(ImportError):
+class InstallationError(ImportError):
+    """The suite cannot be used as it is installed here; the message says what to do."""
+
+
+class ShadowedError(InstallationError):
     """A package of the suite is hidden by something else of the same name, or missing."""
+
+
+def check_installation() -> None:
+    """Make sure of what :func:`check_origin` does, and that the model can be imported.
+
+    Imports ``reference`` alone, which looks after its compiled modules.
+
+    Raises:
+        InstallationError: a package is hidden or missing, or a compiled module of the
+            model does not belong to the source beside it.
+    """
+    check_origin()
+    try:
+        importlib.import_module("reference")
+    except ImportError as error:
+        raise InstallationError(str(error), name=error.name, path=error.path) from error
 
 
 def check_origin() -> None:

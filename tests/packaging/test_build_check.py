@@ -65,6 +65,22 @@ def test_an_edited_source_is_refused_with_the_command_that_rebuilds(wheel, unpac
     assert "pip install --force-reinstall --no-deps ." in done.stderr
 
 
+def test_an_edited_source_is_an_error_of_the_installation(wheel, unpack):
+    site = unpack(wheel)
+    source = site / "reference" / "words.py"
+    source.write_text(source.read_text() + "# edited\n")
+    done = python(
+        site,
+        "from conformance.origin import InstallationError, check_installation, check_origin\n"
+        "check_origin()\n"
+        "try:\n"
+        "    check_installation()\n"
+        "except InstallationError as error:\n"
+        "    print(error)\n",
+    )
+    assert done.stdout.startswith(f"{source} has a compiled module beside it"), done.stderr
+
+
 def test_an_edited_source_of_an_interpreted_build_is_just_run(interpreted_wheel, unpack):
     site = unpack(interpreted_wheel)
     source = site / "reference" / "words.py"

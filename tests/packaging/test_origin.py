@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from conformance.origin import PACKAGES, check_origin
 
 HOME = Path(conformance.__path__[0]).parent
 CHECK = "from conformance.origin import check_origin; check_origin()"
+PLUGIN_IS_INSTALLED = bool(entry_points(group="pytest11", name="mmu-conformance"))
 
 
 def run(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,13 +53,25 @@ def test_what_hides_a_package_is_named(tmp_path, name, file, before):
     assert f"take {tmp_path} out of PYTHONPATH" in message
 
 
-def test_the_command_line_says_so_in_one_line(tmp_path):
+@pytest.mark.parametrize("argument", ["run", "list", "--version"])
+def test_the_command_line_says_so_in_one_line(tmp_path, argument):
     (tmp_path / "reports.py").touch()
-    done = run(tmp_path, "-m", "conformance", "run")
+    done = run(tmp_path, "-m", "conformance", argument)
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.fullmatch(
         r"mmu-conformance: package reports of .* is hidden by .*reports\.py: .*\n", done.stderr
+    )
+
+
+def test_the_plugin_says_so_in_one_line(tmp_path):
+    (tmp_path / "strategies.py").touch()
+    plugin = [] if PLUGIN_IS_INSTALLED else ["-p", "conformance.plugin"]
+    done = run(tmp_path, "-m", "pytest", *plugin, "--mmu-target", "reference")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.stdout == ""
+    assert re.fullmatch(
+        r"ERROR: package strategies of .* is hidden by .*strategies\.py: .*\n+", done.stderr
     )
 
 
