@@ -44,7 +44,10 @@ def close_run(option: Any) -> Closing:
         )
         return Closing(f"Nothing was judged. {error}\n", False, whole)
     complete = all(run.complete for run in runs)
-    problems = _replay_known(option.mmu_known, target, runs, option.mmu_seed) if complete else []
+    problems: list[str] = []
+    news: list[str] = []
+    if complete:
+        problems, news = _replay_known(option.mmu_known, target, runs, option.mmu_seed)
     whole = result_of(runs, target.name, target.version, option.mmu_seed, option.mmu_profile)
     unwritten = ""
     if option.mmu_report_dir:
@@ -55,14 +58,15 @@ def close_run(option: Any) -> Closing:
     target.close()
     failed = bool(whole.violations) or bool(problems)
     report_dir = None if unwritten else option.mmu_report_dir
-    return Closing(told(whole, runs, problems, report_dir), failed, whole, unwritten)
+    return Closing(told(whole, runs, problems, news, report_dir), failed, whole, unwritten)
 
 
 def _replay_known(
     paths: Sequence[str], target: Target, runs: Sequence[SystemRun], seed: int
-) -> list[str]:
-    """Replay the witnesses of known failures; what is wrong with them, in sentences."""
+) -> tuple[list[str], list[str]]:
+    """Replay the witnesses of known failures: what is wrong with them, and what is new."""
     problems: list[str] = []
+    news: list[str] = []
     by_system = {run.system.name: run for run in runs}
     for path in paths:
         for entry in read_known(path):
@@ -91,19 +95,40 @@ def _replay_known(
                     f"{entry.rule} {entry.signature!r} of {entry.source} fails on this version "
                     "too, outside the range that the entry gives"
                 )
-    return problems
+            elif not fails:
+                news.append(
+                    f"fixed in {target.version}: {entry.rule} {entry.signature!r} of {entry.source}"
+                )
+    return problems, news
 
 
 # -- in words ---------------------------------------------------------------------------------
 
 
 def told(
-    whole: Result, runs: Sequence[SystemRun], problems: Sequence[str], report_dir: str | None
+    whole: Result,
+    runs: Sequence[SystemRun],
+    problems: Sequence[str],
+    news: Sequence[str],
+    report_dir: str | None,
 ) -> str:
     """The end of a run in words."""
     lines = [f"target    {whole.target_name}: {whole.target_version}"]
     for system in whole.systems:
         lines += _system_lines(system)
+    for run in runs:
+        if run.unstable:
+            lines.append(
+                f"unstable  {run.unstable} rounds broke off: the target did something else when "
+                "the same operations were repeated"
+            )
+        lines += [
+            f"found     {found.rule} {found.signature}: not met again when the same operations "
+            "were repeated, so without a counterexample"
+            for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature))
+            if found.counterexample is None
+        ]
+    lines += [f"news      {one}" for one in news]
     lines += [f"problem   {problem}" for problem in problems]
     known = [identity for identity in whole.identities if identity.known]
     for identity in known:

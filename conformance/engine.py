@@ -31,6 +31,10 @@ MAX_ROUNDS = 64
 """Rounds of one shard at most: a target in which everything is wrong ends here."""
 
 
+class Unstable(Exception):
+    """The target did something else when Hypothesis repeated the same operations."""
+
+
 class Found(Exception):
     """A violation of a new identity; each identity has a subclass of its own."""
 
@@ -58,12 +62,17 @@ class Finding:
 
 @dataclass(slots=True)
 class ShardResult:
-    """What one shard did and found. ``complete`` is False when it was interrupted."""
+    """What one shard did and found. ``complete`` is False when it was interrupted.
+
+    ``unstable``: how many rounds ended because the target was not deterministic, without a
+    violation.
+    """
 
     shard: int
     tally: Tally = field(default_factory=Tally)
     findings: dict[tuple[str, str], Finding] = field(default_factory=dict)
     rounds: int = 0
+    unstable: int = 0
     complete: bool = False
 
 
@@ -124,7 +133,12 @@ def run_shard(
     muted = set(known or ())
     budget = plan.examples_of(shard)
     while result.tally.examples < budget and result.rounds < MAX_ROUNDS:
-        found = _round(system, target, plan, shard, budget, muted, result, progress)
+        try:
+            found = _round(system, target, plan, shard, budget, muted, result, progress)
+        except Unstable:
+            result.rounds += 1
+            result.unstable += 1
+            continue
         result.rounds += 1
         if found is None:
             break
@@ -157,7 +171,11 @@ def _round(
     result: ShardResult,
     progress: Callable[[ShardResult], None],
 ) -> Found | None:
-    """One round: None when its examples are used up without a new identity."""
+    """One round: None when its examples are used up without a new identity.
+
+    Raises:
+        Unstable: the target is not deterministic, and Hypothesis cannot go on.
+    """
     tally = result.tally
     scratch = Tally()
     base: Any = system.machine(target)
@@ -201,6 +219,9 @@ def _round(
         verbosity=Verbosity.quiet,
         report_multiple_bugs=False,
         print_blob=False,
+        # Whatever profile the user has loaded.
+        derandomize=False,
+        backend="hypothesis",
     )
     try:
         with no_local_constants():
@@ -208,6 +229,8 @@ def _round(
     except Found as error:
         return error
     except Flaky:
-        # The example did not fail again when Hypothesis repeated it: not deterministic.
+        # The example did not go the same way when Hypothesis repeated it: not deterministic.
+        if not last_found:
+            raise Unstable from None
         return last_found[0]
     return None

@@ -36,12 +36,16 @@ class Found:
 
 @dataclass(slots=True)
 class SystemRun:
-    """What all shards of one system did and found."""
+    """What all shards of one system did and found.
+
+    ``unstable``: rounds that ended because the target was not deterministic.
+    """
 
     system: System
     tally: Tally = field(default_factory=Tally)
     found: dict[tuple[str, str], Found] = field(default_factory=dict)
     complete: bool = True
+    unstable: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -59,6 +63,7 @@ def write_shard(
             "shard": shard.shard,
             "complete": shard.complete,
             "rounds": shard.rounds,
+            "unstable": shard.unstable,
             "seconds": seconds,
             "tally": asdict(shard.tally),
             "findings": [
@@ -72,11 +77,12 @@ def _finding_json(
     system: System, target: Target, finding: Finding, seed: int
 ) -> Mapping[str, object]:
     violation = finding.violation
-    if finding.counterexample is None and finding.minimal:
-        finding.counterexample = counterexample_of(
-            system, target, finding.operations, violation.identity, seed
-        )
     whole = finding.counterexample
+    if whole is None:
+        # Not minimised yet, a longer one is better than none if the run is interrupted now.
+        whole = counterexample_of(system, target, finding.operations, violation.identity, seed)
+        if finding.minimal:
+            finding.counterexample = whole
     return {
         "rule": violation.rule,
         "signature": violation.signature,
@@ -98,6 +104,7 @@ def read_spool(spool: Path, system_names: Sequence[str], shards: int) -> list[Sy
                 continue
             data = json.loads(path.read_text(encoding="utf-8"))
             run.complete = run.complete and data["complete"]
+            run.unstable += data["unstable"]
             run.seconds[f"{name}-{shard}"] = data["seconds"]
             run.tally.add(_tally(data["tally"]))
             for one in data["findings"]:
