@@ -80,6 +80,20 @@ def linux(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure how fast the suite is, as ratios (what follows ``--``: see ``--help`` there)."""
+    install(session)
+    arguments = list(session.posargs)
+    for name in ("--out", "--docs"):
+        # A file is named from where nox was started, and the session works elsewhere.
+        if name in arguments[:-1]:
+            place = arguments.index(name) + 1
+            arguments[place] = str(Path(session.invoked_from, arguments[place]))
+    with empty_directory(session):
+        session.run("python", str(ROOT / "benchmarks" / "run.py"), *arguments)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link fails, and so does a page the code has outrun."""
     install(session, "docs")

@@ -197,7 +197,7 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     target = make_target(options["target"], options["kernel"])
     system = system_by_name("pagetable")
 
-    def idle(name: str) -> Callable[..., None]:
+    def idle(name: str) -> Any:
         def does_nothing(self: object, **drawn: object) -> None:
             """Nothing."""
 
@@ -205,12 +205,12 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
         return does_nothing
 
     def same_draws(_: Any) -> type:
-        body: dict[str, Any] = {
-            "create": initialize(config=draw.tables(target.traits))(idle("create"))
-        }
+        first: Any = initialize(config=draw.tables(target.traits))
+        body: dict[str, Any] = {"create": first(idle("create"))}
         for one in rules_of(PageTableMachine):
             name = one.function.__name__
-            body[name] = rule(**one.arguments)(idle(name))
+            again: Any = rule(**one.arguments)
+            body[name] = again(idle(name))
         return type("SameDraws", (Idle,), body)
 
     def ours(_: Any) -> type:
@@ -224,15 +224,25 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
         make_session=system.make_session if options["which"] == "ours" else no_session,
     )
 
+    muted: set[tuple[str, str]] = set()
+
     def once(number: int) -> Sample:
-        seen.update(steps=0, changing=0)
-        plan = Plan(seed=number, examples=options["examples"], steps=STEPS, shards=1)
-        started = time.process_time()
-        result = run_shard(measured, target, plan, 0)
-        seconds = time.process_time() - started
-        if result.findings:
-            known = ", ".join(sorted({rule for rule, _ in result.findings}))
-            raise RuntimeError(f"violations on the way ({known}): not a measurement")
+        plan = Plan(
+            seed=number, examples=options["examples"], steps=STEPS, shards=1, minimise_executions=0
+        )
+        while True:
+            seen.update(steps=0, changing=0)
+            started = time.process_time()
+            result = run_shard(measured, target, plan, 0, muted)
+            seconds = time.process_time() - started
+            if not result.findings:
+                break
+            # Finding is not what is measured: do the same again with what was found as known.
+            if options["target"] == "reference":
+                raise RuntimeError(
+                    f"reference breaks {', '.join(one for one, _ in result.findings)}"
+                )
+            muted.update(result.findings)
         counted = seen["changing"] if options["which"] == "ours" else seen["steps"]
         return Sample(seconds, counted, {"steps": float(seen["steps"])})
 
@@ -470,7 +480,7 @@ class Effort:
     command_repetitions: int
 
 
-FULL = Effort(15, 10, 100, MANY, 60.0, 3)
+FULL = Effort(11, 10, 80, MANY, 60.0, 2)
 QUICK = Effort(3, 2, 20, 100_000, 4.0, 1)
 
 
@@ -535,9 +545,13 @@ def step_rows(effort: Effort, target: str, kernel: str | None) -> Iterator[Row]:
         empty.note = draws.note = f"not measured: {error}"
     else:
         share = sum(one.count for one in ours) / sum(one.more["steps"] for one in ours)
-        note = f"{median(rates(ours)):,.0f} steps a second change state; {share:.0%} of all steps"
-        empty.note = f"{note}; the other makes {median(rates(nothing)):,.0f}"
-        draws.note = f"{note}; the other makes {median(rates(only)):,.0f}"
+        steps = median([one.more["steps"] / one.seconds for one in ours])
+        for row, other in ((empty, nothing), (draws, only)):
+            row.note = (
+                f"{median(rates(ours)):,.0f} steps a second change state, which are {share:.0%} "
+                f"of the {steps:,.0f} it makes; the other makes {median(rates(other)):,.0f}, so "
+                f"that the ratio of all steps is {figure(steps / median(rates(other)))}"
+            )
         ratio(empty, rates(ours), rates(nothing))
         ratio(draws, rates(ours), rates(only))
     yield empty
