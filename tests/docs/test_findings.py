@@ -1,0 +1,81 @@
+"""The page of findings: each is found again by its operations, on the tree that is there."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from conformance.known_failures import FOLDER, read_known
+from conformance.minimise import reproduces
+from conformance.systems import system_by_name
+from conformance.targets.protocol import TargetUnavailable
+from conformance.targets.registry import make_target
+from reports.operations import from_json
+
+PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
+SYSTEM = system_by_name("pagetable")
+ENTRY = re.compile(
+    r"^(?P<rule>[A-Z]{2}-\d), `(?P<signature>[^`]+)`, on `(?P<target>[^`]+)`:\n\n"
+    r"```json\n(?P<operations>.*?)\n```$",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+def text():
+    return PAGE.read_text(encoding="utf-8")
+
+
+def entries():
+    return [
+        pytest.param(found, id=f"{found['target']}-{found['rule']}-{number}")
+        for number, found in enumerate(ENTRY.finditer(text()))
+    ]
+
+
+def operations(found):
+    return [from_json(json.loads(line), SYSTEM.specs) for line in found["operations"].splitlines()]
+
+
+def target(name):
+    try:
+        return make_target(name)
+    except TargetUnavailable as error:
+        if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.mark.xdist_group("linux")
+@pytest.mark.parametrize("found", entries())
+def test_it_is_found_again(found):
+    linux = target(found["target"])
+    if not re.match(r"linux 6\.(1|12)\.", linux.version):
+        pytest.skip(f"the page is about 6.1 and 6.12, and this is {linux.version}")
+    identity = (found["rule"], found["signature"])
+    assert reproduces(SYSTEM, linux, operations(found), identity) == len(operations(found))
+    linux.close()
+
+
+@pytest.mark.parametrize("found", entries())
+def test_the_reference_does_it_right(found):
+    reference = make_target("reference")
+    identity = (found["rule"], found["signature"])
+    assert reproduces(SYSTEM, reference, operations(found), identity) == 0
+
+
+def test_every_entry_stands_in_the_table():
+    table = text().split("| rule | identity |")[1].split("\n\n")[0]
+    for found in ENTRY.finditer(text()):
+        assert f"| {found['signature']} |" in table
+
+
+def test_what_the_page_argues_is_what_is_known_to_fail():
+    argued = {(one["target"], one["rule"], one["signature"]) for one in ENTRY.finditer(text())}
+    known = {
+        (one.target, one.rule, one.signature)
+        for path in FOLDER.glob("linux-*.toml")
+        for one in read_known(path)
+    }
+    assert argued >= known
