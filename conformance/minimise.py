@@ -6,9 +6,11 @@ its budget of executions is spent.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 from conformance.systems import System
 from conformance.targets.protocol import Target
+from reference.words import to_signed, to_unsigned
 from reports.operations import WORD_KINDS, ArgSpec, Operation
 
 
@@ -97,6 +99,21 @@ class _Minimiser:
                         return True
         return False
 
+    def lower_pair(self) -> bool:
+        """Simplify two arguments of one operation that only go together."""
+        for number, operation in enumerate(self.best):
+            simple = {
+                spec.name: next(lower_values(spec, operation.args[spec.name]), None)
+                for spec in self.system.specs[operation.name].args
+            }
+            pairs = combinations([(k, v) for k, v in simple.items() if v is not None], 2)
+            for (one, lower_one), (two, lower_two) in pairs:
+                candidate = list(self.best)
+                candidate[number] = _replaced(_replaced(operation, one, lower_one), two, lower_two)
+                if self.accept(candidate):
+                    return True
+        return False
+
     def lower_together(self) -> bool:
         """Lower one value wherever it stands, or move all addresses down together."""
         lowered = False
@@ -169,20 +186,20 @@ def lower_values(spec: ArgSpec, value: int | str) -> Iterator[int | str]:
         return
     seen = {value, spec.default}
     candidates = [0, 1]
+    unsigned = to_unsigned(value) if spec.kind in WORD_KINDS else value
     if spec.kind in WORD_KINDS:
         # Clear one bit, from the top; halve; one page less.
-        unsigned = value & (1 << 64) - 1
         candidates += [unsigned & ~(1 << bit) for bit in range(63, -1, -1) if unsigned >> bit & 1]
         candidates += [unsigned >> 1, unsigned - 0x1000]
     else:
         candidates += [value // 2, value - 1]
     for candidate in candidates:
-        held = candidate - (1 << 64) if candidate >= 1 << 63 else candidate
-        low = spec.low if spec.kind not in WORD_KINDS else max(spec.low, 0)
-        if held in seen or candidate < low or abs(held) >= abs(value):
+        if not spec.low <= candidate < unsigned:
             continue
-        seen.add(held)
-        yield held
+        held = to_signed(candidate)
+        if held not in seen:
+            seen.add(held)
+            yield held
 
 
 def minimise(
@@ -205,5 +222,6 @@ def minimise(
         going = search.drop_operations()
         going = search.lower_together() or going
         going = search.lower_one() or going
+        going = going or search.lower_pair()
         going = going or search.drop_and_lower()
     return search.best
