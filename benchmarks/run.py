@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -702,6 +703,10 @@ def spread(row: Row) -> str:
     return "-" if row.low is None else f"{figure(row.low)} to {figure(row.high)}"
 
 
+PATH = re.compile(r"(?<![\w.])/[^\s,;:'\")]+/[^\s,;:'\")]*")
+"""A path from the root, which says something about one machine only."""
+
+
 def show(rows: Sequence[Row], about: dict[str, str]) -> None:
     """Print the table."""
     from rich.console import Console
@@ -748,7 +753,8 @@ def page(rows: Sequence[Row], about: dict[str, str]) -> str:
         count = (
             f" {row.repetitions} repetitions, from {spread(row)}." if row.repetitions > 1 else ""
         )
-        note = f" {row.note[0].upper()}{row.note[1:]}." if row.note else ""
+        said = PATH.sub("...", row.note)
+        note = f" {said[0].upper()}{said[1:]}." if said else ""
         lines += [f": {row.how[0].upper()}{row.how[1:]}.{note}{count}", ""]
     if about["effort"] != "full":
         lines += ["This is a quick run (`--quick`): fewer and shorter repetitions.", ""]
