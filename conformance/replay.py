@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from conformance.rules.catalogue import rule_by_id
 from conformance.rules.rule import Violation
 from conformance.systems import System, system_by_name
 from conformance.targets.registry import make_target
@@ -66,6 +67,10 @@ class Replay:
         if self.answer:
             lines.append(f"{self.answer} on {self.target}")
         specs = self.system.specs
+        if self.telling is not None:
+            # It has the operations, and what is wrong with them.
+            telling = terminal.tell(self.telling, file=self.file, specs=specs)
+            return f"{lines[0]}\n\n{telling}"
         for number, line in enumerate(self.lines, start=1):
             returned = errno_text(line.result)
             told = specs[line.operation.name].returned(line.value)
@@ -92,10 +97,7 @@ class Replay:
             if violation.expected or violation.observed:
                 lines.append(f"    expected {violation.expected}")
                 lines.append(f"    observed {violation.observed}")
-        told_text = "\n".join(lines) + "\n"
-        if self.telling is not None:
-            told_text += "\n" + terminal.tell(self.telling, file=self.file, specs=specs)
-        return told_text
+        return "\n".join(lines) + "\n"
 
     def json_text(self) -> str:
         """The replay as one JSON object."""
@@ -140,20 +142,32 @@ def replay(file: str, target_name: str | None, system_name: str, kernel: str | N
     """Run ``file`` again.
 
     Raises:
-        ValueError: the file, the target or the system is not usable.
-        OSError: the file cannot be read.
+        ValueError: the file cannot be read, or the file, the target or the system is not usable.
         TargetUnavailable: the target cannot be had here.
     """
-    if counterexamples.is_counterexample(file):
-        return _counterexample(file, target_name, kernel)
     system = system_by_name(system_name)
-    operations = read_operations(file, system.specs)
+    example: Counterexample | None = None
+    operations: list[Operation] = []
+    try:
+        if counterexamples.is_counterexample(file):
+            example = counterexamples.load(file)
+        else:
+            operations = read_operations(file, system.specs)
+    except OSError as error:
+        raise ValueError(
+            f"file is {file!r}, which cannot be read ({error.strerror}); allowed are "
+            "counterexamples, and files of operations, one JSON object a line"
+        ) from None
+    if example is not None:
+        return _counterexample(example, target_name, kernel, file)
     return _by_hand(system, operations, target_name or "reference", kernel, file)
 
 
-def _counterexample(file: str, target_name: str | None, kernel: str | None) -> Replay:
-    example = counterexamples.load(file)
+def _counterexample(
+    example: Counterexample, target_name: str | None, kernel: str | None, file: str
+) -> Replay:
     system = system_by_name(example.system)
+    rule_by_id(system.name, example.rule)
     operations = example.typed_operations(system.specs)
     target = make_target(target_name or example.target_name, kernel)
     # Another target may not have the same ways: take the nearest that it declares.
@@ -170,9 +184,6 @@ def _counterexample(file: str, target_name: str | None, kernel: str | None) -> R
     done.answer = "FIXED" if again is None else "FAILED"
     done.telling = again
     done.pages = []
-    if again is not None:
-        done.lines = []
-        done.violations = []
     target.close()
     return done
 
