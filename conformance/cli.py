@@ -41,11 +41,11 @@ class Group(click.Group):
         **extra: Any,
     ) -> click.Context:
         """Read what stands before the command."""
-        from conformance.origin import ShadowedError, check_origin
+        from conformance.origin import InstallationError, check_installation
 
         try:
-            check_origin()
-        except ShadowedError as error:
+            check_installation()
+        except InstallationError as error:
             refuse(error)
         with _usage_in_one_line():
             return super().make_context(info_name, args, parent, **extra)

@@ -33,8 +33,11 @@ class Closing:
     unwritten: str = ""
 
 
-def close_run(option: Any) -> Closing:
-    """Put the spool of a run together by pytest's options; write and tell what came of it."""
+def close_run(option: Any, interrupted: bool) -> Closing:
+    """Put the spool of a run together by pytest's options; write and tell what came of it.
+
+    ``interrupted``: whether the user broke it off.
+    """
     runs = read_spool(Path(option.mmu_spool), option.mmu_system, SHARDS)
     try:
         target = make_target(option.mmu_target, option.mmu_kernel)
@@ -58,7 +61,12 @@ def close_run(option: Any) -> Closing:
     target.close()
     failed = bool(whole.violations) or bool(problems)
     report_dir = None if unwritten else option.mmu_report_dir
-    return Closing(told(whole, runs, problems, news, report_dir), failed, whole, unwritten)
+    so_far = ""
+    if not whole.complete:
+        # A part that was not chosen (-k), or not run after a failure (-x), is missing as well.
+        so_far = f"{'INTERRUPTED' if interrupted else 'INCOMPLETE'}, so far: "
+    verdict = so_far + _verdict(whole, problems)
+    return Closing(told(whole, runs, problems, news, verdict, report_dir), failed, whole, unwritten)
 
 
 def _replay_known(
@@ -110,6 +118,7 @@ def told(
     runs: Sequence[SystemRun],
     problems: Sequence[str],
     news: Sequence[str],
+    verdict: str,
     report_dir: str | None,
 ) -> str:
     """The end of a run in words."""
@@ -136,7 +145,6 @@ def told(
             f"known     {identity.rule} {identity.signature} ({identity.known}; "
             f"met {identity.hits} times)"
         )
-    fresh = whole.violations
     text = "\n".join(lines) + "\n"
     shown = 0
     for run in runs:
@@ -154,7 +162,7 @@ def told(
         text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
     if shown and not report_dir:
         text += "\nNo files were written; --report-dir DIR keeps the counterexamples.\n"
-    return text + "\n" + _verdict(whole, len(fresh), len(known), problems) + "\n"
+    return f"{text}\n{verdict}\n"
 
 
 def _system_lines(system: SystemResult) -> list[str]:
@@ -182,9 +190,10 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:>4.0%}" if whole else "   -"
 
 
-def _verdict(whole: Result, fresh: int, known: int, problems: Sequence[str]) -> str:
+def _verdict(whole: Result, problems: Sequence[str]) -> str:
     rules = sum(len(system.rules) for system in whole.systems)
-    interrupted = "" if whole.complete else "INTERRUPTED, so far: "
+    fresh = len(whole.violations)
+    known = len(whole.identities) - fresh
     if fresh:
         verdict = f"{fresh} VIOLATION{'S' if fresh > 1 else ''}"
     elif problems:
@@ -193,4 +202,4 @@ def _verdict(whole: Result, fresh: int, known: int, problems: Sequence[str]) -> 
         verdict = f"EVERY RULE HELD ({rules} rules)"
     if known:
         verdict += f", {known} known failure{'s' if known > 1 else ''}"
-    return f"{interrupted}{verdict} on {whole.target_name}, seed {whole.seed}"
+    return f"{verdict} on {whole.target_name}, seed {whole.seed}"

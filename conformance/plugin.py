@@ -59,11 +59,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Turn on, if a target is given: check the options once, and make the spool."""
     if not config.getoption("--mmu-target"):
         return
-    from conformance.origin import ShadowedError, check_origin
+    from conformance.origin import InstallationError, check_installation
 
     try:
-        check_origin()
-    except ShadowedError as error:
+        check_installation()
+    except InstallationError as error:
         raise pytest.UsageError(str(error)) from None
     config.addinivalue_line("markers", "mmu: a shard of the conformance suite")
     worker_input = getattr(config, "workerinput", None)
@@ -295,7 +295,7 @@ class Suite:
                 return
             from conformance.closing import close_run
 
-            closing = close_run(option)
+            closing = close_run(option, session.exitstatus == pytest.ExitCode.INTERRUPTED)
         finally:
             if self._own_spool:
                 import shutil

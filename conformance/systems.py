@@ -18,7 +18,8 @@ class System:
     """One system: its operations, its rules, how to make a session and a machine for it.
 
     ``moved_together``: names of address arguments that the minimiser may move as one.
-    ``title``: for lists. ``valid``: whether an operation's arguments go together.
+    ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
+    these traits.
     """
 
     name: str
@@ -28,7 +29,7 @@ class System:
     make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], PageTableSession]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[str]
-    valid: Callable[[Operation], bool]
+    valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
@@ -44,7 +45,7 @@ class System:
     def allows(self, target: Target, operations: Sequence[Operation]) -> bool:
         """Whether the arguments go together, and the target declares that it can take them."""
         for operation in operations:
-            if not self.valid(operation):
+            if not self.valid(operation, target.traits):
                 return False
             for name, values in target.traits.items():
                 if name in operation.args and operation.args[name] not in values:

@@ -32,10 +32,10 @@ TABLE_ENTRIES = 512
 RUNS: tuple[Run, ...] = (
     *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 512, 513)),
     *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
-    *(Run(2, count) for count in (1, 1, 2)),
+    *(Run(2, count) for count in (1, 1, 2, 5)),
 )
 """Runs of pages. 512 start where a table starts (and fill it, if it has as many entries);
-511 and 513 do not end where one does."""
+511 and 513 do not end where one does. Five of the largest blocks are more than 4 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,10 @@ PARTS: tuple[str, ...] = (
 )  # fmt: skip
 """Which part of something mapped to unmap.
 
-"first", "last", "middle": pages at that place of the run; "inside": one smallest page
-inside it, wherever it falls; "larger": the aligned larger sizes in it, if there are any;
-"around": the next larger size around its start, whatever else is in there; "beyond": the
-run and the page after it.
+"first", "last", "middle": pages at that place of the run, or one smallest page at that
+place of a single block; "inside": two smallest pages inside it, wherever they fall;
+"larger": the aligned larger sizes in it, if there are any; "around": the next larger size
+around its start, whatever else is in there; "beyond": the run and the page after it.
 """
 
 MISTAKES: tuple[str, ...] = (
@@ -103,10 +103,15 @@ FEW = 4
 def tables(traits: Mapping[str, Sequence[str | int]]) -> SearchStrategy[dict[str, int | str]]:
     """Arguments of ``create`` for a target with these traits (see the target protocol).
 
-    One draw: the list holds every sensible combination, and as many for each format.
+    One draw: the list holds every sensible combination, as many for each format, and twice as
+    many for a format with blocks, in which there is more to go wrong.
     """
     names = [name for name in FORMATS if name in traits.get("format", tuple(FORMATS))]
-    by_format = [_tables_of(FORMATS[name], traits) for name in names]
+    by_format = [
+        choices
+        for name in names
+        for choices in [_tables_of(FORMATS[name], traits)] * min(len(FORMATS[name].page_sizes), 2)
+    ]
     most = max(len(choices) for choices in by_format)
     return st.sampled_from(
         [choices[number % len(choices)] for number in range(most) for choices in by_format]
@@ -123,6 +128,7 @@ def _tables_of(
     inputs = [bits for bits in _ADDRESS_BITS if bits in fmt.ias_choices]
     if len(fmt.ias_choices) <= FEW:
         inputs = list(fmt.ias_choices)
+    inputs = [bits for bits in inputs if bits in traits.get("ias", inputs)]
     choices: list[dict[str, int | str]] = []
     for ias, coherent, block_unmap in product(inputs, coherents, block_unmaps):
         for bbm in bbm_levels(block_unmap, declared):

@@ -13,6 +13,9 @@ from reports.operations import Operation
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
 
+KEPT = 8
+"""How many unmapped ranges are remembered, to be mapped again."""
+
 
 class PageTableMachine(RuleBasedStateMachine):
     """Generates operations for one session. A generated subclass gives ``start``."""
@@ -21,6 +24,7 @@ class PageTableMachine(RuleBasedStateMachine):
         super().__init__()
         self.session: PageTableSession = self.start()
         self.runs: list[tuple[int, int, int]] = []
+        self.gone: list[tuple[int, int]] = []
         self.sizes: list[int] = [0x1000]
         self.edges: tuple[int, ...] = (0,)
         self.entries = 512
@@ -143,6 +147,27 @@ class PageTableMachine(RuleBasedStateMachine):
         room = ((1 << int(session.config["oas"])) - pa) // pgsize
         self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
 
+    @precondition(lambda self: self.gone)
+    @rule(pick=draw.picks, run=draw.runs, chosen=draw.attributes)
+    def map_again(self, pick: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        """Map where something was unmapped: with a larger page size, over the tables left there."""
+        session = self.session
+        promise = session.promise
+        if session.ended or promise is None:
+            return
+        first, last = self.gone[pick % len(self.gone)]
+        for pgsize in (self.sizes[min(run.size, len(self.sizes) - 1)], self.sizes[0]):
+            iova = first & ~(pgsize - 1)
+            count = max(1, min(run.count, (last + 1 - iova) // pgsize))
+            size = count * pgsize
+            if not promise.any_in(iova, iova + size - 1):
+                self._settle(iova, iova + size - 1)
+                pa = self._memory(chosen.memory, iova, size, pgsize)
+                room = ((1 << int(session.config["oas"])) - pa) // pgsize
+                self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
+                return
+        self.gone.remove((first, last))
+
     @rule(spot=draw.spots, pieces=draw.scatters, chosen=draw.attributes)
     def map_scattered(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
         """Map a scatter list: consecutive addresses, memory here and there."""
@@ -168,8 +193,11 @@ class PageTableMachine(RuleBasedStateMachine):
         """Unmap a part of something that is mapped."""
         number = pick % len(self.runs)
         first, last, pgsize = self.runs[number]
+        if part == "whole" and pick & 1:
+            part = "larger"
         iova, size, count = self._part(first, last, pgsize, part)
-        fail_at = 1 if pick >= 60 else 0
+        # Only an unmap of part of a block allocates.
+        fail_at = pick % 3 if size < pgsize and pick & 8 else 0
         done = self.perform(
             Operation(
                 "unmap",
@@ -185,7 +213,7 @@ class PageTableMachine(RuleBasedStateMachine):
         if done > 0:
             self._unmapped(iova, iova + done - 1)
 
-    @precondition(lambda self: len(self.runs) > 3)
+    @precondition(lambda self: len(self.runs) > 1)
     @rule(pick=draw.picks, part=draw.parts, gather=draw.gathers)
     def unmap_more(self, pick: int, part: str, gather: str) -> None:
         """The same, once there is something to choose from."""
@@ -194,6 +222,10 @@ class PageTableMachine(RuleBasedStateMachine):
     def _part(self, first: int, last: int, pgsize: int, part: str) -> tuple[int, int, int]:
         """(iova, page size, count) of a part of the run first..last of ``pgsize`` pages."""
         count = (last + 1 - first) // pgsize
+        if count == 1 and pgsize > self.sizes[0] and part in ("first", "middle", "last"):
+            page = self.sizes[0]
+            start = {"first": first, "middle": first + pgsize // 2, "last": last + 1 - page}[part]
+            return start, page, 1
         if part == "first":
             return first, pgsize, (count + 1) // 2
         if part == "last":
@@ -230,6 +262,7 @@ class PageTableMachine(RuleBasedStateMachine):
                     whole = not (piece_first | (piece_last + 1)) & (pgsize - 1)
                     left.append((piece_first, piece_last, pgsize if whole else self.sizes[0]))
         self.runs = left
+        self.gone = [*self.gone[1 - KEPT :], (first, last)]
 
     @precondition(lambda self: self.session.strict or self.session.queued or self.session.flushed)
     @rule(pick=draw.picks)
@@ -286,6 +319,13 @@ class PageTableMachine(RuleBasedStateMachine):
             other = self.sizes[min(run.size, len(self.sizes) - 1)]
             args["iova"] = first & ~(max(other, size) - 1 if other >= size else other - 1)
             args["pgsize"] = other
+        if mistake == "hole" and self.gone:
+            # Something unmapped, with the page before it and the page behind it.
+            page = self.sizes[0]
+            first, last = self.gone[spot % len(self.gone)]
+            args["iova"] = max(first - page, 0)
+            args["pgsize"] = pgsize = page
+            args["pgcount"] = min((last + 1 - first) // page + 2, self.entries)
         if mistake == "hole" or (spot & 1 and mistake not in ("askew-pa", "outside-pa", "covered")):
             del args["pa"], args["prot"]
             args["gather"] = "strict"

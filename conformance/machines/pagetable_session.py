@@ -19,6 +19,7 @@ from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, HardwareView
 from reference.promise import Promise
 from reference.trace import BEGIN, END, RELEASE, Trace
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
+from strategies.pagetable import bbm_levels
 
 _CALL = (
     ArgSpec("iova", "address"),
@@ -116,8 +117,11 @@ def filled(create: Operation) -> Operation:
     return Operation(create.name, args)
 
 
-def configurable(operation: Operation) -> bool:
-    """Whether a create operation names a table that its format can be; others always are."""
+def configurable(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:
+    """Whether a create operation names a table that can be; other operations always are.
+
+    Its format has to have it, and a target with these traits has to work on such a device.
+    """
     if operation.name != "create":
         return True
     try:
@@ -126,7 +130,8 @@ def configurable(operation: Operation) -> bool:
         fmt.check(int(args["ias"]), int(args["oas"]), int(args["pgsizes"]))
     except ValueError:
         return False
-    return True
+    declared = [str(one) for one in traits.get("block_unmap", ("refuse",))]
+    return args["bbm"] in bbm_levels(str(args["block_unmap"]), declared)
 
 
 def prot_for(fmt: Format, meaning: int) -> int:
@@ -261,6 +266,7 @@ class PageTableSession:
             self._keep_promise(step)
             self._judge(step, _SPENT_BY[name] if sort != MISUSE else _MISUSE_RULES[name])
             undefined = reason in _UNDEFINED and name == "map" and result.value > 0
+            undefined = undefined or any(one.corrupts for one in step.violations)
             frozen = any(one.identity == self.frozen_on for one in step.violations)
             if not undefined and not frozen:
                 self._take_over(step)
@@ -379,13 +385,17 @@ class PageTableSession:
         return []
 
     def _held(self, first: int, last: int) -> list[tuple[int, int, int, int]]:
-        promise = self.promise
-        assert promise is not None
+        """(first, last, pa, level in memory) of what is promised in a range."""
+        view, promise = self.view, self.promise
+        assert view is not None and promise is not None
         last = min(last, (1 << int(self.config["ias"])) - 1)
-        return [
-            (max(part.first, first), part.last, part.pa + max(first - part.first, 0), part.level)
-            for part in promise.parts(first, last)
-        ]
+        held = []
+        for part in promise.parts(first, last):
+            start = max(part.first, first)
+            # Memory may hold it in smaller entries than the caller asked for.
+            level, _ = view.walker.translate(start)
+            held.append((start, part.last, part.pa + start - part.first, int(level)))
+        return held
 
     # -- moving the promise on ---------------------------------------------------------------------
 
@@ -434,6 +444,9 @@ class PageTableSession:
             count = rule.check(step)
             if count:
                 checked[rule.id] = checked.get(rule.id, 0) + count
+            if any(violation.corrupts for violation in step.violations):
+                # Whatever else is wrong with this step may follow from it.
+                break
         if step.sort == MISUSE and step.violations:
             step.violations = [replace(one, label="misuse") for one in step.violations]
 

@@ -12,8 +12,8 @@ from conformance.rules import (
 from conformance.rules.rule import Rule
 
 PAGETABLE: tuple[Rule, ...] = (
-    *neighbours.RULES,
     *ordering.RULES,
+    *neighbours.RULES,
     *tables.RULES,
     *stale_tlb.RULES,
     *errors.RULES,

@@ -1,6 +1,6 @@
 """OR: stores, barriers, invalidations and frees come in the right order."""
 
-from conformance.rules.rule import Rule, Step, Violation
+from conformance.rules.rule import MISUSE, Rule, Step, Violation
 from reference.hardware.view import (
     CONFLICT_SIZE,
     CONFLICT_VALUE,
@@ -33,15 +33,19 @@ def publish_check(step: Step) -> int:
                 seen.va,
                 "zeroed or filled, then made visible, then linked",
                 step.describe(seen.level, seen.new),
+                corrupts=seen.kind == PUBLISHED_NOTHING,
             )
         )
     return step.seen(PUBLISHED_UNWRITTEN)
 
 
 def replace_check(step: Step) -> int:
-    """OR-2: break before make."""
+    """OR-2: break before make. After a misuse, only for entries that others use as well."""
     for seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, CONFLICT_SIZE, CONFLICT_VALUE):
         if seen.kind in (REPLACED_SIZE, CONFLICT_SIZE) and step.bbm >= 2:
+            continue
+        if step.sort == MISUSE and step.covers(seen.level, seen.va):
+            # What a caller does to its own range by a wrong call is its own affair.
             continue
         old, new = step.entry(seen.level, seen.old), step.entry(seen.level, seen.new)
         if seen.kind in (CONFLICT_SIZE, CONFLICT_VALUE):
@@ -136,6 +140,7 @@ RULES = (
         "formats.md F.3 (new table)",
         publish_check,
         frozenset({"map", "unmap"}),
+        misuse=True,
     ),
     Rule(
         "OR-2",
@@ -147,6 +152,7 @@ RULES = (
         "formats.md F.2; KB-16",
         replace_check,
         frozenset({"map", "unmap"}),
+        misuse=True,
     ),
     Rule(
         "OR-3",

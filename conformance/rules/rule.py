@@ -21,7 +21,9 @@ class Violation:
     ``signature`` tells one defect from another and never holds an address, a line number
     or a count. ``message`` is for people and may hold all of them. ``event`` is the number
     of the offending event in the trace; ``iova`` the address to look at, -1 for none.
-    ``label`` is "misuse" where the call itself was outside the contract.
+    ``label`` is "misuse" where the call itself was outside the contract. ``corrupts``: from
+    here on driver or device works on memory that is no table, so that what else is wrong with
+    the step may follow from it: it is not judged, and the operation is undone.
     """
 
     rule: str
@@ -33,6 +35,7 @@ class Violation:
     observed: str = ""
     label: str = ""
     stale: tuple[int, int, int, int] | None = None
+    corrupts: bool = False
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -47,7 +50,8 @@ class Step:
     ``first``..``last``: the addresses that it may change (``last`` < ``first``: none).
     ``sort``: legal, refused or misuse; ``reason``: why, for people.
     ``due``: inclusive ranges whose release makes stale facts a violation.
-    ``held``: for a misuse, what was promised in its range before.
+    ``held``: for a misuse, what was promised in its range before: (first, last, pa, level in
+    memory).
     ``failed_allocations``: how many table allocations were made to fail in it.
     ``counts_before``: the view's counts before the operation.
     """
@@ -88,6 +92,12 @@ class Step:
     def observed(self, *kinds: int) -> list[Observation]:
         """The observations of these kinds made in this step."""
         return [seen for seen in self.observations if seen.kind in kinds]
+
+    def covers(self, level: int, va: int) -> bool:
+        """Whether all addresses of the entry for ``va`` at ``level`` are the operation's own."""
+        span = self.view.geometry.format.span(level)
+        start = va & ~(span - 1)
+        return self.first <= start and start + span - 1 <= self.last
 
     def entry(self, level: int, word: int) -> str:
         """What kind of entry a word is, for signatures."""

@@ -3,8 +3,26 @@
 from collections.abc import Sequence
 
 from conformance.mutants import pagetable
-from conformance.mutants.mutant import Mutant, load
+from conformance.mutants.mutant import LoadedDriver, Mutant, load
 from conformance.targets.reference import PageTableTarget
+
+
+class MutantTarget(PageTableTarget):
+    """The page-table target on a driver with seeded bugs."""
+
+    def __init__(self, driver: LoadedDriver, names: str) -> None:
+        super().__init__(driver.module, f"mutant:{names}", f"reference driver, with {names}")
+        self._loaded = driver
+
+    def executed(self, mutant_id: str) -> tuple[int, int]:
+        """How often the edit of a mutant was executed so far, over all examples.
+
+        An edit may be in several places: that which was reached least often, and most often.
+
+        Raises:
+            ValueError: this driver has no edit of that mutant.
+        """
+        return self._loaded.executed(mutant_id)
 
 
 def mutant_by_id(mutant_id: str) -> Mutant:
@@ -20,8 +38,11 @@ def mutant_by_id(mutant_id: str) -> Mutant:
     raise ValueError(f"mutant is {mutant_id!r}; allowed are {allowed}")
 
 
-def mutant_target(mutants: Sequence[Mutant]) -> PageTableTarget:
-    """The page-table target with the edits of all ``mutants`` in one driver."""
-    module = load(pagetable.PACKAGE, pagetable.FILE, mutants)
-    names = "+".join(one.id for one in mutants)
-    return PageTableTarget(module, f"mutant:{names}", f"reference driver, with {names}")
+def mutant_target(mutants: Sequence[Mutant]) -> MutantTarget:
+    """The page-table target with the edits of all ``mutants`` in one driver.
+
+    Raises:
+        ValueError: the edits do not fit the driver, or each other.
+    """
+    driver = load(pagetable.PACKAGE, pagetable.FILE, mutants)
+    return MutantTarget(driver, "+".join(one.id for one in mutants))

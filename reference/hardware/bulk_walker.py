@@ -17,6 +17,8 @@ from mypy_extensions import i64
 
 from reference.formats.format import Format, Geometry, Level
 from reference.hardware.memory import POISON, PhysicalMemory
+from reference.hardware.view import REGISTERS
+from reference.hardware.walker import NO_ROOT
 
 FAULT: Final = (1 << 64) - 1
 """The output address where there is no translation."""
@@ -34,23 +36,25 @@ def image_of(memory: PhysicalMemory) -> tuple[int, npt.NDArray[np.uint64]]:
 
     ``base`` is the physical address of ``words[0]``, a multiple of the granule; the
     snapshot ends with the last page. What lies between pages is POISON, which no format
-    takes for a valid entry. Without any page: (0, no words).
+    takes for a valid entry. Root registers, which are not in memory, come after the last
+    page, where there are any. Without any page: (0, no words).
 
     Raises:
         ValueError: the pages lie further apart than ``IMAGE_LIMIT`` bytes.
     """
-    if not memory.pages:
-        return 0, np.empty(0, dtype=np.uint64)
-    base = min(memory.pages)
-    end = max(memory.pages) + memory.granule
+    granule = memory.granule
+    places = [pa for pa in memory.pages if pa >= 0]
+    base = min(places, default=0)
+    end = max(places, default=-granule) + granule
     if end - base > IMAGE_LIMIT:
         raise ValueError(
             f"memory has table pages from {base:#x} to {end - 1:#x}; "
             f"allowed are up to {IMAGE_LIMIT:#x} bytes from the first to the last"
         )
-    words = np.full((end - base) >> 3, POISON, dtype=np.int64)
+    size = end - base + (granule if REGISTERS in memory.pages else 0)
+    words = np.full(size >> 3, POISON, dtype=np.int64)
     for pa, page in memory.pages.items():
-        first = (pa - base) >> 3
+        first = ((end if pa == REGISTERS else pa) - base) >> 3
         words[first : first + len(page.words)] = page.words
     return base, words.view(np.uint64)
 
@@ -68,7 +72,8 @@ def translate_many(
         image: table memory, as from :func:`image_of`.
         base: physical address of its first word; a multiple of the granule.
         geometry: the layout of the table.
-        root: physical address of the root table; -1 for none attached.
+        root: physical address of the root table, NO_ROOT, or REGISTERS for the registers at
+            the end of the image: what ``Walker.root`` holds.
         vas: input addresses (any byte), 0 to 2**64-1.
 
     ``pa`` is the output address of that byte, ``access`` the canonical access of the leaf
@@ -87,8 +92,10 @@ def translate_many(
     level_of = np.full(count, -1, dtype=np.int8)
     access = np.full(count, NO_ACCESS, dtype=np.int32)
     inside = vas < np.uint64(geometry.limit)
-    if root < 0 or not inside.any():
+    if root == NO_ROOT or not inside.any():
         return pa, level_of, access
+    if root == REGISTERS:
+        root = base + (len(image) << 3) - fmt.granule
     words = np.ascontiguousarray(image).view(np.int64)
     # Only those still on their way are carried from level to level: where they are in the
     # result, their addresses, tables (none yet: the root), and what tables denied them.
@@ -208,7 +215,7 @@ def _finish(
     output = word & entry.leaf_address
     if entry.leaf_up:
         output <<= entry.leaf_up
-    output |= va & (entry.span - 1)
+    output += va & (entry.span - 1)
     pa[at] = output.view(np.uint64)
 
 

@@ -218,7 +218,7 @@ def test_a_target_that_raises_is_told_with_its_traceback_and_ends_with_2(place):
     assert done.err.endswith(
         "mmu-conformance: the suite itself failed in a part of the run; see above\n"
     )
-    assert done.out.splitlines()[-1].startswith("INTERRUPTED, so far: ")
+    assert done.out.splitlines()[-1].startswith("INCOMPLETE, so far: ")
 
 
 def test_an_error_in_a_targets_factory_does_not_end_as_violations_do(place):

@@ -458,6 +458,27 @@ class Both:
         self.issue(one, other, scope)
         self.emit(COMPLETE, self.open.pop())
 
+    def late(self, table: int, index: int, choice: int, one: int, other: int, scope: int) -> None:
+        """An invalidation is under way while an entry is removed, or replaced."""
+        self.show_all()
+        self.issue(one, other, scope)
+        self.store(table, index, choice)
+        self.show_all()
+        self.complete(-1)
+
+    def orphan(self, table: int, index: int, below: int, choice: int, shown: bool) -> None:
+        """Unlink a table, or nothing, and store to it afterwards."""
+        if table not in self.naive.words:
+            return
+        word = self.naive.current(table, index)
+        self.store(table, index, 0)
+        if shown:
+            self.show_all()
+        if FMT.kind(LEVEL[table], word) == TABLE:
+            child = FMT.next_table(LEVEL[table], word)
+            if child in self.naive.words:
+                self.store(child, below, choice)
+
     def unlink(self, table: int, index: int) -> None:
         """Remove an entry, and see to it that the device knows."""
         self.store(table, index, 0)
@@ -519,6 +540,10 @@ STEPS = st.one_of(
     a_step("issue", bounds, bounds, scopes),
     a_step("complete", st.integers(0, 1)),
     a_step("flush", bounds, bounds, scopes),
+    a_step("late", tables, indices, st.integers(0, 1), bounds, bounds, scopes),
+    a_step(
+        "orphan", st.sampled_from(TABLES[:3]), indices, indices, st.integers(0, 7), st.booleans()
+    ),
     a_step("free", tables),
     a_step("make", tables),
     a_step("switch"),
