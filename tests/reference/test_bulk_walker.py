@@ -49,7 +49,7 @@ def all_together(walker: Walker, vas: list[int]) -> tuple[list[int], list[int], 
 
 @pytest.mark.parametrize("fmt", EVERY, ids=lambda fmt: fmt.name)
 @given(st.data())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_agrees_with_the_scalar_walker(fmt: Format, data: st.DataObject) -> None:
     geometry = fmt.geometry(data.draw(st.sampled_from(fmt.ias_choices)))
     memory, root = data.draw(wild_tables(geometry))
