@@ -94,6 +94,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Run seeded bugs: each has to be found by the rule that it names (``--``: ids, --subset)."""
+    install(session)
+    with empty_directory(session):
+        session.run("python", "-m", "conformance.mutants.kill", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link fails, and so does a page the code has outrun."""
     install(session, "docs")
