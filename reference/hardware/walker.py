@@ -59,7 +59,8 @@ class Walker:
         """(level, word) of the entry at which the walk of ``va`` ends, leaf or not.
 
         Level -1: no root is attached or ``va`` is outside the input range. A table
-        that is not allocated ends the walk with word POISON, which is invalid.
+        that is not allocated, or ends before the entry, ends the walk with word POISON,
+        which is invalid.
         """
         geometry = self.geometry
         if self.root == NO_ROOT or va < 0 or va >= geometry.limit:
@@ -71,9 +72,10 @@ class Walker:
         fmt = geometry.format
         while True:
             page = memory.pages.get(table)
-            if page is None:
+            index: i64 = geometry.index(level, va)
+            if page is None or index >= len(page.words):
                 return level, POISON
-            word: i64 = page.words[geometry.index(level, va)]
+            word: i64 = page.words[index]
             if fmt.kind(level, word) != TABLE:
                 return level, word
             self.denied |= fmt.denied(level, word)
@@ -98,6 +100,13 @@ class Walker:
             if page is None:
                 return Walk(
                     held, steps, -1, f"level {level}: the table at {table:#x} is not allocated"
+                )
+            if index >= len(page.words):
+                return Walk(
+                    held,
+                    steps,
+                    -1,
+                    f"level {level}: the table at {table:#x} ends before entry {index}",
                 )
             word: i64 = page.words[index]
             kind = fmt.kind(level, word)

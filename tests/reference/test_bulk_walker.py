@@ -120,6 +120,18 @@ def test_a_root_that_is_no_table(root: int) -> None:
     assert all_together(walker, [0]) == one_by_one(walker, [0]) == ([FAULT], [0], [NO_ACCESS])
 
 
+def test_tables_that_are_too_short() -> None:
+    memory = PhysicalMemory(PAGE)
+    memory.allocate(TABLE_BASE, 16).fill(TINY.table(0, TABLE_BASE + PAGE))
+    memory.allocate(TABLE_BASE + PAGE, 24).fill(TINY.leaf(1, 0, READ))
+    walker = Walker(memory, TINY.geometry(18))
+    walker.root = TABLE_BASE
+    vas = [0, 0x8000, 0xC000, 0x20000]
+    found = all_together(walker, vas)
+    assert found == one_by_one(walker, vas)
+    assert found[:2] == ([0, 0, FAULT, FAULT], [1, 1, 1, 0])
+
+
 def test_attributes_that_share_a_slot() -> None:
     """All combinations of attribute bits in one table of leaves, so that slots collide."""
     fmt = FORMATS["lpae-s1"]

@@ -99,7 +99,7 @@ class Naive:
 
     Something loaded through a cached entry is as old as that entry: an invalidation that
     removes the entry also stops the walks that began with it. ``after`` is the time of the
-    latest store that a walk has met: it does not see what an order barrier put before.
+    latest store that a walk has met, or of the attach: it does not see what was put before.
     """
 
     def __init__(self, coherent: bool) -> None:
@@ -110,6 +110,7 @@ class Naive:
         self.stored_at: dict[int, int] = {}
         self.order_barrier = -1
         self.attached = False
+        self.attached_at = -1
         self.leaves: dict[tuple[int, int, int], int] = {}
         self.walks: dict[tuple[int, int, int, int], int] = {}
         self.issued: dict[int, tuple[int, int, int, int]] = {}
@@ -148,6 +149,7 @@ class Naive:
                     del self.words[table][index][:-1]
         elif kind in (ATTACH, DETACH):
             self.attached = kind == ATTACH
+            self.attached_at = now
         elif kind == INVALIDATE:
             self.issued[c >> 16] = (now, a, b, c & 0xFF)
         elif kind == COMPLETE:
@@ -185,7 +187,7 @@ class Naive:
         todo = [(FMT.next_table(level, word), level + 1, va, time, after)
                 for (va, level, word, after), time in self.walks.items()]  # fmt: skip
         if self.attached:
-            todo.append((ROOT, 1, 0, now, -1))
+            todo.append((ROOT, 1, 0, now, self.attached_at))
         while todo:
             table, level, base, time, after = todo.pop()
             for index, versions in self.words.get(table, {}).items():
@@ -466,18 +468,63 @@ class Both:
         self.show_all()
         self.complete(-1)
 
-    def orphan(self, table: int, index: int, below: int, choice: int, shown: bool) -> None:
-        """Unlink a table, or nothing, and store to it afterwards."""
-        if table not in self.naive.words:
+    def links(self) -> list[tuple[int, int]]:
+        """(table, index) of the table entries that memory leads to, upper ones first."""
+        return [
+            (table, index)
+            for table, _ in sorted(self.naive.live(), key=lambda one: LEVEL[one[0]])
+            for index in INDICES
+            if FMT.kind(LEVEL[table], self.naive.current(table, index)) == TABLE
+        ]
+
+    def show_one(self, table: int) -> None:
+        """Make what was stored to one table visible, or all where that cannot be."""
+        if self.coherent:
+            self.emit(BARRIER, BARRIER_FULL)
+        else:
+            self.emit(CLEAN, table, PAGE)
+
+    def orphan(
+        self, pick: int, below: int, choice: int, shown: bool, order: int,
+        one: int, other: int, scope: int,
+    ) -> None:  # fmt: skip
+        """Unlink a table, then store to it, with an invalidation somewhere.
+
+        ``order`` 0: none; 1: after the store; 2: begun before and completed after it; 3: as
+        2, and the store is made visible before it completes.
+        """
+        links = self.links()
+        if not links:
             return
-        word = self.naive.current(table, index)
+        table, index = links[pick % len(links)]
+        child = FMT.next_table(LEVEL[table], self.naive.current(table, index))
         self.store(table, index, 0)
         if shown:
-            self.show_all()
-        if FMT.kind(LEVEL[table], word) == TABLE:
-            child = FMT.next_table(LEVEL[table], word)
-            if child in self.naive.words:
-                self.store(child, below, choice)
+            self.show_one(table)
+        if order > 1:
+            self.issue(one, other, scope)
+        if child in self.naive.words:
+            self.store(child, below, choice)
+        if order == 3:
+            self.show_one(child)
+        if order == 1:
+            self.issue(one, other, scope)
+        if order:
+            self.complete(-1)
+
+    def collapse(self, pick: int, one: int, other: int, scope: int) -> None:
+        """Remove a link, then one that leads there, and make only the latter visible."""
+        lower = [link for link in self.links() if link[0] != ROOT]
+        if not lower:
+            return
+        table, index = lower[pick % len(lower)]
+        self.store(table, index, 0)
+        for upper in INDICES:
+            if self.naive.current(ROOT, upper) == FMT.table(1, table):
+                self.store(ROOT, upper, 0)
+        self.show_one(ROOT)
+        self.issue(one, other, scope)
+        self.complete(-1)
 
     def unlink(self, table: int, index: int) -> None:
         """Remove an entry, and see to it that the device knows."""
@@ -542,8 +589,28 @@ STEPS = st.one_of(
     a_step("flush", bounds, bounds, scopes),
     a_step("late", tables, indices, st.integers(0, 1), bounds, bounds, scopes),
     a_step(
-        "orphan", st.sampled_from(TABLES[:3]), indices, indices, st.integers(0, 7), st.booleans()
+        "orphan",
+        st.integers(0, 4),
+        indices,
+        st.integers(0, 7),
+        st.booleans(),
+        st.integers(0, 3),
+        bounds,
+        bounds,
+        scopes,
     ),
+    a_step(
+        "orphan",
+        st.integers(0, 4),
+        indices,
+        st.just(0),
+        st.just(True),
+        st.integers(1, 3),
+        st.just(0),
+        st.just(0),
+        scopes,
+    ),
+    a_step("collapse", st.integers(0, 4), st.just(0), bounds, scopes),
     a_step("free", tables),
     a_step("make", tables),
     a_step("switch"),
