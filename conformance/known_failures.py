@@ -20,12 +20,12 @@ error; outside the range it is news.
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.minimise import reproduces
-from conformance.systems import system_by_name
+from conformance.systems import System, system_by_name
 from conformance.targets.protocol import Target
 from reports.operations import Operation, from_json
 
@@ -129,8 +129,10 @@ def read_known(path: str | Path) -> list[Known]:
     return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
 
 
-def _entry(path: Path, number: int, entry: Mapping[str, object]) -> Known:
+def _entry(path: Path, number: int, entry: object) -> Known:
     where = f"{path}, failure {number}"
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where} is {entry!r}; allowed are [[failure]] tables")
     for name, kind in _FIELDS.items():
         if not isinstance(entry.get(name), kind):
             raise ValueError(
@@ -147,12 +149,10 @@ def _entry(path: Path, number: int, entry: Mapping[str, object]) -> Known:
                 f"{', '.join(rule.id for rule in system.rules)}"
             )
         first, last = _versions(entry["versions"])
-        lines = entry["witness"]
-        assert isinstance(lines, Sequence)
-        witness = tuple(from_json(json.loads(line), system.specs) for line in lines)
+        witness = tuple(_operation(line, system) for line in entry["witness"])
         if not witness:
             raise ValueError("witness is empty; allowed is one operation or more")
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     return Known(
         system.name,
@@ -168,6 +168,17 @@ def _entry(path: Path, number: int, entry: Mapping[str, object]) -> Known:
     )
 
 
+def _operation(line: object, system: System) -> Operation:
+    try:
+        if isinstance(line, str):
+            return from_json(json.loads(line), system.specs)
+    except json.JSONDecodeError:
+        pass
+    raise ValueError(
+        f"witness has {line!r}; allowed are operations, each a JSON object in a string"
+    )
+
+
 def _versions(value: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not isinstance(value, list) or len(value) != 2:
         raise ValueError(f"versions is {value!r}; allowed are two, the first and the last")
@@ -176,4 +187,9 @@ def _versions(value: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
         if not isinstance(one, str) or not re.fullmatch(r"(\d+(\.\d+)*)?", one):
             raise ValueError(f'versions is {value!r}; allowed are such as "6.12", and "" for open')
         ends.append(tuple(int(part) for part in one.split(".")) if one else ())
-    return ends[0], ends[1]
+    first, last = ends
+    if last and first[: len(last)] > last:
+        raise ValueError(
+            f"versions is {value!r}; allowed are the first and the last, in this order"
+        )
+    return first, last

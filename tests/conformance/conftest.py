@@ -54,6 +54,11 @@ class Place:
             "-P", "-m", "pytest", "--pyargs", "conformance", *arguments, **environment
         )
 
+    def importable(self) -> dict[str, str]:
+        """What to add to the environment so that modules in this folder can be imported."""
+        places = (str(self.folder), os.environ.get("PYTHONPATH"))
+        return {"PYTHONPATH": os.pathsep.join(filter(None, places))}
+
     def files(self) -> list[str]:
         """Everything in the folder, as relative paths."""
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*"))

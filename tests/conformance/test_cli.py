@@ -210,9 +210,7 @@ def test_a_target_that_raises_is_told_with_its_traceback_and_ends_with_2(place):
         "            raise LookupError('the adapter is broken')\n"
         "        return super().perform(operation, trace)\n"
     )
-    done = place.command(
-        "run", "--target", "python:adapter:Broken", *FEW, PYTHONPATH=with_path(place.folder)
-    )
+    done = place.command("run", "--target", "python:adapter:Broken", *FEW, **place.importable())
     assert done.code == 2
     assert "LookupError: the adapter is broken" in done.err
     assert done.err.endswith(
@@ -223,15 +221,9 @@ def test_a_target_that_raises_is_told_with_its_traceback_and_ends_with_2(place):
 
 def test_an_error_in_a_targets_factory_does_not_end_as_violations_do(place):
     (place.folder / "adapter.py").write_text("def make():\n    return 1 // 0\n")
-    done = place.command(
-        "run", "--target", "python:adapter:make", PYTHONPATH=with_path(place.folder)
-    )
+    done = place.command("run", "--target", "python:adapter:make", **place.importable())
     assert (done.code, done.out) == (2, "")
     assert "ZeroDivisionError" in done.err
-
-
-def with_path(folder: Path) -> str:
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

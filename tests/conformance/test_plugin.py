@@ -99,16 +99,15 @@ def test_a_target_that_is_not_to_be_had_is_skipped_with_the_command_that_install
         "def make():\n"
         "    raise TargetUnavailable('there is no such board', 'apt-get install board')\n"
     )
-    path = os.pathsep.join(filter(None, (str(place.folder), os.environ.get("PYTHONPATH"))))
     target = "python:adapter:make"
-    done = place.pytest("--mmu-target", target, "-rs", "-n", "2", PYTHONPATH=path)
+    done = place.pytest("--mmu-target", target, "-rs", "-n", "2", **place.importable())
     assert done.code == 0
     assert "8 skipped" in done.out
     said = "there is no such board; to install: apt-get install board"
     assert re.search(rf"^SKIPPED .*{said}", done.out, re.MULTILINE)
     assert f"Nothing was judged. {said}" in done.out
     # Whoever asks for this run alone wants it.
-    command = place.command("run", "--target", target, PYTHONPATH=path)
+    command = place.command("run", "--target", target, **place.importable())
     assert (command.code, command.out) == (2, "")
     assert command.err == f"mmu-conformance: {said}\n"
 
