@@ -12,13 +12,14 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -452,6 +453,15 @@ def in_turns(sides: Sequence[Side], repetitions: int) -> list[list[Sample]]:
     return samples
 
 
+@contextmanager
+def unmeasured_is_told(row: Row) -> Iterator[None]:
+    """Let the row of what cannot be measured say why; the others are measured all the same."""
+    try:
+        yield
+    except Unmeasured as error:
+        row.note = f"not measured: {error}"
+
+
 def ratio(row: Row, ours: Sequence[float], other: Sequence[float]) -> Row:
     """Fill in the ratio of the medians, and the least and greatest of the repetitions."""
     each = [a / b for a, b in zip(ours, other, strict=True)]
@@ -494,15 +504,20 @@ def compiled_row(effort: Effort) -> Row:
         5.0,
         None,
     )
-    with tempfile.TemporaryDirectory(prefix="mmu-conformance-bench-") as folder, ExitStack() as on:
-        copy_sources(Path(folder))
-        sides = [
-            on.enter_context(Side("model", compiled=True, rounds=effort.rounds)),
-            on.enter_context(Side("model", folder, compiled=False, rounds=effort.rounds)),
-        ]
-        fast, slow = in_turns(sides, effort.repetitions)
-    row.note = f"{median(rates(fast)):,.0f} calls a second, each judged"
-    return ratio(row, rates(fast), rates(slow))
+    with unmeasured_is_told(row):
+        with (
+            tempfile.TemporaryDirectory(prefix="mmu-conformance-bench-") as folder,
+            ExitStack() as on,
+        ):
+            copy_sources(Path(folder))
+            sides = [
+                on.enter_context(Side("model", compiled=True, rounds=effort.rounds)),
+                on.enter_context(Side("model", folder, compiled=False, rounds=effort.rounds)),
+            ]
+            fast, slow = in_turns(sides, effort.repetitions)
+        row.note = f"{median(rates(fast)):,.0f} calls a second, each judged"
+        ratio(row, rates(fast), rates(slow))
+    return row
 
 
 def copy_sources(folder: Path) -> None:
@@ -567,14 +582,16 @@ def mapped_row(effort: Effort) -> Row:
         0.8,
         None,
     )
-    with ExitStack() as on:
-        sides = [
-            on.enter_context(Side("mapped", pages=pages, rounds=effort.rounds * 8))
-            for pages in (effort.pages, FEW)
-        ]
-        many, few = in_turns(sides, effort.repetitions)
-    row.note = f"{1e6 / median(rates(many)):,.0f} and {1e6 / median(rates(few)):,.0f} us a step"
-    return ratio(row, rates(many), rates(few))
+    with unmeasured_is_told(row):
+        with ExitStack() as on:
+            sides = [
+                on.enter_context(Side("mapped", pages=pages, rounds=effort.rounds * 8))
+                for pages in (effort.pages, FEW)
+            ]
+            many, few = in_turns(sides, effort.repetitions)
+        row.note = f"{1e6 / median(rates(many)):,.0f} and {1e6 / median(rates(few)):,.0f} us a step"
+        ratio(row, rates(many), rates(few))
+    return row
 
 
 def walker_row(effort: Effort) -> Row:
@@ -585,13 +602,16 @@ def walker_row(effort: Effort) -> Row:
         20.0,
         None,
     )
-    with ExitStack() as on:
-        sides = [
-            on.enter_context(Side("walker", bulk=bulk, addresses=100_000)) for bulk in (True, False)
-        ]
-        bulk, scalar = in_turns(sides, effort.repetitions)
-    row.note = f"{median(rates(bulk)) / 1e6:,.1f} million addresses a second"
-    return ratio(row, rates(bulk), rates(scalar))
+    with unmeasured_is_told(row):
+        with ExitStack() as on:
+            sides = [
+                on.enter_context(Side("walker", bulk=bulk, addresses=100_000))
+                for bulk in (True, False)
+            ]
+            bulk, scalar = in_turns(sides, effort.repetitions)
+        row.note = f"{median(rates(bulk)) / 1e6:,.1f} million addresses a second"
+        ratio(row, rates(bulk), rates(scalar))
+    return row
 
 
 def workers_row(effort: Effort) -> Row:
@@ -602,38 +622,49 @@ def workers_row(effort: Effort) -> Row:
         1.8,
         None,
     )
-    examples = 400
-    seconds = command_seconds(examples, 0)
-    # The start does not grow with the examples; a second run tells how much it is.
-    further = command_seconds(2 * examples, 0) - seconds
-    examples = max(examples, int(examples * effort.minute / max(further, 0.1)))
-    one: list[float] = []
-    two: list[float] = []
-    ceiling: list[float] = []
-    for _ in range(effort.command_repetitions):
-        one.append(command_seconds(examples, 0))
-        two.append(command_seconds(examples, 2))
-        ceiling.append(machine_ceiling(effort.minute / 10))
-    row.note = (
-        f"{examples:,} examples: {median(one):.1f} s and {median(two):.1f} s; two processes "
-        f"that share nothing got {median(ceiling):.2f} times the work of one done meanwhile"
-    )
-    return ratio(row, [1 / seconds for seconds in two], [1 / seconds for seconds in one])
+    with unmeasured_is_told(row):
+        examples = 100
+        # A minute of work, which takes longer by the clock where other work is going on. The start
+        # does not grow with the examples; a second run tells how much it is.
+        _, worked = command_seconds(examples, 0)
+        further = command_seconds(2 * examples, 0)[1] - worked
+        examples = max(examples, int(examples * effort.minute / max(further, 0.1)))
+        one: list[tuple[float, float]] = []
+        two: list[tuple[float, float]] = []
+        ceiling: list[float] = []
+        for _ in range(effort.command_repetitions):
+            one.append(command_seconds(examples, 0))
+            two.append(command_seconds(examples, 2))
+            ceiling.append(machine_ceiling(effort.minute / 10))
+        (clock_one, work_one), (clock_two, work_two) = (
+            (median([clock for clock, _ in runs]), median([work for _, work in runs]))
+            for runs in (one, two)
+        )
+        row.note = (
+            f"{examples:,} examples: {clock_one:.1f} s and {clock_two:.1f} s, in which they worked "
+            f"{work_one:.1f} s and {work_two:.1f} s; two processes that share nothing got "
+            f"{median(ceiling):.2f} times the work of one done meanwhile"
+        )
+        ratio(row, [1 / clock for clock, _ in two], [1 / clock for clock, _ in one])
+    return row
 
 
-def command_seconds(examples: int, workers: int) -> float:
-    """Seconds of one run of the command line, by the clock."""
+def command_seconds(examples: int, workers: int) -> tuple[float, float]:
+    """Seconds of one run of the command line, by the clock and of processors."""
     command = [
         sys.executable, "-P", "-m", "conformance", "run", "--examples", str(examples),
         "-n", str(workers),
     ]  # fmt: skip
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     seconds = time.perf_counter() - started
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise Unmeasured(f"the run ended with {done.returncode}: {said[-1] if said else ''}")
-    return seconds
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    worked = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return seconds, worked
 
 
 def machine_ceiling(seconds: float) -> float:
