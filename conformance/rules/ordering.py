@@ -44,8 +44,11 @@ def replace_check(step: Step) -> int:
     for seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, CONFLICT_SIZE, CONFLICT_VALUE):
         if seen.kind in (REPLACED_SIZE, CONFLICT_SIZE) and step.bbm >= 2:
             continue
-        if step.sort == MISUSE and step.covers(seen.level, seen.va):
-            # What a caller does to its own range by a wrong call is its own affair.
+        if step.sort == MISUSE and (
+            seen.kind in (CONFLICT_SIZE, CONFLICT_VALUE) or step.covers(seen.level, seen.va)
+        ):
+            # What a caller does to its own range by a wrong call is its own affair; where the
+            # entry was somebody else's to make valid, NB-1 says so.
             continue
         old, new = step.entry(seen.level, seen.old), step.entry(seen.level, seen.new)
         if seen.kind in (CONFLICT_SIZE, CONFLICT_VALUE):

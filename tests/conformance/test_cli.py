@@ -235,7 +235,7 @@ def test_an_interrupted_run_keeps_what_it_found_and_ends_with_130(place, workers
         ],
         cwd=place.folder, env=place.environment(), start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        # A shell ignores the signal for what it starts in the background, and children inherit that.
+        # What a shell starts in the background ignores the signal, and so do its children.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
