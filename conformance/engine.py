@@ -6,10 +6,13 @@ and the next round goes on with what is left of the budget.
 """
 
 import hashlib
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
@@ -115,6 +118,35 @@ def no_local_constants() -> Iterator[None]:
         providers._get_local_constants = kept
 
 
+INTERRUPTS: list[int] = []
+"""Interrupts that arrived while a shard ran."""
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Note an interrupt besides raising it.
+
+    Python drops an exception that is raised inside a callback of the garbage collector, and
+    Hypothesis has one. What was dropped there is raised again at the next example.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    INTERRUPTS.clear()
+    here = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not here:
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        INTERRUPTS.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run_shard(
     system: System,
     target: Target,
@@ -183,6 +215,8 @@ def _round(
 
     class Machine(base):  # type: ignore[misc]
         def start(self) -> Any:
+            if INTERRUPTS:
+                raise KeyboardInterrupt
             # Hypothesis repeats a failing example to tell it; that is not generation.
             self.counted = not current_build_context().is_final
             self.tally = tally if self.counted else scratch
@@ -224,7 +258,7 @@ def _round(
         backend="hypothesis",
     )
     try:
-        with no_local_constants():
+        with no_local_constants(), interrupts_kept():
             run_state_machine_as_test(Machine, settings=how)
     except Found as error:
         return error
