@@ -32,7 +32,7 @@ TABLE_ENTRIES = 512
 RUNS: tuple[Run, ...] = (
     *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 512, 513)),
     *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
-    *(Run(2, count) for count in (1, 1, 2, 5)),
+    *(Run(2, count) for count in (1, 1, 2, 5, 5)),
 )
 """Runs of pages. 512 start where a table starts (and fill it, if it has as many entries);
 511 and 513 do not end where one does. Five of the largest blocks are more than 4 GiB."""

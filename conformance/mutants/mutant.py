@@ -111,7 +111,8 @@ def edited(source: str, mutants: Sequence[Mutant]) -> tuple[str, list[tuple[str,
     were only left out, a ``pass`` stands in their place.
 
     Raises:
-        ValueError: an edit does not fit the source, or two of them change the same lines.
+        ValueError: an edit does not fit the source or changes nothing, or two of them change
+            the same lines.
     """
     before = source.splitlines()
     starts = _statement_lines(source)
@@ -156,6 +157,8 @@ def _changes(
             f"lines to edit of mutant {mutant} stand {len(found)} times in the driver; "
             f"allowed is once: {old_lines!r}"
         )
+    if old_lines == new_lines:
+        raise ValueError(f"an edit of mutant {mutant} changes nothing: {old_lines!r}")
     start, indent = found[0]
     matcher = difflib.SequenceMatcher(None, old_lines, new_lines, autojunk=False)
     for tag, first, end, new_first, new_end in matcher.get_opcodes():

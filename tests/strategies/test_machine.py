@@ -12,7 +12,7 @@ from reference.formats import FORMATS, format_by_name
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-EXAMPLES = 200
+EXAMPLES = 160
 
 
 class Watch:
@@ -113,10 +113,20 @@ def seen():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PageTableSession, "_sort", watched)
-        plan = Plan(examples=EXAMPLES, shards=1)
-        result = run_shard(SYSTEMS["pagetable"], PageTableTarget(), plan, 0)
-    assert result.findings == {}
+        system, plan = SYSTEMS["pagetable"], Plan(examples=EXAMPLES, shards=1)
+        assert run_shard(system, PageTableTarget(), plan, 0).findings == {}
+        # What is special about drivers that always split blocks is wrong on some devices.
+        plan = Plan(examples=EXAMPLES // 2, shards=1, minimise_executions=0)
+        run_shard(system, Splitting(), plan, 0)
     return watch.seen
+
+
+class Splitting(PageTableTarget):
+    """Declares that it splits blocks on every device."""
+
+    def __init__(self):
+        super().__init__()
+        self.traits = {"format": ("lpae-s1", "lpae-mali"), "block_unmap": ("split",)}
 
 
 SITUATIONS = (

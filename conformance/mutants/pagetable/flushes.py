@@ -282,16 +282,16 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-49",
     ),
     Mutant(
-        "table-flush-not-awaited",
+        "destroy-not-awaited",
         "TL-2",
-        "the invalidation for a removed table is issued, and its completion not awaited",
+        "the invalidation before all tables are freed is issued, and its completion not awaited",
         (
             (
                 """
                 self.trace.emit(COMPLETE, self.ticket)
                 """,
                 """
-                if cause != CAUSE_WALK:
+                if cause != CAUSE_ALL:
                     self.trace.emit(COMPLETE, self.ticket)
                 """,
             ),
