@@ -161,21 +161,26 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     seen = {"steps": 0, "changing": 0, "before": 0}
 
     class Counted(RuleBasedStateMachine):
-        """Counts the steps, and those after which the session counts a change more."""
+        """Counts the steps, and those after which the session counts a change more.
+
+        What comes before the first check, creation of the table included, is no step.
+        """
 
         def __init__(self) -> None:
             super().__init__()
-            seen["steps"] -= 1  # there is a check before the first step, too
-            seen["before"] = 0
+            self.began = False
 
         def check_invariants(self, *given: Any) -> None:
             super().check_invariants(*given)
-            seen["steps"] += 1
             session = getattr(self, "session", None)
+            now = 0
             if session is not None:
                 now = sum(one.changed for one in session.tally.operations.values())
+            if self.began:
+                seen["steps"] += 1
                 seen["changing"] += now > seen["before"]
-                seen["before"] = now
+            self.began = True
+            seen["before"] = now
 
     class Idle(Counted):
         """What the engine asks of a machine, without a session."""

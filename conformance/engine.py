@@ -5,6 +5,7 @@ a round; the identity is then muted, its operations are minimised by our own pas
 and the next round goes on with what is left of the budget.
 """
 
+import gc
 import hashlib
 import signal
 import sys
@@ -147,6 +148,21 @@ def interrupts_kept() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def what_stays_is_not_searched() -> Iterator[None]:
+    """Let the garbage collector pass over all that exists by now, modules and lists of choices.
+
+    There is a lot of it, none of it is garbage, and a full collection would look at all of it,
+    which takes longer than all else that is done with some thousand operations.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def run_shard(
     system: System,
     target: Target,
@@ -161,8 +177,20 @@ def run_shard(
     and after each finding. An interrupt (KeyboardInterrupt) leaves ``complete`` False in what
     ``progress`` saw last, and goes on.
     """
+    with what_stays_is_not_searched():
+        return _rounds(system, target, plan, shard, set(known or ()), progress)
+
+
+def _rounds(
+    system: System,
+    target: Target,
+    plan: Plan,
+    shard: int,
+    muted: set[tuple[str, str]],
+    progress: Callable[[ShardResult], None],
+) -> ShardResult:
+    """Rounds until nothing new is found, or the shard's examples are used up."""
     result = ShardResult(shard)
-    muted = set(known or ())
     budget = plan.examples_of(shard)
     while result.tally.examples < budget and result.rounds < MAX_ROUNDS:
         try:

@@ -1,13 +1,15 @@
 """What the ``pagetable`` machine draws: tables, runs of pages, attributes, parts, mistakes.
 
-Every strategy here is one draw from a written-out list. The lists say how often a
-case comes up (by standing in them more than once), so that what is tried can be
-read, and a step costs few draws.
+Everything here comes from written-out lists. They say how often a case comes up (by
+standing in them more than once), so that what is tried can be read. What belongs
+together is one draw, the number of a pair, for the draws of a step cost more than the
+operation that they end in: see ``Pairs``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Generic, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -16,6 +18,26 @@ from reference.formats import FORMATS
 from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE, Format
 
 _4K, _2M, _1G = 0x1000, 0x20_0000, 0x4000_0000
+
+First = TypeVar("First")
+Second = TypeVar("Second")
+
+
+class Pairs(Generic[First, Second]):
+    """Every pair of an element of ``first`` and one of ``second``, by number.
+
+    ``numbers`` is the strategy that draws a number; ``pair(number)`` is what it stands for.
+    """
+
+    def __init__(self, first: Sequence[First], second: Sequence[Second]) -> None:
+        self.first: Sequence[First] = first
+        self.second: Sequence[Second] = second
+        self.numbers: SearchStrategy[int] = st.integers(0, len(first) * len(second) - 1)
+
+    def pair(self, number: int) -> tuple[First, Second]:
+        """The pair with this number, 0 to len(first) * len(second) - 1."""
+        rest, which = divmod(number, len(self.first))
+        return self.first[which], self.second[rest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +52,12 @@ TABLE_ENTRIES = 512
 """A run of so many pages starts where a table starts."""
 
 RUNS: tuple[Run, ...] = (
-    *(Run(0, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 5, 8, 17, 64, 511, 512, 512, 513)),
-    *(Run(1, count) for count in (1, 1, 1, 1, 1, 2, 2, 3, 512)),
-    *(Run(2, count) for count in (1, 1, 2, 5, 5)),
-)
+    *(Run(0, 1),) * 24, *(Run(0, 2),) * 12,
+    *(Run(0, count) for count in (3, 3, 3, 3, 5, 5, 5, 8, 8, 17, 17, 64, 511, 512, 513)),
+    *(Run(1, 1),) * 20, *(Run(1, 2),) * 6,
+    *(Run(1, count) for count in (3, 3, 3, 512)),
+    *(Run(2, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 5, 5, 5)),
+)  # fmt: skip
 """Runs of pages. 512 start where a table starts (and fill it, if it has as many entries);
 511 and 513 do not end where one does. Five of the largest blocks are more than 4 GiB."""
 
@@ -45,12 +69,14 @@ class Attribute:
     ``memory``: "beside" (like the input address, so that alignments agree), "low" (from
     0), "high" (up to the last output address), "far" (some other place).
     ``insist``: map even if something is mapped there, which is a misuse.
+    ``look``: ask for a translation afterwards.
     """
 
     prot: int
     memory: str
     fail_at: int
     insist: bool
+    look: bool
 
 
 _PROTS = (
@@ -71,11 +97,15 @@ _PROTS = (
 _MEMORY = ("beside", "beside", "beside", "low", "high", "far")
 _FAILURES = (0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3)
 _INSIST = (False, False, False, False, False, True)
+_LOOK = (False, False, False, False, True)
 
 ATTRIBUTES: tuple[Attribute, ...] = tuple(
-    Attribute(*chosen) for chosen in product(_PROTS, _MEMORY, _FAILURES, _INSIST)
+    Attribute(*chosen) for chosen in product(_PROTS, _MEMORY, _FAILURES, _INSIST, _LOOK)
 )
 """Every combination of the lists above."""
+
+PLAIN = Attribute(READ | WRITE, "beside", 0, False, False)
+"""Nothing special."""
 
 PARTS: tuple[str, ...] = (
     "whole", "whole", "whole", "whole", "first", "last", "middle", "inside", "inside",
@@ -90,7 +120,9 @@ around its start, whatever else is in there; "beyond": the run and the page afte
 """
 
 MISTAKES: tuple[str, ...] = (
-    "hole", "size", "none", "askew", "askew-pa", "outside", "past", "outside-pa", "covered",
+    *("hole",) * 6, *("covered",) * 6,
+    "size", "size", "none", "none", "outside", "outside", "past", "past", "outside-pa",
+    "askew", "askew-pa",
 )  # fmt: skip
 """Calls outside the contract: see ``conformance.machines.pagetable``."""
 
@@ -171,15 +203,22 @@ def page_size_sets(fmt: Format) -> tuple[int, ...]:
 spots: SearchStrategy[int] = st.integers(0, 63)
 """Which of the interesting addresses, modulo how many there are."""
 
-runs: SearchStrategy[Run] = st.sampled_from(RUNS)
-attributes: SearchStrategy[Attribute] = st.sampled_from(ATTRIBUTES)
-parts: SearchStrategy[str] = st.sampled_from(PARTS)
-mistakes: SearchStrategy[str] = st.sampled_from(MISTAKES)
 picks: SearchStrategy[int] = st.integers(0, 63)
 """Which of the things that are mapped, modulo how many there are."""
 
-gathers: SearchStrategy[str] = st.sampled_from(("strict", "strict", "queued"))
-scatters: SearchStrategy[tuple[int, ...]] = st.sampled_from(
-    ((3, 1), (1, 3, 2), (7, 0, 5), (2, 4, 9, 1), (0, 1, 7, 3, 11))
-)
+GATHERS: tuple[str, ...] = ("strict", "strict", "queued")
+"""Whether the caller syncs an unmap itself, or leaves that to a queue."""
+
+SCATTERS: tuple[tuple[int, ...], ...] = (
+    (3, 1), (3, 1), (2, 9), (0, 5), (1, 3, 2), (7, 0, 5), (2, 4, 9, 1), (0, 1, 7, 3, 11),
+)  # fmt: skip
 """Where the pieces of a scatter list lie, in pages from each other, not ascending."""
+
+shapes: Pairs[Run, Attribute] = Pairs(RUNS, ATTRIBUTES)
+"""What to map, and how."""
+scatters: Pairs[tuple[int, ...], Attribute] = Pairs(SCATTERS, ATTRIBUTES)
+"""The same for scatter lists."""
+unmaps: Pairs[str, str] = Pairs(PARTS, GATHERS)
+"""What to unmap, and how."""
+errors: Pairs[str, Run] = Pairs(MISTAKES, RUNS)
+"""What to do wrong, and with how much."""

@@ -2,10 +2,15 @@
 
 A step draws a few numbers, looks at what is mapped, and does one operation, or
 the few that a caller would do together (a scatter list; the flush that has to
-come before an address is used again).
+come before an address is used again; a look at the result). A step in which
+nothing changed (a refused call, a misuse) goes on until something does: drawing
+costs more than doing, so that no draw should come to nothing.
 """
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.pagetable_session import PageTableSession
 from reference.formats import format_by_name
@@ -28,6 +33,7 @@ class PageTableMachine(RuleBasedStateMachine):
         self.sizes: list[int] = [0x1000]
         self.edges: tuple[int, ...] = (0,)
         self.entries = 512
+        self.changed = False
 
     def start(self) -> PageTableSession:
         """A fresh session; given by the generated subclass."""
@@ -42,6 +48,7 @@ class PageTableMachine(RuleBasedStateMachine):
         if self.session.ended:
             return 0
         outcome = self.session.run(operation)
+        self.changed = self.changed or outcome.changed
         if outcome.fresh:
             self.fail(outcome.fresh[0])
         return outcome.result.value if outcome.result.finished else 0
@@ -113,15 +120,34 @@ class PageTableMachine(RuleBasedStateMachine):
             self.runs.append((iova, iova + mapped - 1, pgsize))
         return mapped
 
-    @rule(spot=draw.spots, run=draw.runs, chosen=draw.attributes)
-    def map(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
-        """Map a run at an interesting address, mostly where nothing is mapped."""
-        self._map_somewhere(spot, run, chosen)
+    @contextmanager
+    def _step(self, spot: int) -> Iterator[None]:
+        """What a step does; if nothing changed by it, one small change at the end."""
+        self.changed = False
+        yield
+        if self.changed or self.session.ended:
+            return
+        if self._is_waiting():
+            self._do_a_duty(spot)
+        elif self.runs:
+            first, last, pgsize = self.runs[spot % len(self.runs)]
+            self._unmap(first, pgsize, (last + 1 - first) // pgsize, "strict", 0)
+        if not self.changed:
+            self._map_somewhere(spot, draw.RUNS[0], draw.PLAIN)
 
-    @rule(spot=draw.spots, run=draw.runs, chosen=draw.attributes)
-    def map_more(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
+    @rule(spot=draw.spots, shape=draw.shapes.numbers)
+    def map(self, spot: int, shape: int) -> None:
+        """Map a run at an interesting address, mostly where nothing is mapped."""
+        run, chosen = draw.shapes.pair(shape)
+        with self._step(spot):
+            self._map_somewhere(spot, run, chosen)
+            if chosen.look:
+                self._look(spot, spot & 0x1F)
+
+    @rule(spot=draw.spots, shape=draw.shapes.numbers)
+    def map_more(self, spot: int, shape: int) -> None:
         """The same: a rule that stands twice is drawn twice as often."""
-        self._map_somewhere(spot, run, chosen)
+        self.map(spot, shape)
 
     def _map_somewhere(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
         session = self.session
@@ -147,10 +173,15 @@ class PageTableMachine(RuleBasedStateMachine):
         room = ((1 << int(session.config["oas"])) - pa) // pgsize
         self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
 
-    @precondition(lambda self: self.gone)
-    @rule(pick=draw.picks, run=draw.runs, chosen=draw.attributes)
-    def map_again(self, pick: int, run: draw.Run, chosen: draw.Attribute) -> None:
+    @rule(pick=draw.picks, shape=draw.shapes.numbers)
+    def map_again(self, pick: int, shape: int) -> None:
         """Map where something was unmapped: with a larger page size, over the tables left there."""
+        run, chosen = draw.shapes.pair(shape)
+        with self._step(pick):
+            if self.gone:
+                self._map_where_gone(pick, run, chosen)
+
+    def _map_where_gone(self, pick: int, run: draw.Run, chosen: draw.Attribute) -> None:
         session = self.session
         promise = session.promise
         if session.ended or promise is None:
@@ -168,9 +199,14 @@ class PageTableMachine(RuleBasedStateMachine):
                 return
         self.gone.remove((first, last))
 
-    @rule(spot=draw.spots, pieces=draw.scatters, chosen=draw.attributes)
-    def map_scattered(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
+    @rule(spot=draw.spots, shape=draw.scatters.numbers)
+    def map_scattered(self, spot: int, shape: int) -> None:
         """Map a scatter list: consecutive addresses, memory here and there."""
+        pieces, chosen = draw.scatters.pair(shape)
+        with self._step(spot):
+            self._map_pieces(spot, pieces, chosen)
+
+    def _map_pieces(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
         promise = self.session.promise
         if self.session.ended or promise is None:
             return
@@ -187,10 +223,22 @@ class PageTableMachine(RuleBasedStateMachine):
                 return
             iova += page
 
-    @precondition(lambda self: self.runs)
-    @rule(pick=draw.picks, part=draw.parts, gather=draw.gathers)
-    def unmap(self, pick: int, part: str, gather: str) -> None:
+    @rule(pick=draw.picks, how=draw.unmaps.numbers)
+    def unmap(self, pick: int, how: int) -> None:
         """Unmap a part of something that is mapped."""
+        part, gather = draw.unmaps.pair(how)
+        with self._step(pick):
+            if self.runs:
+                self._unmap_part(pick, part, gather)
+            if pick % 5 == 0:
+                self._look(pick, pick)
+
+    @rule(pick=draw.picks, how=draw.unmaps.numbers)
+    def unmap_more(self, pick: int, how: int) -> None:
+        """The same: a rule that stands twice is drawn twice as often."""
+        self.unmap(pick, how)
+
+    def _unmap_part(self, pick: int, part: str, gather: str) -> None:
         number = pick % len(self.runs)
         first, last, pgsize = self.runs[number]
         if part == "whole" and pick & 1:
@@ -198,26 +246,14 @@ class PageTableMachine(RuleBasedStateMachine):
         iova, size, count = self._part(first, last, pgsize, part)
         # Only an unmap of part of a block allocates.
         fail_at = pick % 3 if size < pgsize and pick & 8 else 0
-        done = self.perform(
-            Operation(
-                "unmap",
-                {
-                    "iova": iova,
-                    "pgsize": size,
-                    "pgcount": count,
-                    "gather": gather,
-                    "fail_at": fail_at,
-                },
-            )
+        self._unmap(iova, size, count, gather, fail_at)
+
+    def _unmap(self, iova: int, pgsize: int, count: int, gather: str, fail_at: int) -> None:
+        done = self.do(
+            "unmap", iova=iova, pgsize=pgsize, pgcount=count, gather=gather, fail_at=fail_at
         )
         if done > 0:
             self._unmapped(iova, iova + done - 1)
-
-    @precondition(lambda self: len(self.runs) > 1)
-    @rule(pick=draw.picks, part=draw.parts, gather=draw.gathers)
-    def unmap_more(self, pick: int, part: str, gather: str) -> None:
-        """The same, once there is something to choose from."""
-        self.unmap(pick, part, gather)
 
     def _part(self, first: int, last: int, pgsize: int, part: str) -> tuple[int, int, int]:
         """(iova, page size, count) of a part of the run first..last of ``pgsize`` pages."""
@@ -264,10 +300,18 @@ class PageTableMachine(RuleBasedStateMachine):
         self.runs = left
         self.gone = [*self.gone[1 - KEPT :], (first, last)]
 
-    @precondition(lambda self: self.session.strict or self.session.queued or self.session.flushed)
     @rule(pick=draw.picks)
     def settle(self, pick: int) -> None:
-        """Do one of the caller's duties: sync, flush or release."""
+        """Do one of the caller's duties, if there is one: sync, flush or release."""
+        with self._step(pick):
+            if self._is_waiting():
+                self._do_a_duty(pick)
+
+    def _is_waiting(self) -> bool:
+        session = self.session
+        return bool(session.strict or session.queued or session.flushed)
+
+    def _do_a_duty(self, pick: int) -> None:
         session = self.session
         if session.strict and (pick & 1 or not session.queued):
             self.do("sync")
@@ -276,18 +320,24 @@ class PageTableMachine(RuleBasedStateMachine):
         else:
             self.do("release")
 
-    @rule(spot=draw.spots, pick=draw.picks)
-    def translate(self, spot: int, pick: int) -> None:
+    def _look(self, spot: int, pick: int) -> None:
         """Ask the driver for a translation: at an edge, or inside something mapped."""
+        if self.session.ended:
+            return
         if self.runs and pick & 1:
             first, last, _ = self.runs[spot % len(self.runs)]
             self.do("translate", iova=first + (0x1234 * pick) % (last + 1 - first))
         else:
             self.do("translate", iova=self._spot(spot, self.sizes[0]) + pick)
 
-    @rule(mistake=draw.mistakes, spot=draw.spots, run=draw.runs)
-    def misuse(self, mistake: str, spot: int, run: draw.Run) -> None:
+    @rule(spot=draw.spots, wrong=draw.errors.numbers)
+    def misuse(self, spot: int, wrong: int) -> None:
         """A call that the contract forbids."""
+        mistake, run = draw.errors.pair(wrong)
+        with self._step(spot):
+            self._err(mistake, spot, run)
+
+    def _err(self, mistake: str, spot: int, run: draw.Run) -> None:
         config = self.session.config
         if self.session.ended or not config:
             return

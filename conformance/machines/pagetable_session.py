@@ -259,6 +259,7 @@ class PageTableSession:
             held,
             view.failed_allocations - failed_before,
             view.warned,
+            view.counts,
             counts_before,
             view.observations,
         )
@@ -388,14 +389,7 @@ class PageTableSession:
         """(first, last, pa, level in memory) of what is promised in a range."""
         view, promise = self.view, self.promise
         assert view is not None and promise is not None
-        last = min(last, (1 << int(self.config["ias"])) - 1)
-        held = []
-        for part in promise.parts(first, last):
-            start = max(part.first, first)
-            # Memory may hold it in smaller entries than the caller asked for.
-            level, _ = view.walker.translate(start)
-            held.append((start, part.last, part.pa + start - part.first, int(level)))
-        return held
+        return view.held(promise, first, last)
 
     # -- moving the promise on ---------------------------------------------------------------------
 
@@ -441,10 +435,10 @@ class PageTableSession:
     def _judge(self, step: Step, rules: Sequence[Rule]) -> None:
         checked = {} if self._replaying else self.tally.checked
         for rule in rules:
-            count = rule.check(step)
+            count = rule.judge(step)
             if count:
                 checked[rule.id] = checked.get(rule.id, 0) + count
-            if any(violation.corrupts for violation in step.violations):
+            if step.violations and any(violation.corrupts for violation in step.violations):
                 # Whatever else is wrong with this step may follow from it.
                 break
         if step.sort == MISUSE and step.violations:

@@ -46,7 +46,7 @@ def unchanged_check(step: Step) -> int:
     """ER-2: after an error, nothing is mapped beyond the bytes that were reported."""
     if step.result.result == 0:
         return 0
-    found = step.view.difference(step.promise, step.first, step.last)
+    found = step.difference(step.first, step.last)
     if found is not None:
         step.violations.append(
             Violation(

@@ -35,5 +35,6 @@ RULES = (
         untouched_check,
         frozenset({"map", "unmap", "translate", "sync", "flush"}),
         misuse=True,
+        watches=(CHANGED_OUTSIDE,),
     ),
 )

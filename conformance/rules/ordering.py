@@ -75,7 +75,7 @@ def replace_check(step: Step) -> int:
                 f"{step.describe(seen.level, seen.old)} -> {step.describe(seen.level, seen.new)}",
             )
         )
-    return step.seen(REPLACED_SIZE, CONFLICT_SIZE)
+    return step.seen(REPLACED_SIZE) + step.seen(CONFLICT_SIZE)
 
 
 def free_check(step: Step) -> int:
@@ -144,6 +144,7 @@ RULES = (
         publish_check,
         frozenset({"map", "unmap"}),
         misuse=True,
+        watches=(PUBLISHED_UNWRITTEN,),
     ),
     Rule(
         "OR-2",
@@ -156,6 +157,7 @@ RULES = (
         replace_check,
         frozenset({"map", "unmap"}),
         misuse=True,
+        watches=(REPLACED_SIZE, CONFLICT_SIZE),
     ),
     Rule(
         "OR-3",
@@ -165,6 +167,7 @@ RULES = (
         free_check,
         frozenset({"map", "unmap", "destroy"}),
         misuse=True,
+        watches=(FREED_LINKED,),
     ),
     Rule(
         "OR-4",

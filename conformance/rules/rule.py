@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.targets.protocol import Result
-from reference.hardware.view import HardwareView, Observation
+from reference.hardware.view import Difference, HardwareView, Observation
 from reference.promise import Promise
 from reference.trace import WORDS, Trace
 from reports.operations import Operation
@@ -53,7 +53,7 @@ class Step:
     ``held``: for a misuse, what was promised in its range before: (first, last, pa, level in
     memory).
     ``failed_allocations``: how many table allocations were made to fail in it.
-    ``counts_before``: the view's counts before the operation.
+    ``counts``, ``counts_before``: the view's counts after and before the operation.
     """
 
     operation: Operation
@@ -74,24 +74,39 @@ class Step:
     held: Sequence[tuple[int, int, int, int]] = ()
     failed_allocations: int = 0
     warned: int = -1
+    counts: Sequence[int] = ()
     counts_before: Sequence[int] = ()
     observations: Sequence[Observation] = ()
     violations: list[Violation] = field(default_factory=list)
+    _same: tuple[int, int] = (0, -1)
 
     @property
     def kind(self) -> str:
         """The operation's name."""
         return self.operation.name
 
-    def seen(self, *kinds: int) -> int:
-        """How often one of the observations of these kinds could have been made in this step."""
-        counts = self.view.counts
-        before = self.counts_before
-        return sum(counts[kind] - before[kind] for kind in kinds)
+    def seen(self, kind: int) -> int:
+        """How often an observation of this kind could have been made in this step."""
+        return self.counts[kind] - self.counts_before[kind]
 
     def observed(self, *kinds: int) -> list[Observation]:
         """The observations of these kinds made in this step."""
+        if not self.observations:
+            return []
         return [seen for seen in self.observations if seen.kind in kinds]
+
+    def difference(self, first: int, last: int) -> Difference | None:
+        """The lowest address of first..last at which memory does not say what was promised.
+
+        What was found to be as promised is not compared a second time in the same step.
+        """
+        same_first, same_last = self._same
+        if same_first <= first and last <= same_last:
+            return None
+        found = self.view.difference(self.promise, first, last)
+        if found is None:
+            self._same = (first, last)
+        return found
 
     def covers(self, level: int, va: int) -> bool:
         """Whether all addresses of the entry for ``va`` at ``level`` are the operation's own."""
@@ -134,7 +149,9 @@ class Rule:
     where it comes from. ``check`` looks at a step, appends violations to it, and returns
     how many judgements it made in which a wrong target could have failed.
     ``operations``: the kinds of operation after which it is asked. ``misuse``: whether it
-    also judges calls that are outside the contract.
+    also judges calls that are outside the contract. ``watches``: for a rule that judges
+    observations and nothing else, one kind of observation for each time that it judges. It
+    is asked only after a step in which something was observed.
     """
 
     id: str
@@ -144,6 +161,16 @@ class Rule:
     check: Check
     operations: frozenset[str]
     misuse: bool = False
+    watches: tuple[int, ...] = ()
+
+    def judge(self, step: Step) -> int:
+        """Check a step; how many judgements that was."""
+        if not self.watches or step.observations:
+            return self.check(step)
+        count = 0
+        for kind in self.watches:
+            count += step.counts[kind] - step.counts_before[kind]
+        return count
 
     @property
     def family(self) -> str:

@@ -77,5 +77,6 @@ RULES = (
         walk_check,
         frozenset({"map", "unmap", "destroy"}),
         misuse=True,
+        watches=(FREED_CACHED,),
     ),
 )

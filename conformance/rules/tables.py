@@ -78,6 +78,7 @@ RULES = (
         free_check,
         frozenset({"map", "unmap", "destroy"}),
         misuse=True,
+        watches=(FREED_UNKNOWN,),
     ),
     Rule(
         "RC-3",
@@ -87,5 +88,6 @@ RULES = (
         use_check,
         frozenset({"map", "unmap", "destroy"}),
         misuse=True,
+        watches=(STORED_FREED,),
     ),
 )

@@ -27,7 +27,7 @@ def address_check(step: Step) -> int:
     if any(violation.rule == "NB-1" for violation in step.violations):
         # A store outside changed the neighbours, and NB-1 says so.
         page = 0
-    found = step.view.difference(step.promise, step.first - page, step.last + page)
+    found = step.difference(step.first - page, step.last + page)
     if found is not None and found.address:
         step.violations.append(_differs("TR-1", step, found))
     return 1
@@ -37,14 +37,14 @@ def access_check(step: Step) -> int:
     """TR-2: permission and memory type are the promised ones."""
     if step.result.result != 0:
         return 0
-    found = step.view.difference(step.promise, step.first, step.last)
+    found = step.difference(step.first, step.last)
     if found is None or found.address:
         return 1 if found is None and step.result.value else 0
     while found is not None and not found.address:
         for aspect in aspects(step, found):
             step.violations.append(_differs("TR-2", step, found, aspect))
         step.view.accept(step.promise, found)
-        found = step.view.difference(step.promise, step.first, step.last)
+        found = step.difference(step.first, step.last)
     return 1
 
 

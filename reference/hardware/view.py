@@ -838,6 +838,20 @@ class HardwareView:
             va = stop + 1
         return None
 
+    def held(
+        self, promise: Promise, first: i64, last: i64, limit: int = 4096
+    ) -> list[tuple[i64, i64, i64, i64]]:
+        """(first, last, pa, level in memory) of what is promised in first..last, in order.
+
+        At most ``limit`` of them. Memory may hold it in smaller entries than the caller asked for.
+        """
+        found: list[tuple[i64, i64, i64, i64]] = []
+        for part in promise.parts(first, min(last, self.geometry.limit - 1), limit):
+            start: i64 = max(part.first, first)
+            level, _ = self.walker.translate(start)
+            found.append((start, part.last, part.pa + (start - part.first), level))
+        return found
+
     def _accepts(self, promised: i64, found: i64) -> bool:
         accepted = self.accepted.get(promised)
         return accepted is not None and found in accepted
