@@ -603,7 +603,8 @@ def walker_row(effort: Effort) -> Row:
     """(e) The bulk walker against the scalar one."""
     row = Row(
         "translate_many / scalar walker",
-        "random addresses, eight of nine mapped, in a table of 65,536 pages; both compiled",
+        "random addresses, eight of nine mapped with one permission, in a table of 65,536 pages; "
+        "both compiled",
         20.0,
         None,
     )

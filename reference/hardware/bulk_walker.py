@@ -30,6 +30,10 @@ IMAGE_LIMIT: Final = 1 << 30
 
 _SLOTS: Final = 2048
 
+_TOGETHER: Final = 1 << 14
+"""How many addresses are walked at a time: few enough that what is known of them stays in a
+processor's cache from one level to the next."""
+
 
 def image_of(memory: PhysicalMemory) -> tuple[int, npt.NDArray[np.uint64]]:
     """(base, words): all allocated table pages as one contiguous snapshot.
@@ -86,17 +90,36 @@ def translate_many(
             granule.
     """
     _check(image, base, geometry.format, vas)
-    fmt = geometry.format
     count = len(vas)
     pa = np.full(count, FAULT, dtype=np.uint64)
     level_of = np.full(count, -1, dtype=np.int8)
     access = np.full(count, NO_ACCESS, dtype=np.int32)
-    inside = vas < np.uint64(geometry.limit)
-    if root == NO_ROOT or not inside.any():
+    if root == NO_ROOT:
         return pa, level_of, access
     if root == REGISTERS:
-        root = base + (len(image) << 3) - fmt.granule
+        root = base + (len(image) << 3) - geometry.format.granule
     words = np.ascontiguousarray(image).view(np.int64)
+    for start in range(0, count, _TOGETHER):
+        some = slice(start, start + _TOGETHER)
+        _walk(words, base, geometry, root, vas[some], pa[some], level_of[some], access[some])
+    return pa, level_of, access
+
+
+def _walk(
+    words: npt.NDArray[np.int64],
+    base: int,
+    geometry: Geometry,
+    root: int,
+    vas: npt.NDArray[np.uint64],
+    pa: npt.NDArray[np.uint64],
+    level_of: npt.NDArray[np.int8],
+    access: npt.NDArray[np.int32],
+) -> None:
+    """Walk ``vas``, and write what is found to the other arrays; they hold faults before."""
+    fmt = geometry.format
+    inside = vas < np.uint64(geometry.limit)
+    if not inside.any():
+        return
     # Only those still on their way are carried from level to level: where they are in the
     # result, their addresses, tables (none yet: the root), and what tables denied them.
     at: npt.NDArray[np.int64] | slice = slice(None)
@@ -115,7 +138,7 @@ def translate_many(
         if entry.table is None:
             level_of[at] = level
             _finish(fmt, entry, word, va, at, denied, pa, access)
-            return pa, level_of, access
+            return
         goes_on = (word & entry.table_mask) == entry.table_match
         if not goes_on.all():
             ended = np.flatnonzero(~goes_on)
@@ -126,7 +149,7 @@ def translate_many(
                 _finish(fmt, entry, word[ended], va[ended], where, before, pa, access)
             kept = np.flatnonzero(goes_on)
             if len(kept) == 0:
-                return pa, level_of, access
+                return
             at = _pick(at, kept)
             va = va[kept]
             word = word[kept]
@@ -225,6 +248,11 @@ def _meanings(fmt: Format, entry: Level, word: npt.NDArray[np.int64]) -> npt.NDA
     The format is asked once for each combination of attributes, not for each word.
     """
     chosen = word & entry.leaf_attributes
+    first = int(chosen[0])
+    if (chosen == first).all():
+        # As in most tables: pages with the same attributes lie side by side.
+        alike = fmt.meaning(entry.number, entry.leaf_match | first)
+        return np.full(len(word), alike, dtype=np.int32)
     # A small number for each combination, as in ``Format.meaning``; two can share one.
     slot = chosen >> 43
     slot ^= chosen
