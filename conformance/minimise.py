@@ -99,6 +99,23 @@ class _Minimiser:
                         return True
         return False
 
+    def part_and_drop(self) -> bool:
+        """Give an address that is used again a place of its own, without what made room for it."""
+        name = self.system.moved_together[0]
+        used = [to_unsigned(int(one.args[name])) for one in self.best if name in one.args]
+        if not used:
+            return False
+        apart = to_signed((max(used) | ((1 << 30) - 1)) + 1 & ((1 << 64) - 1))
+        for number in range(len(self.best) - 1, 1, -1):
+            again = self.best[number].args.get(name)
+            if again is None or all(one.args.get(name) != again for one in self.best[:number]):
+                continue
+            moved = [_with(one, name, again, apart) for one in self.best[number:]]
+            for start in range(1, number):
+                if self.accept(self.best[:start] + moved):
+                    return True
+        return False
+
     def lower_pair(self) -> bool:
         """Simplify two arguments of one operation that only go together."""
         for number, operation in enumerate(self.best):
@@ -224,4 +241,5 @@ def minimise(
         going = search.lower_one() or going
         going = going or search.lower_pair()
         going = going or search.drop_and_lower()
+        going = going or search.part_and_drop()
     return search.best

@@ -53,7 +53,7 @@ TABLE_ENTRIES = 512
 
 RUNS: tuple[Run, ...] = (
     *(Run(0, 1),) * 24, *(Run(0, 2),) * 12,
-    *(Run(0, count) for count in (3, 3, 3, 3, 5, 5, 5, 8, 8, 17, 17, 64, 511, 512, 513)),
+    *(Run(0, count) for count in (3, 3, 3, 3, 5, 5, 5, 8, 8, 17, 64, 511, 512, 512, 513)),
     *(Run(1, 1),) * 20, *(Run(1, 2),) * 6,
     *(Run(1, count) for count in (3, 3, 3, 512)),
     *(Run(2, count) for count in (1, 1, 1, 1, 1, 1, 2, 2, 2, 5, 5, 5)),

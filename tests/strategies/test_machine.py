@@ -12,7 +12,7 @@ from reference.formats import FORMATS, format_by_name
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-EXAMPLES = 160
+EXAMPLES = 200
 
 
 class Watch:

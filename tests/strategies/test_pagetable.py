@@ -88,10 +88,10 @@ def test_attributes_have_every_kind_of_permission_place_and_failure():
 
 
 def test_scatter_lists_are_scattered():
-    for pieces in every(draw.scatters):
+    for pieces in draw.SCATTERS:
         assert len(set(pieces)) == len(pieces) > 1
         assert any(after != before + 1 for before, after in pairwise(pieces))
-    assert any(list(pieces) != sorted(pieces) for pieces in every(draw.scatters))
+    assert any(list(pieces) != sorted(pieces) for pieces in draw.SCATTERS)
 
 
 def test_the_simplest_of_everything_comes_first():
@@ -100,4 +100,19 @@ def test_the_simplest_of_everything_comes_first():
     first = draw.ATTRIBUTES[0]
     assert (first.prot, first.memory, first.fail_at, first.insist) == (3, "beside", 0, False)
     assert draw.PARTS[0] == "whole"
-    assert every(draw.gathers)[0] == "strict"
+    assert draw.unmaps.pair(0) == ("whole", "strict")
+    assert draw.shapes.pair(0) == (draw.RUNS[0], first)
+
+
+def test_a_pair_is_numbered_by_both_of_its_lists():
+    pairs = draw.Pairs("abc", (1, 2))
+    assert [pairs.pair(number) for number in range(6)] == [
+        ("a", 1), ("b", 1), ("c", 1), ("a", 2), ("b", 2), ("c", 2),
+    ]  # fmt: skip
+
+
+@given(st.data())
+def test_every_number_that_is_drawn_stands_for_a_pair(data):
+    run, chosen = draw.shapes.pair(data.draw(draw.shapes.numbers))
+    assert run in draw.RUNS
+    assert chosen in draw.ATTRIBUTES
