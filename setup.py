@@ -74,7 +74,9 @@ class BuildModel(build_py):
         root = Path() if self.editable_mode else Path(self.build_lib)
         record = {
             "compiled": not INTERPRETED,
-            "mypyc": None if INTERPRETED else importlib.metadata.version("mypy"),
+            # An interpreted build says which one it would have been compiled by: the same
+            # distribution gives the same results either way, and says so in the same words.
+            "mypyc": importlib.metadata.version("mypy"),
             "python": platform.python_version(),
             "rebuild": (
                 "pip install --no-deps -e ."

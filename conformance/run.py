@@ -226,5 +226,6 @@ def write_reports(folder: Path, whole: Result, runs: Sequence[SystemRun]) -> Non
         if path.name not in wanted and counterexamples.is_counterexample(path):
             path.unlink()
     result.write_result(whole, folder / "result.json")
-    result.write_timing(seconds, folder / "timing.json")
+    model = "compiled" if build_info().compiled else "interpreted"
+    result.write_timing(seconds, model, folder / "timing.json")
     result.write_junit(whole, tellings, folder / "junit.xml")

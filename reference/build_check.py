@@ -24,7 +24,7 @@ class BuildInfo(NamedTuple):
     modules: tuple[str, ...]
     """The compiled modules, as paths of their sources below ``reference``."""
     mypyc: str | None
-    """The version of mypyc that compiled them; None when interpreted or unknown."""
+    """The version of mypyc that the build had, whether it compiled or not; None if unknown."""
 
 
 def verify(folder: Path = _HERE) -> None:
@@ -74,7 +74,7 @@ def is_compiled() -> bool:
 def build_info(folder: Path = _HERE) -> BuildInfo:
     """How the model in ``folder`` was built."""
     modules = tuple(_compiled_modules(folder))
-    mypyc = _record(folder).get("mypyc") if modules else None
+    mypyc = _record(folder).get("mypyc")
     return BuildInfo(bool(modules), modules, mypyc if isinstance(mypyc, str) else None)
 
 

@@ -145,7 +145,7 @@ class Result:
     """A whole run. ``complete`` is False when it was interrupted.
 
     ``versions`` are those of the tools that decide what the same seed does: "hypothesis" and
-    "mypyc" ("" for an interpreted model).
+    "mypyc" (that of the build; "" if it left no record).
     """
 
     target_name: str
@@ -295,8 +295,11 @@ def write_result(result: Result, path: str | Path) -> None:
 # -- timing.json ----------------------------------------------------------------------------
 
 
-def write_timing(seconds: Mapping[str, float], path: str | Path) -> None:
+def write_timing(seconds: Mapping[str, float], model: str, path: str | Path) -> None:
     """Write ``timing.json``: seconds by name of the part, rounded to milliseconds.
+
+    ``model`` says how the model was built, "compiled" or "interpreted": that decides how long a
+    run takes, and nothing else.
 
     Raises:
         ValueError: a time below 0, or not a number.
@@ -309,6 +312,7 @@ def write_timing(seconds: Mapping[str, float], path: str | Path) -> None:
         path,
         {
             "schema": TIMING_SCHEMA,
+            "model": model,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
     )

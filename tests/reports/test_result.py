@@ -180,14 +180,15 @@ def test_counts_that_do_not_add_up_are_refused(make, said):
 
 def test_timing_is_a_file_of_its_own(tmp_path):
     path = tmp_path / "timing.json"
-    write_timing({"pagetable": 12.34567, "whole": 13.0}, path)
+    write_timing({"pagetable": 12.34567, "whole": 13.0}, "compiled", path)
     assert json.loads(path.read_text()) == {
         "schema": "mmu-conformance/timing/1",
+        "model": "compiled",
         "seconds": {"pagetable": 12.346, "whole": 13.0},
     }
     for wrong in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="seconds of run is"):
-            write_timing({"run": wrong}, path)
+            write_timing({"run": wrong}, "compiled", path)
 
 
 # -- JUnit -----------------------------------------------------------------------------------
