@@ -1,4 +1,4 @@
-"""Same seed, same target: the same bytes, however many work on it and however the model is built."""
+"""Same seed, same target: the same bytes, on any number of processes, compiled or interpreted."""
 
 import os
 import subprocess

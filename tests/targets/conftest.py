@@ -1,17 +1,23 @@
 """Linux's page-table code as a target, for tests: built once, reset for each test."""
 
 import os
+import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-from conformance.targets.linux.tree import DEBIAN_SOURCES
+from conformance.targets.linux.shadow import make_shadow
+from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
 from conformance.targets.protocol import TargetUnavailable
 
 OLDER = "linux-source-6.1"
 """The package of the second tree that the harness is tried on, by name in test ids."""
+
+ARM_DRIVER = "drivers/iommu/io-pgtable-arm.c"
 
 
 def make_target(unit: str, kernel: str | Path | None = None) -> LinuxIoPgtable:
@@ -67,3 +73,53 @@ def dart(built_dart: LinuxIoPgtable) -> LinuxIoPgtable:
     """The DART formats' code, with no table."""
     built_dart.reset()
     return built_dart
+
+
+class OwnTree:
+    """A tree of links to the real sources, in which drivers are copies that can be edited."""
+
+    def __init__(self, real: KernelTree, folder: Path) -> None:
+        self.path = folder / "linux"
+        make_shadow(real.path, self.path)
+        self.driver = self.path / ARM_DRIVER
+        self.originals: dict[str, str] = {}
+        self.edit("", "")
+
+    def edit(self, pattern: str, replacement: str, driver: str = ARM_DRIVER) -> None:
+        """Make the first match of ``pattern`` in the original driver ``replacement``."""
+        file = self.path / driver
+        original = self.originals.setdefault(driver, file.read_text(encoding="utf-8"))
+        text, count = re.subn(pattern, lambda _: replacement, original, count=1)
+        assert count == 1
+        # Never the mtime of a version before: some file systems count in coarse steps.
+        before = file.lstat().st_mtime_ns
+        file.unlink()
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, ns=(before + 10**7, max(before + 10**7, time.time_ns())))
+
+    def listing(self) -> dict[str, tuple[int, int, str]]:
+        """Everything in the tree: sizes, times and targets of links."""
+        found = {}
+        for folder, folders, files in os.walk(self.path):
+            for name in [*folders, *files]:
+                path = Path(folder, name)
+                state = path.lstat()
+                link = os.readlink(path) if path.is_symlink() else ""
+                size = 0 if path.is_dir() and not link else state.st_size
+                found[str(path)] = (size, state.st_mtime_ns, link)
+        return found
+
+
+@pytest.fixture(scope="session")
+def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnTree]:
+    """A tree of one's own, with a folder of its own for what is built from it."""
+    folder = tmp_path_factory.mktemp("kernel")
+    try:
+        real = find_tree()
+    except TargetUnavailable as error:
+        if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
+            raise
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(folder / "cache"))
+        yield OwnTree(real, folder)
