@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent
 PACKAGES = ("reference", "strategies", "reports", "conformance")
 PYTHONS = ("3.11", "3.12", "3.13")
 KEPT_WHEELS = 3
+DEBIAN_SOURCES = Path("/usr/src")
+"""Where Debian's packages put the kernel's sources."""
 
 
 @nox.session
@@ -63,7 +65,7 @@ def lint(session: nox.Session) -> None:
 def linux(session: nox.Session) -> None:
     """Judge Linux's own page-table code (what follows ``--`` replaces the arguments of ``run``).
 
-    The failures that come with the suite are taken as known: what is new fails the session, and
+    Each tree that Debian's packages have put here is judged. The failures that come with the suite are taken as known: what is new fails the session, and
     so does a known one whose witness holds.
     """
     install(session)
@@ -72,33 +74,35 @@ def linux(session: nox.Session) -> None:
         if session.posargs:
             session.run("mmu-conformance", "run", *session.posargs)
             return
-        for unit in ("io-pgtable-arm", "io-pgtable-dart"):
-            session.run(
-                "mmu-conformance", "run", "pagetable", f"--target=linux:{unit}", *known,
-                "--examples=2000",
-            )  # fmt: skip
+        # Without any, the command says what to install.
+        trees = [f"--kernel={path}" for path in sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.*"))]
+        for tree in trees or [None]:
+            for unit in ("io-pgtable-arm", "io-pgtable-dart"):
+                session.run(
+                    "mmu-conformance", "run", "pagetable", f"--target=linux:{unit}", *known,
+                    "--examples=2000", *([tree] if tree else []),
+                )  # fmt: skip
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure how fast the suite is, as ratios (what follows ``--``: see ``--help`` there)."""
     install(session)
-    arguments = list(session.posargs)
-    for name in ("--out", "--docs"):
-        # A file is named from where nox was started, and the session works elsewhere.
-        if name in arguments[:-1]:
-            place = arguments.index(name) + 1
-            arguments[place] = str(Path(session.invoked_from, arguments[place]))
+    arguments = outside_paths(session, "--out", "--docs")
     with empty_directory(session):
         session.run("python", str(ROOT / "benchmarks" / "run.py"), *arguments)
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """Run seeded bugs: each has to be found by the rule that it names (``--``: ids, --subset)."""
+    """Run seeded bugs: each has to be found by the rule that it names (``--``: see ``--help``).
+
+    All of them take some minutes on two cores; ``--subset`` is what CI runs.
+    """
     install(session)
+    arguments = outside_paths(session, "--out")
     with empty_directory(session):
-        session.run("python", "-m", "conformance.mutants.kill", *session.posargs)
+        session.run("python", "-m", "conformance.mutants.kill", *arguments)
 
 
 @nox.session
@@ -114,6 +118,16 @@ def docs(session: nox.Session) -> None:
 
 
 # -- what the sessions share ------------------------------------------------------------
+
+
+def outside_paths(session: nox.Session, *options: str) -> list[str]:
+    """What follows ``--``; the files that ``options`` name are meant from where nox was started."""
+    arguments = list(session.posargs)
+    for name in options:
+        if name in arguments[:-1]:
+            place = arguments.index(name) + 1
+            arguments[place] = str(Path(session.invoked_from, arguments[place]))
+    return arguments
 
 
 def run_tests(session: nox.Session) -> None:

@@ -1,7 +1,8 @@
 """Runs mutants, says for each whether its rule alone found it, and writes the kill table.
 
 ``python -m conformance.mutants.kill [IDS...]`` runs all mutants, or those named;
-``--subset`` one for each rule. Exits 1 if one was not killed.
+``--subset`` one for each rule, and those modelled on a known bug. Exits 1 if one was not
+killed.
 
 A mutant is killed when a run finds its rule and no other, its edit was executed both
 in the run, all of it, and by the minimised counterexample, and nothing that the run found fails on
@@ -182,12 +183,17 @@ def _run_by_id(mutant_id: str, examples: int, seed: int) -> Verdict:
     return run_mutant(mutant_by_id(mutant_id), examples, PARTS, seed)
 
 
-def one_for_each_rule(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """The first mutant of each rule."""
-    first: dict[str, Mutant] = {}
+def subset(mutants: Iterable[Mutant]) -> list[Mutant]:
+    """The first mutant of each rule, and of each known bug; in the order of ``mutants``."""
+    chosen: list[Mutant] = []
+    rules: set[str] = set()
+    bugs: set[str] = {""}
     for mutant in mutants:
-        first.setdefault(mutant.rule, mutant)
-    return list(first.values())
+        if mutant.rule not in rules or mutant.known not in bugs:
+            chosen.append(mutant)
+        rules.add(mutant.rule)
+        bugs.add(mutant.known)
+    return chosen
 
 
 # -- telling ----------------------------------------------------------------------------------
@@ -251,7 +257,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Run mutants of the reference driver; exit 1 if one is not killed.",
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="mutants to run (default: all)")
-    parser.add_argument("--subset", action="store_true", help="one mutant for each rule")
+    parser.add_argument("--subset", action="store_true", help="one for each rule and known bug")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="examples for each mutant")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-n", "--processes", type=int, default=0, help="processes (0: this one)")
@@ -265,7 +271,7 @@ def main(arguments: Sequence[str]) -> int:
     except ValueError as error:
         parser.error(str(error))
     if chosen.subset:
-        mutants = one_for_each_rule(mutants)
+        mutants = subset(mutants)
 
     def progress(verdict: Verdict) -> None:
         print(told(verdict), flush=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conformance.mutants import pagetable
-from conformance.mutants.kill import main, one_for_each_rule, page, run_mutant
+from conformance.mutants.kill import main, page, run_mutant, subset
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
 from conformance.rules.catalogue import PAGETABLE
 from conformance.systems import system_by_name
@@ -49,8 +49,10 @@ def test_ids_are_unique_and_stories_are_told():
 
 def test_every_rule_has_a_mutant():
     assert {one.rule for one in pagetable.MUTANTS} == RULES
-    assert {one.rule for one in one_for_each_rule(pagetable.MUTANTS)} == RULES
-    assert len(one_for_each_rule(pagetable.MUTANTS)) == len(RULES)
+    few = subset(pagetable.MUTANTS)
+    assert {one.rule for one in few} == RULES
+    assert {one.known for one in few} == {one.known for one in pagetable.MUTANTS}
+    assert len(RULES) <= len(few) < len(pagetable.MUTANTS)
 
 
 def test_known_bugs_of_page_tables_are_here_or_said_not_to_be():

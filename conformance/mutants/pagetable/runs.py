@@ -101,12 +101,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unmap-takes-next",
         "NB-1",
-        "an unmap clears the entry behind its run, too",
+        "an unmap of pages clears the entry behind its run, too",
         (
             (
                 "return done * pgsize",
                 """
-                if 0 < done < self.entries_at(level) - first:
+                if level == self.last_level and 0 < done < self.entries_at(level) - first:
                     self.memory.store(table, first + done, 0)
                     self.clean(table, first + done, 1)
                 return done * pgsize

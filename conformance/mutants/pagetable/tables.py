@@ -85,13 +85,13 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "split-one-short",
+        "split-swaps-parts",
         "NB-1",
-        "the table that replaces a block lacks its last part",
+        "the parts of a block that is split lead to each other's memory, in pairs",
         (
             (
-                "for part in range(self.table_entries):",
-                "for part in range(self.table_entries - 1):",
+                "self.memory.store(child, part, self.format.part(level, block, part * step))",
+                "self.memory.store(child, part, self.format.part(level, block, (part ^ 1) * step))",
             ),
         ),
     ),
