@@ -65,8 +65,9 @@ def lint(session: nox.Session) -> None:
 def linux(session: nox.Session) -> None:
     """Judge Linux's own page-table code (what follows ``--`` replaces the arguments of ``run``).
 
-    Each tree that Debian's packages have put here is judged. The failures that come with the suite are taken as known: what is new fails the session, and
-    so does a known one whose witness holds.
+    Each tree that Debian's packages have put here is judged. The failures that come with the
+    suite are taken as known: what is new fails the session, and so does a known one whose
+    witness holds.
     """
     install(session)
     known = [f"--known={path.stem}" for path in sorted((ROOT / "conformance/known").glob("*.toml"))]
@@ -76,7 +77,7 @@ def linux(session: nox.Session) -> None:
             return
         # Without any, the command says what to install.
         trees = [f"--kernel={path}" for path in sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.*"))]
-        for tree in trees or [None]:
+        for tree in trees or [""]:
             for unit in ("io-pgtable-arm", "io-pgtable-dart"):
                 session.run(
                     "mmu-conformance", "run", "pagetable", f"--target=linux:{unit}", *known,

@@ -156,18 +156,19 @@ def run(
     strict: bool,
     kernel: str | None,
 ) -> None:
-    """Run the suite on a target, for all SYSTEMs or those given.
+    """Run the suite on a target, for all SYSTEMs that it speaks or those given.
 
     Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
     """
     from conformance.known_failures import known_file, read_known
     from conformance.plugin import SHARDS, check_folder
     from conformance.profiles import profile_by_name
-    from conformance.systems import SYSTEMS, system_by_name
+    from conformance.systems import system_by_name
+    from conformance.targets.registry import default_systems
 
     try:
         chosen = profile_by_name(profile)
-        names = list(dict.fromkeys(systems or SYSTEMS))
+        names = list(dict.fromkeys(systems or default_systems(target)))
         for name in names:
             system_by_name(name)
         _check_number("examples", examples)
@@ -182,7 +183,8 @@ def run(
                 check_folder(name, folder)
     except ValueError as error:
         refuse(error)
-    _prepare(target, kernel)
+    for name in names:
+        _prepare(target, kernel, name)
     with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as spool:
         arguments = [
             "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider",
@@ -244,8 +246,8 @@ def _empty_configuration(spool: str) -> Path:
     return path
 
 
-def _prepare(target: str, kernel: str | None) -> None:
-    """Make the target once, so that what is missing is said before anything starts."""
+def _prepare(target: str, kernel: str | None, system: str) -> None:
+    """Make the target of a system once, so that what is missing is said before anything starts."""
     from conformance.targets.linux.errors import BuildError, HarnessError
     from conformance.targets.protocol import TargetUnavailable
     from conformance.targets.registry import make_target
@@ -254,7 +256,7 @@ def _prepare(target: str, kernel: str | None) -> None:
         click.echo(text, err=True)
 
     try:
-        make_target(target, kernel, say).close()
+        make_target(target, kernel, say, system).close()
     except (ValueError, TargetUnavailable, BuildError, HarnessError) as error:
         refuse(error)
 

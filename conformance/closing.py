@@ -1,6 +1,6 @@
 """The end of a run: shards put together, known failures replayed, reports written, told in text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ def close_run(option: Any, interrupted: bool) -> Closing:
     ``interrupted``: whether the user broke it off.
     """
     runs = read_spool(Path(option.mmu_spool), option.mmu_system, SHARDS)
+    targets: dict[str, Target] = {}
     try:
-        target = make_target(option.mmu_target, option.mmu_kernel)
+        for name in option.mmu_system:
+            targets[name] = make_target(option.mmu_target, option.mmu_kernel, system=name)
     except TargetUnavailable as error:
         whole = result_of(
             runs, option.mmu_target, "unavailable", option.mmu_seed, option.mmu_profile
@@ -50,15 +52,20 @@ def close_run(option: Any, interrupted: bool) -> Closing:
     problems: list[str] = []
     news: list[str] = []
     if complete:
-        problems, news = _replay_known(option.mmu_known, target, runs, option.mmu_seed)
-    whole = result_of(runs, target.name, target.version, option.mmu_seed, option.mmu_profile)
+        problems, news = _replay_known(option.mmu_known, targets, runs, option.mmu_seed)
+    names = dict.fromkeys(target.name for target in targets.values())
+    versions = dict.fromkeys(target.version for target in targets.values())
+    whole = result_of(
+        runs, "; ".join(names), "; ".join(versions), option.mmu_seed, option.mmu_profile
+    )
     unwritten = ""
     if option.mmu_report_dir:
         try:
             write_reports(Path(option.mmu_report_dir), whole, runs)
         except OSError as error:
             unwritten = f"report-dir is {option.mmu_report_dir!r}, which cannot be written: {error}"
-    target.close()
+    for target in targets.values():
+        target.close()
     failed = bool(whole.violations) or bool(problems)
     report_dir = None if unwritten else option.mmu_report_dir
     so_far = ""
@@ -70,7 +77,7 @@ def close_run(option: Any, interrupted: bool) -> Closing:
 
 
 def _replay_known(
-    paths: Sequence[str], target: Target, runs: Sequence[SystemRun], seed: int
+    paths: Sequence[str], targets: Mapping[str, Target], runs: Sequence[SystemRun], seed: int
 ) -> tuple[list[str], list[str]]:
     """Replay the witnesses of known failures: what is wrong with them, and what is new."""
     problems: list[str] = []
@@ -78,8 +85,8 @@ def _replay_known(
     by_system = {run.system.name: run for run in runs}
     for path in paths:
         for entry in read_known(path):
-            run = by_system.get(entry.system)
-            if run is None or not entry.concerns(target):
+            run, target = by_system.get(entry.system), targets.get(entry.system)
+            if run is None or target is None or not entry.concerns(target):
                 continue
             fails = entry.fails(target)
             if entry.covers(target):

@@ -2,7 +2,7 @@
 
 import textwrap
 
-from conformance.mutants import pagetable
+from conformance.mutants.catalogue import CATALOGUES
 from conformance.rules.catalogue import RULES
 from conformance.systems import SYSTEMS
 from conformance.targets.registry import KINDS
@@ -76,7 +76,11 @@ def _range(numbers: tuple[int, ...]) -> str:
 
 
 def _mutants() -> list[str]:
-    return [f"{one.id:<32}{one.rule}  {one.story}" for one in pagetable.MUTANTS]
+    lines = []
+    for catalogue in CATALOGUES.values():
+        lines.append(f"system {catalogue.system}")
+        lines += [f"{one.id:<32}{one.rule}  {one.story}" for one in catalogue.mutants]
+    return lines
 
 
 def decoded(format_name: str, word: str, level: int | None) -> str:

@@ -36,7 +36,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mmu-conformance", "conformance of MMU page-table code")
     group.addoption("--mmu-target", metavar="T", help="what to judge; turns the plugin on")
     group.addoption(
-        "--mmu-system", action="append", metavar="SYSTEM", help="a system to run (default: all)"
+        "--mmu-system",
+        action="append",
+        metavar="SYSTEM",
+        help="a system to run (default: all that the target speaks)",
     )
     group.addoption("--mmu-profile", default="ci", metavar="P", help="ci, dev or nightly")
     group.addoption("--mmu-examples", type=int, metavar="N", help="examples of each system")
@@ -79,12 +82,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def _check_options(config: pytest.Config) -> None:
     """Refuse bad options before anything runs, and settle what they leave open."""
     from conformance.profiles import profile_by_name
-    from conformance.systems import SYSTEMS, system_by_name
+    from conformance.systems import system_by_name
+    from conformance.targets.registry import default_systems
 
     option = config.option
     try:
         profile = profile_by_name(option.mmu_profile)
-        for name in option.mmu_system or ():
+        option.mmu_system = list(
+            dict.fromkeys(option.mmu_system or default_systems(option.mmu_target))
+        )
+        for name in option.mmu_system:
             system_by_name(name)
         for name in ("examples", "steps"):
             value = getattr(option, f"mmu_{name}")
@@ -100,7 +107,6 @@ def _check_options(config: pytest.Config) -> None:
                 check_folder(name.replace("_", "-"), path)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
-    option.mmu_system = list(dict.fromkeys(option.mmu_system or SYSTEMS))
     option.mmu_examples = option.mmu_examples or profile.examples
     option.mmu_steps = option.mmu_steps or profile.steps
     if option.mmu_seed is None:
@@ -177,7 +183,7 @@ def mmu_shards(request: pytest.FixtureRequest) -> Iterator[Shards]:
 
 
 class Shards:
-    """Runs shards on one target, and leaves what they find in the spool."""
+    """Runs shards on one target of each system, and leaves what they find in the spool."""
 
     def __init__(self, config: pytest.Config) -> None:
         from conformance.engine import Plan
@@ -198,8 +204,10 @@ class Shards:
             shards=SHARDS,
             database=database,
         )
+        self._targets: dict[str, Target] = {}
         try:
-            self._target: Target = make_target(option.mmu_target, option.mmu_kernel)
+            for name in option.mmu_system:
+                self._targets[name] = make_target(option.mmu_target, option.mmu_kernel, system=name)
         except TargetUnavailable as error:
             pytest.skip(f"{option.mmu_target}: {error}")
         self._muted = self._known_identities(option.mmu_known)
@@ -210,7 +218,8 @@ class Shards:
         muted: dict[str, set[tuple[str, str]]] = {}
         for path in paths:
             for entry in read_known(path):
-                if entry.covers(self._target):
+                target = self._targets.get(entry.system)
+                if target is not None and entry.covers(target):
                     muted.setdefault(entry.system, set()).add((entry.rule, entry.signature))
         return muted
 
@@ -221,28 +230,28 @@ class Shards:
         from conformance.systems import system_by_name
 
         system: System = system_by_name(system_name)
+        target = self._targets[system_name]
 
         def keep(shard: ShardResult) -> None:
             write_shard(
                 self._spool,
                 system,
-                self._target,
+                target,
                 shard,
                 self._plan.seed,
                 time.monotonic() - began,
             )
 
-        shard = run_shard(
-            system, self._target, self._plan, number, self._muted.get(system_name), keep
-        )
+        shard = run_shard(system, target, self._plan, number, self._muted.get(system_name), keep)
         return [
             f"{finding.violation.rule} {finding.violation.signature}: {finding.violation.message}"
             for finding in shard.findings.values()
         ]
 
     def close(self) -> None:
-        """Let go of the target."""
-        self._target.close()
+        """Let go of the targets."""
+        for target in self._targets.values():
+            target.close()
 
 
 class Suite:
@@ -268,7 +277,8 @@ class Suite:
 
         option = self._config.option
         try:
-            make_target(option.mmu_target, option.mmu_kernel).close()
+            for name in option.mmu_system:
+                make_target(option.mmu_target, option.mmu_kernel, system=name).close()
         except TargetUnavailable:
             # Every shard says so, as the reason why it is skipped.
             pass

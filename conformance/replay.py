@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
+from conformance.machines.pagetable_session import PageTableSession
 from conformance.rules.catalogue import rule_by_id
 from conformance.rules.rule import Violation
 from conformance.systems import System, system_by_name
@@ -169,7 +170,7 @@ def _counterexample(
     system = system_by_name(example.system)
     rule_by_id(system.name, example.rule)
     operations = example.typed_operations(system.specs)
-    target = make_target(target_name or example.target_name, kernel)
+    target = make_target(target_name or example.target_name, kernel, system=system.name)
     # Another target may not have the same ways: take the nearest that it declares.
     fitted = [_fitted(one, target.traits) for one in operations]
     done = Replay(system, f"{target.name} ({target.version})", file=file)
@@ -200,7 +201,7 @@ def _fitted(operation: Operation, traits: object) -> Operation:
 def _by_hand(
     system: System, operations: list[Operation], target_name: str, kernel: str | None, file: str
 ) -> Replay:
-    target = make_target(target_name, kernel)
+    target = make_target(target_name, kernel, system=system.name)
     done = Replay(system, f"{target.name} ({target.version})", file=file)
     if operations[0].name != "create":
         operations = [Operation("create", _defaults(system)), *operations]
@@ -222,7 +223,7 @@ def _run(done: Replay, system: System, operations: list[Operation], target: obje
             Line(operation, result.result, result.value, result.finished, outcome.sort)
         )
         done.violations += outcome.violations
-        if operation.name != "destroy" and session.view is not None:
+        if isinstance(session, PageTableSession) and operation.name != "destroy":
             _look(done, session, operation)
         if session.ended:
             break
@@ -231,9 +232,11 @@ def _run(done: Replay, system: System, operations: list[Operation], target: obje
         done.violations += last.violations
 
 
-def _look(done: Replay, session: object, operation: Operation) -> None:
+def _look(done: Replay, session: PageTableSession, operation: Operation) -> None:
     """Note what the pages that ``operation`` touched translate to now."""
-    view = session.view  # type: ignore[attr-defined]
+    view = session.view
+    if view is None:
+        return
     fmt = view.geometry.format
     iova = operation.args.get("iova")
     if not isinstance(iova, int) or not 0 <= iova < view.geometry.limit:

@@ -3,21 +3,33 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from conformance.machines import pagetable
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
-from conformance.rules.rule import Rule
+from conformance.machines.pagetable_views import PageTableViews
+from conformance.machines.session import Session
+from conformance.rules.rule import Rule, Violation
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
+from reports.counterexample import Views
 from reports.operations import Operation, OperationSpec
+
+
+class ViewsMaker(Protocol):
+    """What has looked at a session before an operation, and will look after it."""
+
+    def after(self, violation: Violation) -> Views:
+        """What the three views said before and after the operation that broke a rule."""
 
 
 @dataclass(frozen=True)
 class System:
     """One system: its operations, its rules, how to make a session and a machine for it.
 
-    ``moved_together``: names of address arguments that the minimiser may move as one.
+    ``make_views`` is called before the operation that breaks a rule, with a session and the
+    operations up to it. ``moved_together``: names of address arguments that the minimiser may
+    move as one.
     ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
     these traits.
     """
@@ -26,14 +38,15 @@ class System:
     title: str
     specs: Mapping[str, OperationSpec]
     rules: Sequence[Rule]
-    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], PageTableSession]
+    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], Session]
+    make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[str]
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
-    ) -> PageTableSession:
+    ) -> Session:
         """A session on ``target``; ``muted`` None mutes every identity."""
         return self.make_session(target, muted, tally)
 
@@ -67,6 +80,7 @@ SYSTEMS: dict[str, System] = {
         SPECS,
         PageTableSession.rules,
         PageTableSession,
+        PageTableViews,
         pagetable.machine_class,
         ("iova", "pa"),
         configurable,

@@ -7,8 +7,9 @@ nothing and knows no rule by name.
 
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from conformance.machines.session import Outcome
 from conformance.rules.catalogue import PAGETABLE
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
 from conformance.tally import Tally
@@ -143,21 +144,6 @@ def prot_for(fmt: Format, meaning: int) -> int:
             if prot & (READ | WRITE):
                 table.setdefault(fmt.promised(prot), prot)
     return table.get(meaning, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one operation came to.
-
-    ``fresh``: violations of identities that were not muted; ``violations``: all of them.
-    ``changed``: whether a table, the TLB's duties, or the promise changed.
-    """
-
-    result: Result
-    sort: str
-    changed: bool
-    violations: Sequence[Violation]
-    fresh: Sequence[Violation]
 
 
 class PageTableSession:

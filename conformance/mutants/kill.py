@@ -19,15 +19,13 @@ from pathlib import Path
 
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import minimise
-from conformance.mutants import pagetable
+from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of, mutant_by_id
 from conformance.mutants.mutant import Mutant
-from conformance.rules.catalogue import PAGETABLE
 from conformance.systems import System, system_by_name
-from conformance.targets.mutant import MutantTarget, mutant_by_id, mutant_target
-from conformance.targets.reference import PageTableTarget
+from conformance.targets.mutant import MutantTarget, mutant_target
+from conformance.targets.protocol import Target
+from conformance.targets.reference import reference_target
 from reports.operations import Operation, text
-
-SYSTEM = "pagetable"
 
 EXAMPLES = 200
 """Examples of a part of a run: so many are tried whatever is found."""
@@ -89,12 +87,19 @@ class Verdict:
 
 
 def run_mutant(
-    mutant: Mutant, examples: int = EXAMPLES, parts: int = PARTS, seed: int = 0
+    mutant: Mutant,
+    examples: int = EXAMPLES,
+    parts: int = PARTS,
+    seed: int = 0,
+    system_name: str = "",
 ) -> Verdict:
-    """Run one mutant: ``examples``, and up to ``parts`` times as many while nothing fails."""
-    system = system_by_name(SYSTEM)
+    """Run one mutant: ``examples``, and up to ``parts`` times as many while nothing fails.
+
+    ``system_name``: whose driver it is an edit of; "" for that of its catalogue.
+    """
+    system = system_by_name(system_name or catalogue_of(mutant).system)
     started = time.monotonic()
-    target = mutant_target([mutant])
+    target = mutant_target([mutant], system.name)
     # Minimising is left for the end: one counterexample of the mutant's rule is enough.
     plan = Plan(seed, examples * parts, STEPS, parts, minimise_executions=0)
     found: dict[tuple[str, str], Finding] = {}
@@ -110,12 +115,12 @@ def run_mutant(
     for rule_id, _ in found:
         rules[rule_id] = rules.get(rule_id, 0) + 1
     witness = _witness(system, target, mutant, found)
-    reference = PageTableTarget()
+    reference = reference_target(system.name)
     tried = [*(finding.operations for finding in found.values()), witness]
     return Verdict(
         mutant.id,
         mutant.rule,
-        {rule.id: rules[rule.id] for rule in PAGETABLE if rule.id in rules},
+        {rule.id: rules[rule.id] for rule in system.rules if rule.id in rules},
         executed,
         tuple(text(operation, system.specs) for operation in witness),
         executed > 0 and _executes(system, mutant, witness),
@@ -141,12 +146,12 @@ def _witness(
 
 def _executes(system: System, mutant: Mutant, operations: Sequence[Operation]) -> bool:
     """Whether these operations reach the mutant's edit, in one of its places at least."""
-    target = mutant_target([mutant])
+    target = mutant_target([mutant], system.name)
     passes(system, target, operations)
     return max(target.executed(mutant.id)) > 0
 
 
-def passes(system: System, target: PageTableTarget, operations: Sequence[Operation]) -> bool:
+def passes(system: System, target: Target, operations: Sequence[Operation]) -> bool:
     """Whether no rule is broken when ``operations`` run on ``target``, destroying included."""
     session = system.session(target, None, None)
     for operation in operations:
@@ -210,7 +215,6 @@ def told(verdict: Verdict) -> str:
 
 def page(verdicts: Sequence[Verdict]) -> str:
     """The kill table as a Markdown page."""
-    by_id = {mutant.id: mutant for mutant in pagetable.MUTANTS}
     killed = sum(verdict.killed for verdict in verdicts)
     lines = [
         "<!-- Written by python -m conformance.mutants.kill --out: change the mutants. -->",
@@ -231,7 +235,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for verdict in verdicts:
-        mutant = by_id[verdict.mutant]
+        mutant = mutant_by_id(verdict.mutant)
         cells = (
             mutant.id,
             mutant.known,
@@ -246,7 +250,8 @@ def page(verdicts: Sequence[Verdict]) -> str:
         )
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "## Not here", ""]
-    lines += [f"- {bug}: {why}" for bug, why in pagetable.NOT_HERE.items()]
+    for catalogue in CATALOGUES.values():
+        lines += [f"- {catalogue.system}, {bug}: {why}" for bug, why in catalogue.not_here.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -257,6 +262,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Run mutants of the reference driver; exit 1 if one is not killed.",
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="mutants to run (default: all)")
+    parser.add_argument("--system", choices=CATALOGUES, help="only mutants of this system")
     parser.add_argument("--subset", action="store_true", help="one for each rule and known bug")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="examples for each mutant")
     parser.add_argument("--seed", type=int, default=0)
@@ -267,9 +273,11 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.examples < 1:
         parser.error(f"examples is {chosen.examples}; allowed are 1 and above")
     try:
-        mutants = [mutant_by_id(one) for one in chosen.ids] or list(pagetable.MUTANTS)
+        mutants = [mutant_by_id(one) for one in chosen.ids] or list(MUTANTS)
     except ValueError as error:
         parser.error(str(error))
+    if chosen.system:
+        mutants = [one for one in mutants if catalogue_of(one).system == chosen.system]
     if chosen.subset:
         mutants = subset(mutants)
 

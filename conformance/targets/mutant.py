@@ -1,18 +1,37 @@
 """The targets ``mutant:ID``: a reference driver with a seeded bug, or with several."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from conformance.mutants import pagetable
+from conformance.mutants.catalogue import CATALOGUES, catalogue_of
 from conformance.mutants.mutant import LoadedDriver, Mutant, load
-from conformance.targets.reference import PageTableTarget
+from conformance.targets.protocol import Result, Target
+from conformance.targets.reference import reference_target
+from reference.trace import Trace
+from reports.operations import Operation
 
 
-class MutantTarget(PageTableTarget):
-    """The page-table target on a driver with seeded bugs."""
+class MutantTarget:
+    """A system's reference target on a driver with seeded bugs."""
 
-    def __init__(self, driver: LoadedDriver, names: str) -> None:
-        super().__init__(driver.module, f"mutant:{names}", f"reference driver, with {names}")
-        self._loaded = driver
+    def __init__(self, system: str, driver: LoadedDriver, names: str) -> None:
+        self.driver: LoadedDriver = driver
+        self._target: Target = reference_target(system, driver.module)
+        self.name: str = f"mutant:{names}"
+        self.version: str = f"reference driver, with {names}"
+        self.traits: Mapping[str, Sequence[str | int]] = self._target.traits
+        self.places: Sequence[str] = self._target.places
+
+    def reset(self) -> None:
+        """Go back to the state before any operation."""
+        self._target.reset()
+
+    def perform(self, operation: Operation, trace: Trace) -> Result:
+        """Carry out one operation and append its events to ``trace``."""
+        return self._target.perform(operation, trace)
+
+    def close(self) -> None:
+        """Give back what the target holds."""
+        self._target.close()
 
     def executed(self, mutant_id: str) -> tuple[int, int]:
         """How often the edit of a mutant was executed so far, over all examples.
@@ -22,27 +41,17 @@ class MutantTarget(PageTableTarget):
         Raises:
             ValueError: this driver has no edit of that mutant.
         """
-        return self._loaded.executed(mutant_id)
+        return self.driver.executed(mutant_id)
 
 
-def mutant_by_id(mutant_id: str) -> Mutant:
-    """The mutant called ``mutant_id``.
+def mutant_target(mutants: Sequence[Mutant], system: str = "") -> MutantTarget:
+    """The target with the edits of all ``mutants`` in one driver.
 
-    Raises:
-        ValueError: there is none.
-    """
-    for one in pagetable.MUTANTS:
-        if one.id == mutant_id:
-            return one
-    allowed = ", ".join(one.id for one in pagetable.MUTANTS)
-    raise ValueError(f"mutant is {mutant_id!r}; allowed are {allowed}")
-
-
-def mutant_target(mutants: Sequence[Mutant]) -> MutantTarget:
-    """The page-table target with the edits of all ``mutants`` in one driver.
+    ``system``: whose driver; "" for that of the first one's catalogue.
 
     Raises:
         ValueError: the edits do not fit the driver, or each other.
     """
-    driver = load(pagetable.PACKAGE, pagetable.FILE, mutants)
-    return MutantTarget(driver, "+".join(one.id for one in mutants))
+    catalogue = CATALOGUES[system] if system else catalogue_of(mutants[0])
+    driver = load(catalogue.package, catalogue.file, mutants)
+    return MutantTarget(catalogue.system, driver, "+".join(one.id for one in mutants))

@@ -1,10 +1,10 @@
-"""The target ``reference``: our own drivers, which do what is right."""
+"""The target ``reference``: our own drivers, which do what is right, one for each system."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result
+from conformance.targets.protocol import Result, Target
 from reference.drivers import pagetable
 from reference.formats import format_by_name
 from reference.trace import CRASH, HANG, Trace
@@ -99,3 +99,18 @@ class PageTableTarget:
                 "flush and destroy"
             )
         return Result()
+
+
+DRIVERS: Mapping[str, Callable[..., Target]] = {"pagetable": PageTableTarget}
+"""The target of each system; called with a driver module, or without for our own."""
+
+
+def reference_target(system: str, driver: Any = None) -> Target:
+    """The reference target of ``system``, on ``driver`` if one is given.
+
+    Raises:
+        ValueError: there is no such system.
+    """
+    if system not in DRIVERS:
+        raise ValueError(f"system is {system!r}; allowed are {', '.join(DRIVERS)}")
+    return DRIVERS[system]() if driver is None else DRIVERS[system](driver)

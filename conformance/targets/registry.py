@@ -1,4 +1,4 @@
-"""Targets by the name that they have on the command line."""
+"""Targets by the name that they have on the command line, and the systems that each speaks."""
 
 import importlib
 from collections.abc import Callable
@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from conformance.targets.protocol import Target, TargetUnavailable
+from conformance.targets.reference import DRIVERS, reference_target
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TargetKind:
-    """One kind of target: how its name looks, what it is, and the systems that it speaks."""
+    """One kind of target: how its name looks, what it is, and the systems that it can speak."""
 
     pattern: str
     title: str
@@ -20,11 +21,11 @@ class TargetKind:
 
 
 KINDS: tuple[TargetKind, ...] = (
-    TargetKind("reference", "our own driver, which does what is right", ("pagetable",)),
+    TargetKind("reference", "our own drivers, which do what is right", tuple(DRIVERS)),
     TargetKind(
         "mutant:ID[+ID...]",
-        "the reference driver with seeded bugs (ids in the docs)",
-        ("pagetable",),
+        "a reference driver with seeded bugs (mmu-conformance list mutants)",
+        tuple(DRIVERS),
     ),
     TargetKind(
         "linux:io-pgtable-arm",
@@ -39,38 +40,87 @@ KINDS: tuple[TargetKind, ...] = (
     TargetKind(
         "python:MODULE:ATTRIBUTE",
         "your own: a callable that gives a Target (see conformance.targets.protocol)",
-        ("pagetable",),
+        tuple(DRIVERS),
     ),
 )
 """What can stand behind ``--target``."""
 
 
+def systems_of(name: str) -> tuple[str, ...]:
+    """The systems that the target called ``name`` can be run on.
+
+    For ``python:`` targets these are all: only their makers know which it speaks.
+
+    Raises:
+        ValueError: there is no such target.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "mutant" and rest:
+        from conformance.mutants.catalogue import catalogue_of, mutant_by_id
+
+        systems = {catalogue_of(mutant_by_id(one)).system: None for one in rest.split("+")}
+        if len(systems) > 1:
+            raise ValueError(
+                f"target is {name!r}, mutants of {', '.join(systems)}; "
+                "allowed are mutants of one system"
+            )
+        return tuple(systems)
+    for one in KINDS:
+        if one.pattern == name or (kind == "python" and one.pattern.startswith("python:")):
+            return one.systems
+    raise _unknown(name)
+
+
+def default_systems(name: str) -> tuple[str, ...]:
+    """The systems of a run of ``name`` that names none: all it can, of a ``python:`` the first.
+
+    Raises:
+        ValueError: there is no such target.
+    """
+    systems = systems_of(name)
+    return systems[:1] if name.startswith("python:") else systems
+
+
 def make_target(
-    name: str, kernel: str | None = None, progress: Progress = lambda text: None
+    name: str,
+    kernel: str | None = None,
+    progress: Progress = lambda text: None,
+    system: str = "",
 ) -> Target:
     """The target called ``name``; built, where it has to be, with ``progress`` told of it.
 
+    ``system``: which of its systems it is to speak; "" for the first.
+
     Raises:
-        ValueError: there is no such target, or ``kernel`` is no usable tree.
+        ValueError: there is no such target, it does not speak the system, or ``kernel`` is no
+            usable tree.
         TargetUnavailable: it cannot be had on this machine.
     """
+    systems = systems_of(name)
+    if system and system not in systems:
+        raise ValueError(
+            f"target is {name!r}, which does not speak {system}; allowed for {system} are "
+            f"{', '.join(one.pattern for one in KINDS if system in one.systems)}"
+        )
     kind, _, rest = name.partition(":")
     if name == "reference":
-        from conformance.targets.reference import PageTableTarget
-
-        return PageTableTarget()
-    if kind == "mutant" and rest:
-        from conformance.targets.mutant import mutant_by_id, mutant_target
+        return reference_target(system or systems[0])
+    if kind == "mutant":
+        from conformance.mutants.catalogue import mutant_by_id
+        from conformance.targets.mutant import mutant_target
 
         return mutant_target([mutant_by_id(one) for one in rest.split("+")])
-    if kind == "linux" and rest in ("io-pgtable-arm", "io-pgtable-dart"):
+    if kind == "linux":
         from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 
         return LinuxIoPgtable(rest, kernel, progress)
     if kind == "python" and rest.count(":") == 1:
         return _python_target(rest)
-    allowed = ", ".join(one.pattern for one in KINDS)
-    raise ValueError(f"target is {name!r}; allowed are {allowed}")
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(f"target is {name!r}; allowed are {', '.join(one.pattern for one in KINDS)}")
 
 
 def _python_target(rest: str) -> Target:
@@ -102,4 +152,6 @@ def _python_target(rest: str) -> Target:
     return cast(Target, target)
 
 
-__all__ = ["KINDS", "TargetKind", "TargetUnavailable", "make_target"]
+__all__ = [
+    "KINDS", "TargetKind", "TargetUnavailable", "default_systems", "make_target", "systems_of",
+]  # fmt: skip

@@ -171,7 +171,7 @@ def test_what_the_target_does_not_declare_is_not_tried():
         """Takes non-coherent tables of one format only; says so, and notes what it is given."""
 
         def __init__(self):
-            super().__init__(wrong("wrong-attribute")._driver)
+            super().__init__(wrong("wrong-attribute").driver.module)
             self.traits = {"format": ("lpae-mali",), "coherent": (0,), "block_unmap": ("refuse",)}
 
         def perform(self, operation, trace):

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from conformance.mutants import pagetable
+from conformance.mutants.catalogue import mutant_by_id
 from conformance.mutants.kill import main, page, run_mutant, subset
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
 from conformance.rules.catalogue import PAGETABLE
 from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_by_id, mutant_target
+from conformance.targets.mutant import mutant_target
 from reports.operations import make
 
 SYSTEM = system_by_name("pagetable")
@@ -192,7 +193,9 @@ def test_a_mutant_that_its_rule_alone_finds_is_killed():
 
 
 def test_an_edit_that_is_never_executed_kills_nothing():
-    verdict = run_mutant(mutant("TR-1", ("return POISON", "return 0")), 6, 2)
+    verdict = run_mutant(
+        mutant("TR-1", ("return POISON", "return 0")), 6, 2, system_name="pagetable"
+    )
     assert verdict.executed == 0
     assert not verdict.killed
     assert verdict.reason == "the edit was never executed"
@@ -200,7 +203,7 @@ def test_an_edit_that_is_never_executed_kills_nothing():
 
 def test_an_edit_that_makes_no_difference_is_not_killed():
     edit = ("self.ticket += 1", "self.ticket = self.ticket + 1")
-    verdict = run_mutant(mutant("TL-1", edit), 6, 2)
+    verdict = run_mutant(mutant("TL-1", edit), 6, 2, system_name="pagetable")
     assert verdict.executed > 0
     assert verdict.examples == 12
     assert not verdict.killed
@@ -209,14 +212,14 @@ def test_an_edit_that_makes_no_difference_is_not_killed():
 
 def test_a_mutant_that_names_another_rule_is_not_killed():
     known = mutant_by_id("wrong-attribute")
-    verdict = run_mutant(mutant("TR-1", *known.edits), 12, 2)
+    verdict = run_mutant(mutant("TR-1", *known.edits), 12, 2, system_name="pagetable")
     assert not verdict.killed
     assert verdict.others == ("TR-2",)
 
 
 def test_a_mutant_that_two_rules_find_is_not_killed():
     both = [mutant_by_id(name).edits for name in ("wrong-attribute", "destroyed-without-flush")]
-    verdict = run_mutant(mutant("TR-2", *both[0], *both[1]), 12, 2)
+    verdict = run_mutant(mutant("TR-2", *both[0], *both[1]), 12, 2, system_name="pagetable")
     assert not verdict.killed
     assert verdict.reason == "found by TL-2 too"
 

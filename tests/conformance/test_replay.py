@@ -271,7 +271,7 @@ class Hanging(PageTableTarget):
 
 
 def test_what_did_not_come_back_is_told(command_here, monkeypatch):
-    monkeypatch.setattr("conformance.replay.make_target", lambda name, kernel: Hanging())
+    monkeypatch.setattr("conformance.replay.make_target", lambda name, kernel, system: Hanging())
     Path("hand.jsonl").write_text('{"op": "translate", "iova": 0}\n{"op": "map", "iova": 0}\n')
     done = command_here("replay", "hand.jsonl")
     assert done.code == 1

@@ -4,8 +4,9 @@ import pytest
 
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import reproduces
+from conformance.mutants.catalogue import mutant_by_id
 from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_by_id, mutant_target
+from conformance.targets.mutant import mutant_target
 from conformance.targets.reference import PageTableTarget
 
 WRONG = {

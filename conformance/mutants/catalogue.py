@@ -1,0 +1,60 @@
+"""The catalogues of mutants, one for each system that has a reference driver."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conformance.mutants import pagetable
+from conformance.mutants.mutant import Mutant
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The mutants of one system.
+
+    ``package``, ``file``: the driver that they are edits of. ``not_here``: known bugs of such
+    code that have no mutant at this layer, and why.
+    """
+
+    system: str
+    mutants: tuple[Mutant, ...]
+    package: str
+    file: str
+    not_here: Mapping[str, str]
+
+
+CATALOGUES: dict[str, Catalogue] = {
+    "pagetable": Catalogue(
+        "pagetable", pagetable.MUTANTS, pagetable.PACKAGE, pagetable.FILE, pagetable.NOT_HERE
+    ),
+}
+"""Every catalogue, by system."""
+
+MUTANTS: tuple[Mutant, ...] = tuple(
+    mutant for catalogue in CATALOGUES.values() for mutant in catalogue.mutants
+)
+"""All mutants."""
+
+
+def mutant_by_id(mutant_id: str) -> Mutant:
+    """The mutant called ``mutant_id``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for one in MUTANTS:
+        if one.id == mutant_id:
+            return one
+    allowed = ", ".join(one.id for one in MUTANTS)
+    raise ValueError(f"mutant is {mutant_id!r}; allowed are {allowed}")
+
+
+def catalogue_of(mutant: Mutant) -> Catalogue:
+    """The catalogue that a mutant stands in.
+
+    Raises:
+        ValueError: in none.
+    """
+    for catalogue in CATALOGUES.values():
+        if mutant in catalogue.mutants:
+            return catalogue
+    raise ValueError(f"mutant is {mutant.id!r}, which is in no catalogue")
