@@ -135,9 +135,7 @@ def _arguments(operation: Operation) -> tuple[int | str, ...]:
         ValueError: there is no such operation, or one is missing.
     """
     if operation.name not in _OPERATIONS:
-        raise ValueError(
-            f"operation is {operation.name!r}; allowed are {', '.join(_OPERATIONS)}"
-        )
+        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(_OPERATIONS)}")
     values: list[int | str] = []
     for name, default in _OPERATIONS[operation.name]:
         value = operation.args.get(name, default)

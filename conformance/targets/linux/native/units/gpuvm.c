@@ -103,9 +103,8 @@ static void tell_if_added(const struct drm_gpuva *va, const void *from)
 static void tell_mappings(mmu_u64 first, mmu_u64 size)
 {
 	mmu_u64 low = first < AROUND ? 0 : first - AROUND;
-	mmu_u64 room = ~0ULL - first;
-	mmu_u64 last = room < AROUND || room - AROUND < size - 1 ? ~0ULL
-								 : first + size - 1 + AROUND;
+	mmu_u64 span = size + AROUND - 1;
+	mmu_u64 last = span < size || span > ~0ULL - first ? ~0ULL : first + span;
 	struct drm_gpuva *va;
 
 	drm_gpuvm_for_each_va(va, &vm->base)
