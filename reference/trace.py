@@ -51,6 +51,13 @@ BUG: Final = 22
 CRASH: Final = 23
 HANG: Final = 24
 WILD: Final = 25
+VMA_ADD: Final = 26
+VMA_REMOVE: Final = 27
+VMA: Final = 28
+PT_MAP: Final = 29
+PT_UNMAP: Final = 30
+REFS: Final = 31
+VALIDATED: Final = 32
 
 # -- numbers inside events --------------------------------------------------------------
 
@@ -76,6 +83,13 @@ CAUSE_SYNC: Final = 4
 """Asked for by the caller: sync of a strict gather."""
 CAUSE_QUEUE: Final = 5
 """Asked for by the caller: the flush of a flush queue."""
+
+REFS_VM: Final = 0
+"""The count is that of the VM; its number is 0."""
+REFS_BUFFER: Final = 1
+"""The count is that of a buffer."""
+REFS_VM_BO: Final = 2
+"""The count is that of the bond between the VM and a buffer (drm_gpuvm_bo)."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
@@ -111,6 +125,13 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     CRASH: ("crash", (("signal", _DECIMAL), ("address", _HEX))),
     HANG: ("hang", ()),
     WILD: ("wild", (("address", _HEX), ("size", _DECIMAL), ("write", _DECIMAL))),
+    VMA_ADD: ("vma-add", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    VMA_REMOVE: ("vma-remove", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    VMA: ("vma", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    PT_MAP: ("pt-map", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    PT_UNMAP: ("pt-unmap", (("first", _HEX), ("last", _HEX))),
+    REFS: ("refs", (("what", _DECIMAL), ("number", _DECIMAL), ("count", _DECIMAL))),
+    VALIDATED: ("validated", (("number", _DECIMAL),)),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -130,6 +151,14 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``warn``, ``bug``, ``crash``, ``hang``: the code said that something is
   wrong, stopped itself, died, or did not come back. ``wild`` is an access
   outside all memory that the code owns; it is reported, and not carried out.
+* ``vma-add``/``vma-remove``: a mapping came into the VM's tree, or went; ``last``
+  is inclusive, ``backing`` is (buffer number << 48 | byte in it). ``vma``: after an
+  operation, a mapping that is in the tree in or near the range that it named.
+* ``pt-map``/``pt-unmap``: what the driver is told to put in its page tables,
+  and to clear there.
+* ``refs``: after an operation, a reference count; ``what`` is REFS_VM,
+  REFS_BUFFER or REFS_VM_BO, ``number`` the buffer's. 0 when it does not exist.
+* ``validated``: the driver was told to bring an evicted buffer back.
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}

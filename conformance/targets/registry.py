@@ -38,6 +38,11 @@ KINDS: tuple[TargetKind, ...] = (
         ("pagetable",),
     ),
     TargetKind(
+        "linux:gpuvm",
+        "Linux's drm_gpuvm.c, built from a kernel tree (--kernel)",
+        ("gpuvm",),
+    ),
+    TargetKind(
         "python:MODULE:ATTRIBUTE",
         "your own: a callable that gives a Target (see conformance.targets.protocol)",
         tuple(DRIVERS),
@@ -114,6 +119,10 @@ def make_target(
         from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 
         return LinuxIoPgtable(rest, kernel, progress)
+    if name == "linux:gpuvm":
+        from conformance.targets.linux.gpuvm import LinuxGpuvm
+
+        return LinuxGpuvm(kernel, progress)
     if kind == "python" and rest.count(":") == 1:
         return _python_target(rest)
     raise _unknown(name)

@@ -3,16 +3,21 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from conformance.targets.linux.cache import CACHE_VARIABLE
+from conformance.targets.linux.errors import KernelTreeError
+from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.linux.shadow import make_shadow
 from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
 from conformance.targets.protocol import TargetUnavailable
+
+T = TypeVar("T")
 
 OLDER = "linux-source-6.1"
 """The package of the second tree that the harness is tried on, by name in test ids."""
@@ -21,9 +26,14 @@ ARM_DRIVER = "drivers/iommu/io-pgtable-arm.c"
 
 
 def make_target(unit: str, kernel: str | Path | None = None) -> LinuxIoPgtable:
-    """The target, or a visible skip (a failure where CI says that it has to be there)."""
+    """The page-table target, or a visible skip, as :func:`_made`."""
+    return _made(lambda: LinuxIoPgtable(unit, kernel))
+
+
+def _made(make: Callable[[], T]) -> T:
+    """What ``make`` gives, or a visible skip (a failure where CI says that it has to be there)."""
     try:
-        return LinuxIoPgtable(unit, kernel)
+        return make()
     except TargetUnavailable as error:
         if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
             raise
@@ -111,15 +121,37 @@ class OwnTree:
 
 
 @pytest.fixture(scope="session")
-def own_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnTree]:
-    """A tree of one's own, with a folder of its own for what is built from it."""
-    folder = tmp_path_factory.mktemp("kernel")
+def made_tree(tmp_path_factory: pytest.TempPathFactory) -> OwnTree:
+    """A tree of one's own, as it is before anything is built from it."""
     try:
         real = find_tree()
     except TargetUnavailable as error:
         if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
             raise
         pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(CACHE_VARIABLE, str(folder / "cache"))
-        yield OwnTree(real, folder)
+    return OwnTree(real, tmp_path_factory.mktemp("kernel"))
+
+
+@pytest.fixture
+def own_tree(made_tree: OwnTree, monkeypatch: pytest.MonkeyPatch) -> OwnTree:
+    """A tree of one's own; what is built from it goes to a folder beside it."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(made_tree.path.parent / "cache"))
+    return made_tree
+
+
+@pytest.fixture(scope="session")
+def built_gpuvm() -> Iterator[LinuxGpuvm]:
+    """drm_gpuvm of the tree that is found by itself; skipped if that is too old to have it."""
+    try:
+        target = _made(LinuxGpuvm)
+    except KernelTreeError as error:
+        pytest.skip(str(error))
+    yield target
+    target.close()
+
+
+@pytest.fixture
+def gpuvm(built_gpuvm: LinuxGpuvm) -> LinuxGpuvm:
+    """drm_gpuvm, with no VM and no buffer."""
+    built_gpuvm.reset()
+    return built_gpuvm

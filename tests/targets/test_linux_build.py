@@ -185,6 +185,7 @@ def test_the_vocabulary_is_that_of_the_model() -> None:
         assert f"#define MMU_{name.upper().replace('-', '_')} {kind}\n" in text
     assert f"#define MMU_SCOPE_WALK {events.SCOPE_WALK}\n" in text
     assert f"#define MMU_CAUSE_QUEUE {events.CAUSE_QUEUE}\n" in text
+    assert f"#define MMU_REFS_VM_BO {events.REFS_VM_BO}\n" in text
 
 
 @pytest.mark.parametrize("prefix", ["", "saved"])
@@ -261,3 +262,20 @@ def test_elf_symbols_and_calls(tmp_path: Path) -> None:
     ]
     assert kinds("seen") == [True]
     assert kinds("kept") == [False]
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_only_dropped_code_used_is_not_needed(tmp_path: Path) -> None:
+    """The linker drops the function, and leaves the names that it used."""
+    source = tmp_path / "x.c"
+    source.write_text(
+        "extern void needed(void), unneeded(void);\n"
+        "void kept(void) { needed(); }\nvoid dropped(void) { unneeded(); }\n"
+    )
+    compiler = ["gcc", "-fPIC", "-O0", "-ffunction-sections", "-c", "x.c"]
+    linker = ["ld", "-r", "--gc-sections", "--undefined=kept", "-o", "y.o", "x.o"]
+    for command in (compiler, linker):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    found = elf.ElfFile(tmp_path / "y.o")
+    assert "unneeded" in {symbol.name for symbol in found.symbols}
+    assert found.undefined() == {"needed"}

@@ -1,6 +1,7 @@
 """Reads the little of x86-64 ELF files that the build needs: symbols and relocations."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,17 +85,26 @@ class ElfFile:
         return {symbol.name for symbol in self.symbols if symbol.defined and symbol.shared}
 
     def undefined(self) -> set[str]:
-        """Names that this file needs from others."""
-        return {symbol.name for symbol in self.symbols if not symbol.defined and symbol.name}
+        """Names that this file needs from others.
+
+        A name that stands in the symbol table only is not needed: the linker leaves those
+        that were used by what it dropped.
+        """
+        used = (self.symbols[info >> 32] for info in self._relocations())
+        return {symbol.name for symbol in used if not symbol.defined and symbol.name}
 
     def called(self) -> set[str]:
         """Names that are the target of a call or jump, and so are functions."""
-        names: set[str] = set()
+        return {
+            self.symbols[info >> 32].name
+            for info in self._relocations()
+            if info & 0xFFFFFFFF == _PLT32
+        }
+
+    def _relocations(self) -> Iterator[int]:
+        """Symbol number (upper half) and type (lower half) of each relocation."""
         for section in self._sections:
-            if section.kind != _RELA:
-                continue
-            raw = self.data[section.offset : section.offset + section.size]
-            for _, info, _ in struct.iter_unpack("<QQq", raw):
-                if info & 0xFFFFFFFF == _PLT32:
-                    names.add(self.symbols[info >> 32].name)
-        return names
+            if section.kind == _RELA:
+                raw = self.data[section.offset : section.offset + section.size]
+                for _, info, _ in struct.iter_unpack("<QQq", raw):
+                    yield info

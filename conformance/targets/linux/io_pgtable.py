@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 from conformance.targets.linux.build import build
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
-from conformance.targets.linux.library import Library, load
+from conformance.targets.linux.library import Library, held_words, load
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import PAGE_TABLES
 from conformance.targets.protocol import Result
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
-from reference.words import to_signed
 from reports.operations import Operation
 
 _CREATE, _MAP, _UNMAP, _TRANSLATE = range(4)
@@ -112,10 +111,7 @@ class LinuxIoPgtable:
             HarnessError: another target has taken the library over since the last ``reset``.
             MissingFunctionError: the driver called something that the harness does not have.
         """
-        if self.library.owner is not self:
-            raise HarnessError(
-                f"{self.name} is used after another target of the same library; call reset() first"
-            )
+        self.library.check_owner(self, self.name)
         name = operation.name
         args = operation.args
         values: tuple[int | str, ...] = ()
@@ -154,7 +150,7 @@ class LinuxIoPgtable:
         try:
             result, value, finished = self._call(trace, number, values)
         except struct.error:
-            result, value, finished = self._call(trace, number, _held(operation, values))
+            result, value, finished = self._call(trace, number, held_words(operation, values))
         if name == "create":
             self._exists = finished and result == 0
         elif name == "destroy":
@@ -269,20 +265,3 @@ class LinuxIoPgtable:
 
 def _operation(name: str, **args: int | str) -> Operation:
     return Operation(name, args)
-
-
-def _held(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """``values`` as held words, for those who gave them unsigned.
-
-    Raises:
-        ValueError: one is no 64-bit number.
-    """
-    held: list[int | str] = []
-    for value in values:
-        if not isinstance(value, int):
-            raise ValueError(
-                f"operation {operation.name} has {value!r} where a number is needed: "
-                f"{operation.args}"
-            )
-        held.append(to_signed(value))
-    return tuple(held)

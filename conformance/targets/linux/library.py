@@ -15,6 +15,8 @@ import numpy as np
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from reference.trace import WORDS, Trace
+from reference.words import to_signed
+from reports.operations import Operation
 
 ARGUMENTS = 11
 """How many arguments a guarded call can have (``struct mmu_call``)."""
@@ -95,6 +97,17 @@ class Library:
         self._library.mmu_reset()
         self.owner = owner
 
+    def check_owner(self, target: object, name: str) -> None:
+        """Make sure that the state is ``target``'s, which is called ``name``.
+
+        Raises:
+            HarnessError: another target has taken the library over since its last ``reset``.
+        """
+        if self.owner is not target:
+            raise HarnessError(
+                f"{name} is used after another target of the same library; call reset() first"
+            )
+
     def close(self) -> None:
         """Give back signal handlers and timer; :meth:`reset` takes them again."""
         self._library.mmu_close()
@@ -141,6 +154,23 @@ class Library:
                 f"pa is {pa:#x}; allowed are multiples of 8, {self.arena_pa:#x} to {last:#x}"
             )
         return self._arena[index]
+
+
+def held_words(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """``values``, arguments for a guarded call, as held words, for those who gave them unsigned.
+
+    Raises:
+        ValueError: one is no 64-bit number.
+    """
+    held: list[int | str] = []
+    for value in values:
+        if not isinstance(value, int):
+            raise ValueError(
+                f"operation {operation.name} has {value!r} where a number is needed: "
+                f"{operation.args}"
+            )
+        held.append(to_signed(value))
+    return tuple(held)
 
 
 def _words_at(address: int, count: int) -> "memoryview[int]":

@@ -16,6 +16,8 @@ NATIVE_KERNEL = (
     "kernel/dma.c",
     "kernel/messages.c",
     "kernel/bytes.c",
+    "kernel/waiting.c",
+    "kernel/drm_device.c",
     "kernel/start.c",
 )
 """The fake kernel: the half of the harness that sees kernel headers."""
@@ -109,3 +111,30 @@ PAGE_TABLES = Unit(
     },
 )
 """io-pgtable with the formats of Arm and of Apple's DART."""
+
+GPUVM = Unit(
+    name="gpuvm",
+    objects=(
+        # First comes one with the kernel's ordinary flags: our files are compiled with them.
+        "lib/rbtree.o",
+        "lib/refcount.o",
+        "kernel/locking/mutex.o",
+        "drivers/dma-buf/dma-resv.o",
+        "drivers/dma-buf/dma-fence.o",
+        "drivers/gpu/drm/drm_mm.o",
+        "drivers/gpu/drm/drm_vma_manager.o",
+        "drivers/gpu/drm/drm_gem.o",
+        "drivers/gpu/drm/drm_exec.o",
+        "drivers/gpu/drm/drm_gpuvm.o",
+    ),
+    newer=(),
+    glue=("units/gpuvm.c",),
+    watched=(),
+    calls=("mmu_gpuvm_call",),
+    options=("64BIT", "BUG", "DRM", "DRM_EXEC", "DRM_GPUVM"),
+    seen={
+        "drivers/gpu/drm/drm_gpuvm.o": ("mmu_access", "warn_slowpath_fmt"),
+        "lib/refcount.o": ("warn_slowpath_fmt",),
+    },
+)
+"""drm_gpuvm, which manages the virtual addresses of a GPU driver, and what is below it."""

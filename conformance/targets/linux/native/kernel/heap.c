@@ -23,6 +23,13 @@ void *__kmalloc_cache_noprof(struct kmem_cache *cache, gfp_t flags, size_t size)
 {
 	return take(size, flags);
 }
+
+#ifdef DECL_BUCKET_PARAMS
+void *__kvmalloc_node_noprof(DECL_BUCKET_PARAMS(size, buckets), gfp_t flags, int node)
+{
+	return take(size, flags);
+}
+#endif
 #else
 void *__kmalloc(size_t size, gfp_t flags)
 {
@@ -35,8 +42,18 @@ void *kmalloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)
 }
 #endif
 
-void kfree(const void *object)
+static void give(const void *object, const void *from)
 {
 	if (!ZERO_OR_NULL_PTR(object))
-		mmu_heap_give(object, MMU_CALLER);
+		mmu_heap_give(object, from);
+}
+
+void kfree(const void *object)
+{
+	give(object, MMU_CALLER);
+}
+
+void kvfree(const void *object)
+{
+	give(object, MMU_CALLER);
 }

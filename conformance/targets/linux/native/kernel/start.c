@@ -8,6 +8,9 @@
 
 static struct task_struct task;
 
+/* Whether interrupts are on, for inline functions that look: there are none. */
+int signals_enabled;
+
 /* Newer trees find the current task here, others at the bottom of its stack. */
 #ifdef CONFIG_THREAD_INFO_IN_TASK
 struct task_struct *cpu_tasks[NR_CPUS];
