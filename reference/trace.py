@@ -51,6 +51,13 @@ BUG: Final = 22
 CRASH: Final = 23
 HANG: Final = 24
 WILD: Final = 25
+VMA_ADD: Final = 26
+VMA_REMOVE: Final = 27
+VMA: Final = 28
+PT_MAP: Final = 29
+PT_UNMAP: Final = 30
+REFS: Final = 31
+VALIDATED: Final = 32
 
 # -- numbers inside events --------------------------------------------------------------
 
@@ -76,6 +83,16 @@ CAUSE_SYNC: Final = 4
 """Asked for by the caller: sync of a strict gather."""
 CAUSE_QUEUE: Final = 5
 """Asked for by the caller: the flush of a flush queue."""
+
+REFS_VM: Final = 0
+"""A count of the VM's references. There is one VM, and its number is 0."""
+REFS_BUFFER: Final = 1
+"""A count of a buffer's references."""
+REFS_LINK: Final = 2
+"""A count of the references to the VM-object link of a buffer."""
+
+BACKING_SHIFT: Final = 48
+"""In a backing, the number of the buffer stands above so many bits of offset in bytes."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
@@ -111,6 +128,13 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     CRASH: ("crash", (("signal", _DECIMAL), ("address", _HEX))),
     HANG: ("hang", ()),
     WILD: ("wild", (("address", _HEX), ("size", _DECIMAL), ("write", _DECIMAL))),
+    VMA_ADD: ("vma-add", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    VMA_REMOVE: ("vma-remove", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    VMA: ("vma", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    PT_MAP: ("pt-map", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
+    PT_UNMAP: ("pt-unmap", (("first", _HEX), ("last", _HEX))),
+    REFS: ("refs", (("what", _DECIMAL), ("number", _DECIMAL), ("count", _DECIMAL))),
+    VALIDATED: ("validated", (("number", _DECIMAL),)),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -130,6 +154,13 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``warn``, ``bug``, ``crash``, ``hang``: the code said that something is
   wrong, stopped itself, died, or did not come back. ``wild`` is an access
   outside all memory that the code owns; it is reported, and not carried out.
+* ``vma-add``/``vma-remove``: a mapping of the inclusive range was put into a VM's
+  tree, or taken out; ``vma`` is one that was found in it when the operation was
+  over. ``backing``: what is mapped at ``first`` (see :func:`backing_of`).
+* ``pt-map``/``pt-unmap``: what the page tables of a driver are told of it.
+* ``refs``: after the operation, a count of references; ``what`` is REFS_VM,
+  REFS_BUFFER or REFS_LINK, ``number`` the buffer's; 0: freed, or there is none.
+* ``validated``: the pages of an evicted buffer were made valid again.
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}
@@ -141,6 +172,14 @@ def invalidate_command(scope: int, cause: int, ticket: int) -> int:
     ``scope``: SCOPE_* bits, 1..255. ``cause``: CAUSE_*, 0..255. ``ticket``: 0..2**40-1.
     """
     return scope | cause << 8 | ticket << 16
+
+
+def backing_of(number: int, offset: int) -> int:
+    """The ``backing`` word of a mapping, held.
+
+    ``number``: the buffer's, 0..2**16-1. ``offset``: bytes into it, 0..2**48-1.
+    """
+    return to_signed(number << BACKING_SHIFT | offset)
 
 
 class Event:
