@@ -13,7 +13,8 @@ and changed to pages where they come in.
 
 Results are the kernel's: 0 or a negative errno value.
 
-Source: formats.md B.5 to B.7 (drm_gpuvm_sm_map, drm_gpuvm_sm_unmap and panthor's steps).
+Source: formats.md B.6 (what a driver checks, its steps, its references), formats.md B.7
+(drm_gpuvm's split and merge).
 """
 
 import errno
@@ -47,8 +48,8 @@ BUFFER_BYTES: Final = 0x1_0000_0000_0000
 OBJECT_BYTES: Final = 128
 """What a failed allocation of a VMA or a link is said to have asked for."""
 
-CHUNK: Final = 64
-"""VMAs in half a full chunk of the tree."""
+CHUNK: Final = 4
+"""VMAs in half a full chunk of the tree: so few that every way through it is soon taken."""
 
 VMAS_TO_MAP: Final = 3
 """The new one, what is left before it, and what is left after it."""

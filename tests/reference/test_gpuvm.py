@@ -753,7 +753,7 @@ def vma_of(first: int, end: int) -> Vma:
 
 
 @settings(max_examples=30)
-@given(st.permutations(range(6 * CHUNK)), st.integers(0, 6 * CHUNK), st.integers(0, 3))
+@given(st.permutations(range(12 * CHUNK)), st.integers(0, 12 * CHUNK), st.integers(0, 3))
 def test_the_tree_is_a_sorted_list(order: list[int], kept: int, inside: int) -> None:
     """Also across chunks, and after chunks were emptied again."""
     tree = VmaTree()
