@@ -85,19 +85,18 @@ CAUSE_QUEUE: Final = 5
 """Asked for by the caller: the flush of a flush queue."""
 
 REFS_VM: Final = 0
-"""A count of the VM's references. There is one VM, and its number is 0."""
+"""The count is that of the VM; its number is 0."""
 REFS_BUFFER: Final = 1
-"""A count of a buffer's references."""
-REFS_LINK: Final = 2
-"""A count of the references to the VM-object link of a buffer."""
-
-BACKING_SHIFT: Final = 48
-"""In a backing, the number of the buffer stands above so many bits of offset in bytes."""
+"""The count is that of a buffer."""
+REFS_VM_BO: Final = 2
+"""The count is that of the bond between the VM and a buffer (drm_gpuvm_bo)."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
 RECORD_BYTES: Final = 32
 """Bytes for each event in a binary trace."""
+BACKING_SHIFT: Final = 48
+"""In a backing, the number of the buffer stands above so many bits of offset in bytes."""
 
 _HEX: Final = "hex"
 _DECIMAL: Final = "decimal"
@@ -154,13 +153,14 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``warn``, ``bug``, ``crash``, ``hang``: the code said that something is
   wrong, stopped itself, died, or did not come back. ``wild`` is an access
   outside all memory that the code owns; it is reported, and not carried out.
-* ``vma-add``/``vma-remove``: a mapping of the inclusive range was put into a VM's
-  tree, or taken out; ``vma`` is one that was found in it when the operation was
-  over. ``backing``: what is mapped at ``first`` (see :func:`backing_of`).
-* ``pt-map``/``pt-unmap``: what the page tables of a driver are told of it.
-* ``refs``: after the operation, a count of references; ``what`` is REFS_VM,
-  REFS_BUFFER or REFS_LINK, ``number`` the buffer's; 0: freed, or there is none.
-* ``validated``: the pages of an evicted buffer were made valid again.
+* ``vma-add``/``vma-remove``: a mapping came into the VM's tree, or went; ``last``
+  is inclusive, ``backing`` is (buffer number << 48 | byte in it). ``vma``: after an
+  operation, a mapping that is in the tree in or near the range that it named.
+* ``pt-map``/``pt-unmap``: what the driver is told to put in its page tables,
+  and to clear there.
+* ``refs``: after an operation, a reference count; ``what`` is REFS_VM,
+  REFS_BUFFER or REFS_VM_BO, ``number`` the buffer's. 0 when it does not exist.
+* ``validated``: the driver was told to bring an evicted buffer back.
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}

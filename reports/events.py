@@ -21,7 +21,7 @@ _BARRIERS: Final = {
     t.BARRIER_ORDER: "order of stores only",
     t.BARRIER_READ: "reads only",
 }
-_REFS: Final = {t.REFS_VM: "VM", t.REFS_BUFFER: "buffer", t.REFS_LINK: "link of buffer"}
+_REFS: Final = {t.REFS_VM: "VM", t.REFS_BUFFER: "buffer", t.REFS_VM_BO: "link of buffer"}
 _CAUSES: Final = {
     t.CAUSE_ALL: "the driver flushes everything",
     t.CAUSE_WALK: "the driver flushes a range with its walk entries",

@@ -12,8 +12,8 @@ from reference.trace import (
     HANG,
     REFS,
     REFS_BUFFER,
-    REFS_LINK,
     REFS_VM,
+    REFS_VM_BO,
     VMA,
     VMA_ADD,
     VMA_REMOVE,
@@ -127,7 +127,7 @@ class GpuvmTarget:
         for number in sorted(buffers):
             buffer, link = vm.buffers.get(number), vm.links.get(number)
             trace.emit(REFS, REFS_BUFFER, number, 0 if buffer is None else buffer.count)
-            trace.emit(REFS, REFS_LINK, number, 0 if link is None else link.count)
+            trace.emit(REFS, REFS_VM_BO, number, 0 if link is None else link.count)
         trace.emit(REFS, REFS_VM, 0, vm.count)
 
 

@@ -338,7 +338,13 @@ class Gpuvm:
         if first < self.first or end > self.end:
             return False
         # 3. It has no page of the kernel's.
-        return not (first < self.kernel_end and end > self.kernel_first)
+        return not self.is_kernels(first, end)
+
+    def is_kernels(self, first: i64, end: i64) -> bool:
+        """Whether a page of ``first`` to ``end`` (exclusive) is reserved for the kernel."""
+        return self.kernel_first < self.kernel_end and (
+            first < self.kernel_end and end > self.kernel_first
+        )
 
     def clear(self, first: i64, end: i64) -> None:
         """Take ``first`` to ``end`` (exclusive) from every VMA there, in ascending order.
@@ -448,7 +454,8 @@ class Gpuvm:
     def find(self, iova: i64, size: i64) -> i64:
         """The first address of the first VMA in ``size`` bytes at ``iova``; -1 if none.
 
-        Any bytes will do; a range that would wrap ends with the address space.
+        Any bytes will do; a range that would wrap ends with the address space. What is
+        reserved for the kernel is found as if it were a VMA.
         """
         if size == 0:
             return -1
@@ -457,6 +464,8 @@ class Gpuvm:
         first = page_of(iova)
         end = first + page_of(size) + ((parts + PAGE_MASK) >> PAGE_SHIFT)
         vma = self.tree.first(first, end)
+        if self.is_kernels(first, end) and (vma is None or self.kernel_first < vma.first):
+            return address_of(self.kernel_first)
         if vma is None:
             return -1
         return address_of(vma.first)

@@ -18,8 +18,8 @@ from reference.trace import (
     PT_MAP,
     REFS,
     REFS_BUFFER,
-    REFS_LINK,
     REFS_VM,
+    REFS_VM_BO,
     VALIDATED,
     VMA,
     VMA_ADD,
@@ -345,25 +345,25 @@ def test_counts_of_a_life() -> None:
     world = World()
     assert world.refs() == [(REFS_VM, 0, 1)]
     world.bo()
-    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_LINK, 0, 0), (REFS_VM, 0, 1)]
+    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_VM_BO, 0, 0), (REFS_VM, 0, 1)]
     world.map(0, 8)
-    assert world.refs() == [(REFS_BUFFER, 0, 2), (REFS_LINK, 0, 1), (REFS_VM, 0, 3)]
+    assert world.refs() == [(REFS_BUFFER, 0, 2), (REFS_VM_BO, 0, 1), (REFS_VM, 0, 3)]
     world.unmap(2, 4)
-    assert world.refs() == [(REFS_BUFFER, 0, 2), (REFS_LINK, 0, 2), (REFS_VM, 0, 4)]
+    assert world.refs() == [(REFS_BUFFER, 0, 2), (REFS_VM_BO, 0, 2), (REFS_VM, 0, 4)]
     assert world.call("close", bo=0) == Result()
-    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_LINK, 0, 2), (REFS_VM, 0, 4)]
+    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_VM_BO, 0, 2), (REFS_VM, 0, 4)]
     assert world.call("close", bo=0) == Result(-errno.EINVAL)
     world.unmap(0, 2)
-    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_LINK, 0, 1), (REFS_VM, 0, 3)]
+    assert world.refs() == [(REFS_BUFFER, 0, 1), (REFS_VM_BO, 0, 1), (REFS_VM, 0, 3)]
     world.unmap(0, 8)
-    assert world.refs() == [(REFS_BUFFER, 0, 0), (REFS_LINK, 0, 0), (REFS_VM, 0, 1)]
+    assert world.refs() == [(REFS_BUFFER, 0, 0), (REFS_VM_BO, 0, 0), (REFS_VM, 0, 1)]
 
 
 def test_a_number_is_not_used_again() -> None:
     world = World()
     assert world.bo() == 0
     world.call("close", bo=0)
-    assert world.refs() == [(REFS_BUFFER, 0, 0), (REFS_LINK, 0, 0), (REFS_VM, 0, 1)]
+    assert world.refs() == [(REFS_BUFFER, 0, 0), (REFS_VM_BO, 0, 0), (REFS_VM, 0, 1)]
     assert world.bo() == 1
 
 
@@ -378,7 +378,7 @@ def test_counts_are_told_of_what_was_touched() -> None:
     world.call("find", iova=0, size=PAGE)
     assert world.refs() == [(REFS_VM, 0, world.vm.count)]
     world.call("destroy")
-    assert [number for what, number, _ in world.refs() if what == REFS_LINK] == [0, 1, 2]
+    assert [number for what, number, _ in world.refs() if what == REFS_VM_BO] == [0, 1, 2]
     assert world.refs()[-1] == (REFS_VM, 0, 0)
 
 
@@ -393,8 +393,8 @@ def test_destroy_unmaps_everything_first() -> None:
         ("pt-unmap", 50, 60), ("vma-remove", 50, 60, 1, 4),
     ]  # fmt: skip
     assert world.refs() == [
-        (REFS_BUFFER, 0, 1), (REFS_LINK, 0, 0),
-        (REFS_BUFFER, 1, 0), (REFS_LINK, 1, 0), (REFS_VM, 0, 0),
+        (REFS_BUFFER, 0, 1), (REFS_VM_BO, 0, 0),
+        (REFS_BUFFER, 1, 0), (REFS_VM_BO, 1, 0), (REFS_VM, 0, 0),
     ]  # fmt: skip
     assert world.call("close", bo=0) == Result()
     assert world.refs()[0] == (REFS_BUFFER, 0, 0)
@@ -494,11 +494,26 @@ def test_addresses_beyond_the_sign_are_addresses() -> None:
     ],
 )
 def test_find_gives_the_first(iova: int, size: int, page: int | None) -> None:
-    world = two_buffers(kernel_start=0x10_0000, kernel_size=PAGE)
+    world = two_buffers()
     for first in (4, 7, 20):
         world.map(first, first + 1)
     found = world.call("find", iova=iova, size=size)
     assert found == Result(0, -1 if page is None else page * PAGE)
+
+
+def test_the_kernels_range_is_found_and_not_listed() -> None:
+    """It stands in the tree like a VMA, though nobody asked for it."""
+    world = two_buffers(**INSIDE)
+    for pages, found in (((32, 33), 32), ((38, 60), 32), ((0, 80), 32), ((40, 80), None)):
+        value = world.call("find", iova=pages[0] * PAGE, size=(pages[1] - pages[0]) * PAGE).value
+        assert value == (-1 if found is None else found * PAGE)
+    world.map(30, 32)
+    assert world.listed() == [(30, 32, 0, 0)]
+    world.map(40, 41)
+    assert world.listed() == [(40, 41, 0, 0)]
+    assert world.call("find", iova=31 * PAGE, size=20 * PAGE).value == 30 * PAGE
+    assert world.call("find", iova=39 * PAGE, size=20 * PAGE).value == 32 * PAGE
+    assert world.call("find", iova=40 * PAGE, size=20 * PAGE).value == 40 * PAGE
 
 
 # -- laws over any sequence ---------------------------------------------------------------

@@ -47,7 +47,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "mappings in the range that is reserved for the kernel are accepted",
         (
             (
-                "return not (first < self.kernel_end and end > self.kernel_first)",
+                "return not self.is_kernels(first, end)",
                 "return True",
             ),
         ),
@@ -59,8 +59,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "a range is held against the reserved one by its first page only",
         (
             (
-                "return not (first < self.kernel_end and end > self.kernel_first)",
-                "return not (self.kernel_first <= first < self.kernel_end)",
+                "return not self.is_kernels(first, end)",
+                "return not self.is_kernels(first, first + 1)",
             ),
         ),
         known="KB-12",
