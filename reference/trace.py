@@ -95,6 +95,8 @@ WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
 RECORD_BYTES: Final = 32
 """Bytes for each event in a binary trace."""
+BACKING_SHIFT: Final = 48
+"""In a backing, the number of the buffer stands above so many bits of offset in bytes."""
 
 _HEX: Final = "hex"
 _DECIMAL: Final = "decimal"
@@ -170,6 +172,14 @@ def invalidate_command(scope: int, cause: int, ticket: int) -> int:
     ``scope``: SCOPE_* bits, 1..255. ``cause``: CAUSE_*, 0..255. ``ticket``: 0..2**40-1.
     """
     return scope | cause << 8 | ticket << 16
+
+
+def backing_of(number: int, offset: int) -> int:
+    """The ``backing`` word of a mapping, held.
+
+    ``number``: the buffer's, 0..2**16-1. ``offset``: bytes into it, 0..2**48-1.
+    """
+    return to_signed(number << BACKING_SHIFT | offset)
 
 
 class Event:

@@ -21,6 +21,7 @@ _BARRIERS: Final = {
     t.BARRIER_ORDER: "order of stores only",
     t.BARRIER_READ: "reads only",
 }
+_REFS: Final = {t.REFS_VM: "VM", t.REFS_BUFFER: "buffer", t.REFS_VM_BO: "link of buffer"}
 _CAUSES: Final = {
     t.CAUSE_ALL: "the driver flushes everything",
     t.CAUSE_WALK: "the driver flushes a range with its walk entries",
@@ -56,6 +57,19 @@ def _range(first: int, last: int) -> str:
 
 def _bytes(size: int) -> str:
     return f"{size} bytes" if size < 1024 else size_text(size)
+
+
+def _backing(word: int) -> str:
+    """What a mapping leads to."""
+    number, offset = word >> t.BACKING_SHIFT, word & ((1 << t.BACKING_SHIFT) - 1)
+    return f"buffer {number} from {offset:#x}"
+
+
+def _refs(event: t.Event) -> str:
+    what = _REFS.get(event.a, f"count {event.a} of")
+    number = "" if event.a == t.REFS_VM else f" {event.b}"
+    told = f"{event.c} reference{'' if event.c == 1 else 's'}" if event.c else "none left"
+    return f"{what}{number}: {told}"
 
 
 def scope_text(scope: int) -> str:
@@ -117,6 +131,14 @@ def event_text(event: t.Event) -> str:
     if event.kind == t.WILD:
         way = "write" if event.c else "read"
         return f"WILD        {way} of {event.b} bytes at {a:#x}, outside all memory of the code"
+    if event.kind in (t.VMA_ADD, t.VMA_REMOVE, t.VMA, t.PT_MAP):
+        return f"{event.name:<11} {_range(event.a, event.b)}: {_backing(c)}"
+    if event.kind == t.PT_UNMAP:
+        return f"pt-unmap    {_range(event.a, event.b)}"
+    if event.kind == t.REFS:
+        return f"refs        {_refs(event)}"
+    if event.kind == t.VALIDATED:
+        return f"validated   the pages of buffer {event.a} again"
     fields = ", ".join(
         f"{name} {f'{to_unsigned(value):#x}' if form == 'hex' else value}"
         for name, value, form in event.fields()

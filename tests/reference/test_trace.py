@@ -13,6 +13,7 @@ from reference.trace import (
     STORE,
     Event,
     Trace,
+    backing_of,
     event_from_json,
     event_to_json,
     invalidate_command,
@@ -68,6 +69,12 @@ def test_emit_is_append_without_an_object() -> None:
 def test_command_word_of_an_invalidation() -> None:
     """Scope, cause and ticket have places of their own."""
     assert invalidate_command(3, 2, 0x1234) == 0x1234_0203
+
+
+def test_backing_word_of_a_mapping() -> None:
+    """Number and offset have places of their own, and the word is held."""
+    assert backing_of(3, 0x5000) == 0x3_0000_0000_5000
+    assert backing_of(0xFFFF, 0) == -0x1_0000_0000_0000
 
 
 @pytest.mark.parametrize(

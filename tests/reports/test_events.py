@@ -65,6 +65,29 @@ def test_every_event_has_a_line_of_its_own(data, kind):
             "WILD        write of 8 bytes at 0x10, outside all memory of the code",
         ),
         (t.Event(t.LOCK, 3), "lock        lock 3"),
+        (
+            t.Event(t.VMA_ADD, 0x5000, 0x6FFF, t.backing_of(3, 0x2000)),
+            "vma-add     0x5000..0x6fff (8K): buffer 3 from 0x2000",
+        ),
+        (
+            t.Event(t.VMA_REMOVE, 0, 0xFFF, t.backing_of(0xFFFF, (1 << 48) - 1)),
+            "vma-remove  0x0..0xfff (4K): buffer 65535 from 0xffffffffffff",
+        ),
+        (
+            t.Event(t.VMA, -0x2000, -0x1001, 0),
+            "vma         0xffffffffffffe000..0xffffffffffffefff (4K): buffer 0 from 0x0",
+        ),
+        (
+            t.Event(t.PT_MAP, 0x5000, 0x4FFF, t.backing_of(1, 0)),
+            "pt-map      0x5000 to 0x4fff, which is backwards: buffer 1 from 0x0",
+        ),
+        (t.Event(t.PT_UNMAP, 0x5000, 0x6FFF), "pt-unmap    0x5000..0x6fff (8K)"),
+        (t.Event(t.REFS, t.REFS_VM, 0, 4), "refs        VM: 4 references"),
+        (t.Event(t.REFS, t.REFS_BUFFER, 2, 1), "refs        buffer 2: 1 reference"),
+        (t.Event(t.REFS, t.REFS_VM_BO, 2, 0), "refs        link of buffer 2: none left"),
+        (t.Event(t.REFS, t.REFS_VM_BO, 2, -1), "refs        link of buffer 2: -1 references"),
+        (t.Event(t.REFS, 7, 2, 1), "refs        count 7 of 2: 1 reference"),
+        (t.Event(t.VALIDATED, 2), "validated   the pages of buffer 2 again"),
     ],
 )
 def test_what_events_say(event, said):
