@@ -101,7 +101,7 @@ class _Minimiser:
 
     def part_and_drop(self) -> bool:
         """Give an address that is used again a place of its own, without what made room for it."""
-        name = self.system.moved_together[0]
+        name = self.system.moved_together[0][0]
         used = [to_unsigned(int(one.args[name])) for one in self.best if name in one.args]
         if not used:
             return False
@@ -140,16 +140,18 @@ class _Minimiser:
                 if self.accept(candidate):
                     lowered = True
                     break
-        for name in self.system.moved_together:
+        for names in self.system.moved_together:
             for shift in (39, 30, 21, 12):
-                addresses = [int(one.args[name]) for one in self.best if name in one.args]
+                addresses = [
+                    to_unsigned(int(one.args[name]))
+                    for one in self.best
+                    for name in names
+                    if name in one.args
+                ]
                 if not addresses or min(addresses) < 1 << shift:
                     continue
                 base = min(addresses) >> shift << shift
-                candidate = [
-                    _replaced(one, name, int(one.args[name]) - base) if name in one.args else one
-                    for one in self.best
-                ]
+                candidate = [_moved(one, names, base) for one in self.best]
                 lowered = self.accept(candidate) or lowered
         return lowered
 
@@ -184,6 +186,15 @@ class _Minimiser:
 
 def _replaced(operation: Operation, name: str, value: int | str) -> Operation:
     return Operation(operation.name, {**operation.args, name: value})
+
+
+def _moved(operation: Operation, names: Sequence[str], down: int) -> Operation:
+    """The operation with its addresses of these names lowered by as many bytes."""
+    for name in names:
+        if name in operation.args:
+            lower = to_unsigned(int(operation.args[name])) - down
+            operation = _replaced(operation, name, to_signed(lower))
+    return operation
 
 
 def _with(operation: Operation, name: str, old: int | str, new: int | str) -> Operation:

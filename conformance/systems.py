@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from conformance.machines import pagetable
+from conformance.machines import gpuvm, pagetable
+from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
+from conformance.machines.gpuvm_session import GpuvmSession, possible
+from conformance.machines.gpuvm_views import GpuvmViews
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.machines.pagetable_views import PageTableViews
 from conformance.machines.session import Session
@@ -28,8 +31,8 @@ class System:
     """One system: its operations, its rules, how to make a session and a machine for it.
 
     ``make_views`` is called before the operation that breaks a rule, with a session and the
-    operations up to it. ``moved_together``: names of address arguments that the minimiser may
-    move as one.
+    operations up to it. ``moved_together``: groups of names of address arguments that the
+    minimiser may move as one; the first name is that of the addresses that operations are about.
     ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
     these traits.
     """
@@ -41,7 +44,7 @@ class System:
     make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], Session]
     make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
-    moved_together: Sequence[str]
+    moved_together: Sequence[Sequence[str]]
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
 
     def session(
@@ -82,9 +85,20 @@ SYSTEMS: dict[str, System] = {
         PageTableSession,
         PageTableViews,
         pagetable.machine_class,
-        ("iova", "pa"),
+        (("iova",), ("pa",)),
         configurable,
-    )
+    ),
+    "gpuvm": System(
+        "gpuvm",
+        "mappings of buffers in one address space: split and merge, links, references",
+        GPUVM_SPECS,
+        GpuvmSession.rules,
+        GpuvmSession,
+        GpuvmViews,
+        gpuvm.machine_class,
+        (("iova", "start"), ("iova", "start", "kernel_start")),
+        possible,
+    ),
 }
 """Every system, by name."""
 

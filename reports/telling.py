@@ -25,6 +25,8 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
+_HARDWARE: Final = {"gpuvm": "hardware what the driver was told to put in its page tables"}
+"""What the second row of a drawing is, for systems whose tables nobody walks."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""
 
@@ -258,12 +260,13 @@ def _drawn(counterexample: Counterexample) -> Section | None:
         for line in drawing
     ]
     before = views.operation + 1
+    hardware = _HARDWARE.get(counterexample.system, "hardware what a walk of the tables finds")
     return Section(
         f"The addresses before and after operation {before}",
         (
             Block(tuple(lines)),
             Paragraph(
-                "Promise is what callers were told, hardware what a walk of the tables finds"
+                f"Promise is what callers were told, {hardware}"
                 + (", cached what the device may still hold (drawn with ~)." if stale else ".")
                 + " [==] is one entry, |4K|4K| a run of pages, dots are addresses without "
                 "translation, ^ is the violated address."

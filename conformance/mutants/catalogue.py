@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.mutants import pagetable
+from conformance.mutants import gpuvm, pagetable
 from conformance.mutants.mutant import Mutant
 
 
@@ -26,6 +26,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "pagetable": Catalogue(
         "pagetable", pagetable.MUTANTS, pagetable.PACKAGE, pagetable.FILE, pagetable.NOT_HERE
     ),
+    "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
 }
 """Every catalogue, by system."""
 

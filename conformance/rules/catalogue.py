@@ -9,6 +9,7 @@ from conformance.rules import (
     tables,
     translation,
 )
+from conformance.rules.gpuvm import GPUVM
 from conformance.rules.rule import Rule
 
 PAGETABLE: tuple[Rule, ...] = (
@@ -26,7 +27,7 @@ Causes come before what follows from them: what a rule reports is taken over by
 the promise, so that a later rule does not report the same defect again.
 """
 
-RULES: dict[str, tuple[Rule, ...]] = {"pagetable": PAGETABLE}
+RULES: dict[str, tuple[Rule, ...]] = {"pagetable": PAGETABLE, "gpuvm": GPUVM}
 """The rules of each system."""
 
 

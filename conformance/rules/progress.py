@@ -1,7 +1,7 @@
 """PG: every call comes back, whole, and with something done."""
 
 from conformance.rules.rule import MISUSE, Rule, Step, Violation
-from reference.trace import BUG, CRASH, HANG, WILD, WORDS
+from reference.trace import BUG, CRASH, HANG, WILD, WORDS, Trace
 
 ENDED = {
     HANG: "did not return",
@@ -11,20 +11,19 @@ ENDED = {
 }
 
 
-def ending(step: Step) -> tuple[int, int]:
-    """(kind, number) of the first event that ended the call; (0, end) if there is none."""
-    words = step.trace.words
-    for event in range(step.begin_event, step.end_event):
-        kind = words[event * WORDS] & 0xFFFF
+def ending(trace: Trace, begin: int, end: int) -> tuple[int, int]:
+    """(kind, number) of the first event of begin..end that ended a call; (0, end) for none."""
+    for event in range(begin, end):
+        kind = trace.words[event * WORDS] & 0xFFFF
         if kind in ENDED:
             return kind, event
-    return 0, step.end_event
+    return 0, end
 
 
 def return_check(step: Step) -> int:
     """PG-1: the call returns."""
     if not step.result.finished:
-        kind, event = ending(step)
+        kind, event = ending(step.trace, step.begin_event, step.end_event)
         if kind in (0, HANG):
             step.violations.append(_ended("PG-1", step, HANG, event))
     return 1
@@ -33,7 +32,7 @@ def return_check(step: Step) -> int:
 def crash_check(step: Step) -> int:
     """PG-2: the call does not crash, and touches only its own memory."""
     if not step.result.finished:
-        kind, event = ending(step)
+        kind, event = ending(step.trace, step.begin_event, step.end_event)
         if kind not in (0, HANG):
             step.violations.append(_ended("PG-2", step, kind, event))
     return 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.targets.protocol import Result
 from reference.hardware.view import Difference, HardwareView, Observation
@@ -138,7 +139,8 @@ class Step:
 
 ENTRY_NAMES = ("invalid", "table", "leaf")
 
-Check = Callable[[Step], int]
+Check = Callable[[Any], int]
+"""Looks at a step: :class:`Step`, or what another system shows of an operation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from conformance import __version__
 from conformance.targets.protocol import Result, Target
+from conformance.targets.reference_gpuvm import GpuvmTarget
 from reference.drivers import pagetable
 from reference.formats import format_by_name
 from reference.trace import CRASH, HANG, Trace
@@ -101,7 +102,10 @@ class PageTableTarget:
         return Result()
 
 
-DRIVERS: Mapping[str, Callable[..., Target]] = {"pagetable": PageTableTarget}
+DRIVERS: Mapping[str, Callable[..., Target]] = {
+    "pagetable": PageTableTarget,
+    "gpuvm": GpuvmTarget,
+}
 """The target of each system; called with a driver module, or without for our own."""
 
 

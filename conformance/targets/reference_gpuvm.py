@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from conformance import __version__
 from conformance.targets.protocol import Result
-from reference.build_check import is_compiled
 from reference.drivers import gpuvm
 from reference.trace import (
     BACKING_SHIFT,
@@ -41,9 +41,8 @@ class GpuvmTarget:
     """
 
     def __init__(self, driver: Any = gpuvm, name: str = "reference", version: str = "") -> None:
-        built = "compiled" if is_compiled() else "interpreted"
         self.name: str = name
-        self.version: str = version or f"mmu-conformance reference driver ({built} model)"
+        self.version: str = version or f"mmu-conformance {__version__}, reference driver"
         self.traits: Mapping[str, Sequence[str | int]] = {}
         self.places: Sequence[str] = ("",)
         self._driver = driver

@@ -115,14 +115,14 @@ def make_target(
         from conformance.targets.mutant import mutant_target
 
         return mutant_target([mutant_by_id(one) for one in rest.split("+")])
-    if kind == "linux":
-        from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-
-        return LinuxIoPgtable(rest, kernel, progress)
     if name == "linux:gpuvm":
         from conformance.targets.linux.gpuvm import LinuxGpuvm
 
         return LinuxGpuvm(kernel, progress)
+    if kind == "linux":
+        from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+
+        return LinuxIoPgtable(rest, kernel, progress)
     if kind == "python" and rest.count(":") == 1:
         return _python_target(rest)
     raise _unknown(name)

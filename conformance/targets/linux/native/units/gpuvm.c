@@ -141,6 +141,11 @@ static void tell_counts(void)
 	mmu_emit(MMU_REFS, MMU_REFS_VM, 0, vm ? kref_read(&vm->base.kref) : 0, NULL);
 }
 
+static bool in_pages(mmu_u64 word)
+{
+	return !(word & (PAGE_SIZE - 1));
+}
+
 /* -- buffers -------------------------------------------------------------------------- */
 
 /* The buffer whose handle the caller has, or NULL. */
@@ -167,6 +172,8 @@ static mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 {
 	struct buffer *buffer;
 
+	if (!argument[0] || !in_pages(argument[0]) || argument[0] >> NUMBER_SHIFT)
+		return -EINVAL;
 	if (buffers == BUFFERS)
 		return -ENOSPC;
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
@@ -180,7 +187,7 @@ static mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 		drm_gem_object_get(buffer->root);
 		buffer->base.resv = buffer->root->resv;
 	}
-	drm_gem_private_object_init(&drm, &buffer->base, PAGE_ALIGN(argument[0]));
+	drm_gem_private_object_init(&drm, &buffer->base, argument[0]);
 	drm_gem_gpuva_set_lock(&buffer->base, &buffer->list_lock);
 	slots[buffers].buffer = buffer;
 	slots[buffers].open = true;
@@ -438,6 +445,10 @@ static mmu_s64 map(mmu_u64 iova, mmu_u64 size, mmu_u64 number, mmu_u64 offset)
 	if (!buffer)
 		return -EINVAL;
 	slots[number].told = true;
+	/* What drm_gpuvm leaves to its drivers: whole pages, and only what the buffer has. */
+	if (!in_pages(iova | size | offset) || size > buffer->base.size ||
+	    offset > buffer->base.size - size)
+		return -EINVAL;
 	/* A private buffer is only for the VM that it was made with. */
 	if (buffer->root && buffer->root != vm->base.r_obj)
 		return -EINVAL;
@@ -454,8 +465,11 @@ static mmu_s64 map(mmu_u64 iova, mmu_u64 size, mmu_u64 number, mmu_u64 offset)
 static mmu_s64 unmap(mmu_u64 iova, mmu_u64 size)
 {
 	struct call call = {};
-	mmu_s64 result = allocate(&call, NULL, VMAS_FOR_UNMAP);
+	mmu_s64 result;
 
+	if (!in_pages(iova | size))
+		return -EINVAL;
+	result = allocate(&call, NULL, VMAS_FOR_UNMAP);
 	if (!result) {
 		mutex_lock(&vm->lock);
 		result = drm_gpuvm_sm_unmap(&vm->base, &call, iova, size);

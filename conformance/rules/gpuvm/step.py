@@ -1,0 +1,63 @@
+"""What the rules of system ``gpuvm`` are shown of one operation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from conformance.rules.rule import Violation
+from conformance.targets.protocol import Result
+from reference.trace import WORDS, Trace
+from reference.va_promise import Mapping
+from reference.va_state import Seen, VmState
+from reports.operations import Operation
+
+
+@dataclass(slots=True)
+class VaStep:
+    """One finished operation.
+
+    ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
+    ``first``..``last``: the addresses of its range (``last`` < ``first``: none); ``window``: the
+    range with a page on each side. ``outside``: the mappings in the window, as they were before,
+    that have no address in the range. ``due``: buffers
+    that ``validate`` has to name. ``expected``: what ``find`` has to give, or None.
+    """
+
+    operation: Operation
+    result: Result
+    sort: str
+    reason: str
+    errors: tuple[int, ...]
+    first: int
+    last: int
+    state: VmState
+    seen: Seen
+    trace: Trace
+    begin_event: int
+    end_event: int
+    places: Sequence[str]
+    window: tuple[int, int] = (0, -1)
+    outside: Sequence[Mapping] = ()
+    due: frozenset[int] = frozenset()
+    expected: int | None = None
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The operation's name."""
+        return self.operation.name
+
+    def function(self, event: int) -> str:
+        """ ", in FUNCTION" for the code that made an event, where it is known."""
+        position = event * WORDS
+        if not 0 <= position < len(self.trace.words):
+            return ""
+        place = self.trace.words[position] >> 32
+        name = self.places[place] if 0 < place < len(self.places) else ""
+        return f", in {name}" if name else ""
+
+
+def shown(one: Mapping | None) -> str:
+    """A mapping in words."""
+    if one is None:
+        return "nothing"
+    return f"{one.first:#x}..{one.last:#x} -> buffer {one.buffer} from {one.offset:#x}"
