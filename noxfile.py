@@ -78,9 +78,12 @@ def linux(session: nox.Session) -> None:
         # Without any, the command says what to install.
         trees = [f"--kernel={path}" for path in sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.*"))]
         for tree in trees or [""]:
-            for unit in ("io-pgtable-arm", "io-pgtable-dart"):
+            for unit in ("io-pgtable-arm", "io-pgtable-dart", "gpuvm"):
+                if unit == "gpuvm" and "linux-source-6.1." in tree:
+                    session.log(f"linux:{unit} is skipped on {tree}: drm_gpuvm came with 6.7")
+                    continue
                 session.run(
-                    "mmu-conformance", "run", "pagetable", f"--target=linux:{unit}", *known,
+                    "mmu-conformance", "run", f"--target=linux:{unit}", *known,
                     "--examples=2000", *([tree] if tree else []),
                 )  # fmt: skip
 

@@ -13,7 +13,7 @@ from reports.operations import Operation
 
 PAGE = 0x1000
 RULES = {
-    "SP-1", "SP-2", "SP-3", "NB-1", "TR-1", "RC-1", "RC-2", "ER-1", "ER-2", "EV-1", "PG-1", "PG-2",
+    "SP-1", "SP-2", "SP-3", "NB-1", "TR-1", "RC-1", "RC-2", "ER-1", "ER-2", "IS-1", "PG-1", "PG-2",
 }  # fmt: skip
 
 

@@ -101,6 +101,16 @@ class OwnTree:
         original = self.originals.setdefault(driver, file.read_text(encoding="utf-8"))
         text, count = re.subn(pattern, lambda _: replacement, original, count=1)
         assert count == 1
+        self._write(file, text)
+
+    def restore(self) -> None:
+        """Take back what was edited."""
+        for driver, original in self.originals.items():
+            file = self.path / driver
+            if file.read_text(encoding="utf-8") != original:
+                self._write(file, original)
+
+    def _write(self, file: Path, text: str) -> None:
         # Never the mtime of a version before: some file systems count in coarse steps.
         before = file.lstat().st_mtime_ns
         file.unlink()
@@ -136,6 +146,7 @@ def made_tree(tmp_path_factory: pytest.TempPathFactory) -> OwnTree:
 def own_tree(made_tree: OwnTree, monkeypatch: pytest.MonkeyPatch) -> OwnTree:
     """A tree of one's own; what is built from it goes to a folder beside it."""
     monkeypatch.setenv(CACHE_VARIABLE, str(made_tree.path.parent / "cache"))
+    made_tree.restore()
     return made_tree
 
 

@@ -229,7 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the evicted state --------------------------------------------------------------------
     Mutant(
         "external-not-evicted",
-        "EV-1",
+        "IS-1",
         "only buffers that share the VM's reservation are noted as evicted",
         (
             (
@@ -240,7 +240,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "evicted-twice",
-        "EV-1",
+        "IS-1",
         "a buffer that is evicted again is noted again",
         (
             (
@@ -251,13 +251,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "still-evicted",
-        "EV-1",
+        "IS-1",
         "a buffer that was made valid stays on the list of evicted ones",
         (("self.evicted.clear()", ""),),
     ),
     Mutant(
         "validate-stops-early",
-        "EV-1",
+        "IS-1",
         "of several evicted buffers only the first is made valid",
         (
             (
@@ -275,7 +275,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "dead-link-still-evicted",
-        "EV-1",
+        "IS-1",
         "a link that is destroyed stays on the list of evicted ones",
         (
             (
@@ -289,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "map-forgets-eviction",
-        "EV-1",
+        "IS-1",
         "another mapping of an evicted buffer makes it pass for valid",
         (
             (

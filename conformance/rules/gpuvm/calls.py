@@ -1,4 +1,4 @@
-"""ER, PG, TR, EV: what calls return, that they return, and whom they name."""
+"""ER, PG, TR, IS: what calls return, that they return, and whom they name."""
 
 from conformance.rules.errors import errno_name
 from conformance.rules.gpuvm.step import VaStep
@@ -143,7 +143,7 @@ def find_check(step: VaStep) -> int:
 
 
 def validate_check(step: VaStep) -> int:
-    """EV-1: every evicted buffer is made valid, once."""
+    """IS-1: every evicted buffer is made valid, once."""
     named = step.seen.validated
     for number in sorted(step.due | set(named)):
         times = named.count(number)
@@ -152,7 +152,7 @@ def validate_check(step: VaStep) -> int:
         how = "left out" if times == 0 else "named twice" if number in step.due else "not evicted"
         step.violations.append(
             Violation(
-                "EV-1",
+                "IS-1",
                 f"validate, buffer {how}",
                 f"validate named buffer {number} {times} times; it "
                 f"{'is' if number in step.due else 'is not'} evicted.",
@@ -221,7 +221,7 @@ RULES = (
         frozenset({"find"}),
     ),
     Rule(
-        "EV-1",
+        "IS-1",
         "validate makes every buffer valid that was evicted and is still mapped, once, and no "
         "other.",
         "A job runs on pages that were given to somebody else.",
