@@ -148,18 +148,24 @@ def interrupts_kept() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+COLLECT_AFTER = 5_000
+"""Objects that may come, less those that went, before garbage is looked for."""
+
+
 @contextmanager
 def what_stays_is_not_searched() -> Iterator[None]:
-    """Let the garbage collector pass over all that exists by now, modules and lists of choices.
+    """Let the garbage collector pass over all that exists by now, and look less often for more.
 
-    There is a lot of it, none of it is garbage, and a full collection would look at all of it,
-    which takes longer than all else that is done with some thousand operations.
+    Modules and lists of choices stay, and so does most of what Hypothesis keeps of an example;
+    to look at it again and again takes longer than all that is done with it.
     """
-    gc.collect()
+    before = gc.get_threshold()
     gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 100)
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
 
 

@@ -362,6 +362,8 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         lines += _event_lines(counterexample, line, specs, offending)
     for line in _after(counterexample, end):
         lines += _event_lines(counterexample, line, specs)
+    if counterexample.system in _HARDWARE:
+        why = f"Told from event {start}."
     what = (
         f"No single event is at fault; the violation shows at event {end}."
         if offending is None
