@@ -11,7 +11,7 @@ Addresses and offsets are unsigned words, in bytes; ranges are inclusive.
 Source: formats.md B.7.
 """
 
-from bisect import bisect_right, insort
+from reference.sorted_keys import SortedKeys
 
 
 class Mapping:
@@ -42,35 +42,35 @@ class Mapping:
 
 
 class VaPromise:
-    """The mappings of one address space, by address."""
+    """The mappings of one address space, by their first address."""
 
     def __init__(self) -> None:
-        self.firsts: list[int] = []
+        self.firsts: SortedKeys = SortedKeys()
         self.at: dict[int, Mapping] = {}
 
     def __len__(self) -> int:
-        return len(self.firsts)
+        return len(self.at)
+
+    def nth(self, number: int) -> Mapping:
+        """The mapping at place ``number``, from 0."""
+        return self.at[self.firsts.nth(number)]
 
     def within(self, first: int, last: int) -> list[Mapping]:
         """Every mapping that has an address in ``first`` to ``last``, ascending."""
-        index = bisect_right(self.firsts, first) - 1
-        if index < 0 or self.at[self.firsts[index]].last < first:
-            index += 1
         found: list[Mapping] = []
-        while index < len(self.firsts) and self.firsts[index] <= last:
-            found.append(self.at[self.firsts[index]])
-            index += 1
+        before = self.firsts.at_or_before(first)
+        if before >= 0 and before < first and self.at[before].last >= first:
+            found.append(self.at[before])
+        found.extend([self.at[key] for key in self.firsts.between(first, last)])
         return found
 
     def first_in(self, first: int, last: int) -> Mapping | None:
         """The lowest mapping that has an address in ``first`` to ``last``."""
-        index = bisect_right(self.firsts, first) - 1
-        if index >= 0 and self.at[self.firsts[index]].last >= first:
-            return self.at[self.firsts[index]]
-        index += 1
-        if index < len(self.firsts) and self.firsts[index] <= last:
-            return self.at[self.firsts[index]]
-        return None
+        before = self.firsts.at_or_before(first)
+        if before >= 0 and self.at[before].last >= first:
+            return self.at[before]
+        after = self.firsts.at_or_after(first)
+        return self.at[after] if 0 <= after <= last else None
 
     def unmap(self, first: int, last: int) -> None:
         """Take ``first`` to ``last`` out of every mapping there; what is left keeps its offsets."""
@@ -93,11 +93,11 @@ class VaPromise:
         self.at.clear()
 
     def _add(self, one: Mapping) -> None:
-        insort(self.firsts, one.first)
+        self.firsts.add(one.first)
         self.at[one.first] = one
 
     def _remove(self, one: Mapping) -> None:
-        del self.firsts[bisect_right(self.firsts, one.first) - 1]
+        self.firsts.remove(one.first)
         del self.at[one.first]
 
 

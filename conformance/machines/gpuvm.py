@@ -93,7 +93,7 @@ class GpuvmMachine(RuleBasedStateMachine):
         promise = self.session.state.promise
         if not len(promise):
             return None
-        return promise.at[promise.firsts[pick % len(promise)]]
+        return promise.nth(pick % len(promise))
 
     def _map(self, iova: int, count: int, pick: int, offset: int, fail_at: int) -> None:
         """Map pages of an open buffer, as many as fit into it and the window."""
