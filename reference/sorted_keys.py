@@ -1,4 +1,4 @@
-"""Numbers from 0 in ascending order, of which there may be many: finding and changing one costs little.
+"""Numbers from 0 in ascending order, of which there may be many: changing them costs little.
 
 They are kept in chunks, so that a number that comes or goes moves no more than a chunk.
 """
@@ -83,11 +83,16 @@ class SortedKeys:
         return found
 
     def nth(self, number: int) -> int:
-        """The number at place ``number``, from 0."""
+        """The number at place ``number``, from 0.
+
+        Raises:
+            IndexError: there are not so many.
+        """
+        left = number
         for chunk in self.chunks:
-            if number < len(chunk):
-                return chunk[number]
-            number -= len(chunk)
+            if left < len(chunk):
+                return chunk[left]
+            left -= len(chunk)
         raise IndexError(f"number is {number}; allowed are 0 to {self.count - 1}")
 
     def clear(self) -> None:
