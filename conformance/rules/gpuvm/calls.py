@@ -1,6 +1,6 @@
 """ER, PG, TR, EV: what calls return, that they return, and whom they name."""
 
-from conformance.rules.errors import errno_name
+from conformance.rules.errors import errno_kind, errno_name
 from conformance.rules.gpuvm.step import VaStep
 from conformance.rules.progress import ENDED, ending
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
@@ -72,7 +72,7 @@ def result_check(step: VaStep) -> int:
     step.violations.append(
         Violation(
             "ER-1",
-            f"{step.kind}, {step.sort}{why}, returned {returned}",
+            f"{step.kind}, {step.sort}{why}, returned {errno_kind(step.result.result)}",
             f"{step.kind} returned {returned}; the call was {step.sort}"
             f"{f': {step.reason}' if step.reason else ''}.",
             step.end_event,
@@ -94,7 +94,7 @@ def unchanged_check(step: VaStep) -> int:
         step.violations.append(
             Violation(
                 "ER-2",
-                f"{step.kind}, {errno_name(step.result.result)}, page tables told"
+                f"{step.kind}, {errno_kind(step.result.result)}, page tables told"
                 f"{step.function(event)}",
                 f"{step.kind} failed with {errno_name(step.result.result)}, but had page tables "
                 f"changed at {first:#x}..{last:#x} before: nobody will change them back.",
@@ -109,7 +109,7 @@ def unchanged_check(step: VaStep) -> int:
         step.violations.append(
             Violation(
                 "ER-2",
-                f"{step.kind}, {errno_name(step.result.result)}, VMAs changed",
+                f"{step.kind}, {errno_kind(step.result.result)}, VMAs changed",
                 f"{step.kind} failed with {errno_name(step.result.result)}, but has changed VMAs.",
                 step.end_event,
                 step.first,
