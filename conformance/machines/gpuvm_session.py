@@ -131,7 +131,9 @@ class GpuvmSession:
         if not self.state.exists and name != "create":
             if self.operations:
                 return Outcome(Result(), MISUSE, False, (), ())
-            self.run(make("create", SPECS))
+            created = self.run(make("create", SPECS))
+            if not self.state.exists:
+                return created
         if name == "create" and (self.state.exists or (self.operations and not self._replaying)):
             return Outcome(Result(), MISUSE, False, (), ())
         if name == "create" and not possible(operation, {}):
