@@ -170,7 +170,7 @@ class GpuvmSession:
         """What is known of an operation before it is carried out."""
         sort, reason, errors = self._sort(operation)
         step = VaStep(
-            operation, Result(), sort, reason, errors, 0, -1, self.state, Seen(), self.trace,
+            operation, Result(), sort, reason, errors, -1, -2, self.state, Seen(), self.trace,
             begin, begin, self.target.places,
         )  # fmt: skip
         args = operation.args
