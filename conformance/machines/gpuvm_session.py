@@ -188,6 +188,12 @@ class GpuvmSession:
                 ]
         elif operation.name == "validate":
             step.due = frozenset(self.state.evicted())
+        elif operation.name == "evict":
+            number = int(args["bo"])
+            buffer = self.state.buffers.get(number)
+            changes = buffer is not None and buffer.evicted != bool(args["state"])
+            if changes and self.state.link_count(number) > 0:
+                step.due = frozenset({number})
         return step
 
     def _expected(self, step: VaStep) -> int:
@@ -268,11 +274,9 @@ class GpuvmSession:
             state.buffers[step.result.value] = BufferState(to_unsigned(int(args["size"])))
         elif step.kind == "close":
             state.buffers[int(args["bo"])].open = False
-        elif step.kind == "evict" and state.link_count(int(args["bo"])) > 0:
-            state.buffers[int(args["bo"])].evicted = bool(args["state"])
-        elif step.kind == "validate":
+        elif step.kind in ("evict", "validate"):
             for number in step.due:
-                state.buffers[number].evicted = False
+                state.buffers[number].evicted = step.kind == "evict" and bool(args["state"])
         elif step.kind == "destroy":
             state.promise.clear()
             state.exists = False
@@ -289,10 +293,10 @@ class GpuvmSession:
             step.violations = [replace(one, label="misuse") for one in step.violations]
 
     def _changed(self, step: VaStep) -> bool:
+        if not step.result.finished:
+            return False
         if step.kind in ("create", "bo", "close", "destroy"):
             return step.result.result == 0
-        if step.kind == "evict":
-            return self.state.link_count(int(step.operation.args["bo"])) > 0
         return step.seen.changed or bool(step.due)
 
     def _report(self, step: VaStep) -> list[Violation]:
