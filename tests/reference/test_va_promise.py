@@ -135,7 +135,8 @@ def lists(draw: st.DrawFn) -> list[Mapping]:
     while page < PAGES and draw(st.integers(0, 5)):
         end = min(page + draw(st.integers(1, 4)), PAGES)
         buffer, offset = draw(st.integers(0, 1)), draw(st.integers(0, 3)) * PAGE
-        if found and draw(st.booleans()):
+        goes_on = draw(st.booleans())
+        if found and goes_on:
             before = found[-1]
             buffer, offset = before.buffer, before.offset + page * PAGE - before.first
         found.append(Mapping(page * PAGE, end * PAGE - 1, buffer, offset))
