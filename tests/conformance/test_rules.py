@@ -43,7 +43,7 @@ def test_ids_are_unique_and_name_their_family():
         ids = [rule.id for rule in rules]
         assert len(set(ids)) == len(ids)
         for rule in rules:
-            assert re.fullmatch(r"(TR|NB|TL|OR|RC|ER|PG)-[1-9]\d?", rule.id)
+            assert re.fullmatch(r"(TR|NB|TL|OR|RC|ER|PG|SP|EV)-[1-9]\d?", rule.id)
             assert rule.family == rule.id[:2]
 
 
