@@ -230,6 +230,15 @@ LEAST = {
         ("TR-1", "find, nothing wanted, another found"),
         [op("create"), op("bo"), a_map(1), op("find", iova=0)],
     ),
+    # Buffers have numbers: without those made before, the one that it takes has a lower one.
+    "beyond-the-buffer": (
+        [
+            op("create"), op("bo"), op("bo", private=1), op("bo"), op("bo", size=2 * PAGE),
+            a_map(4, bo=1), a_map(9, bo=3), a_map(5, 2, bo=3, offset=PAGE),
+        ],
+        ("ER-1", "map, refused (beyond the buffer), returned success"),
+        [op("create"), op("bo"), a_map(0, 256, offset=PAGE)],
+    ),
     "owner-not-dropped": (
         [op("create", size=64 * PAGE), op("bo"), a_map(9, 3), unmap(10), op("find", iova=0)],
         ("RC-2", "destroy, VM has too many references"),
