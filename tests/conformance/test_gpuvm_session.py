@@ -410,6 +410,10 @@ WRONG = {
     ("SP-3", "unmap, page tables told outside the range"): (
         FOUR, unmap(5), changed(PT_UNMAP, 2, PAGE),
     ),
+    # Of nothing, where the range is.
+    ("SP-3", "map, page tables told outside the range"): (
+        FOUR, a_map(5), more(PT_UNMAP, 5 * PAGE, 5 * PAGE - 1),
+    ),
     ("SP-3", "map, page tables lack what is mapped"): (FOUR, a_map(5), without(PT_MAP)),
     ("SP-3", "unmap, page tables keep what is not mapped"): (FOUR, unmap(5), without(PT_UNMAP)),
     ("SP-3", "map, page tables get another part of a buffer"): (
@@ -806,6 +810,17 @@ def test_a_vm_that_cannot_be_is_not_made(name):
 def test_other_operations_can_always_be():
     assert all(possible(op(name, **{"iova": 1} if name in ("map", "unmap", "find") else {}), {})
                for name in SPECS)  # fmt: skip
+
+
+def test_what_a_link_knew_goes_with_its_last_mapping_and_so_does_a_closed_buffer():
+    session = session_after(op("create"), BO, a_map(0), op("evict"), unmap(0), a_map(0))
+    assert session.state.evicted() == []
+    assert not session.run(op("validate")).violations
+    session.run(op("close"))
+    assert 0 in session.state.buffers
+    assert not session.run(unmap(0)).violations
+    assert session.state.buffers == {}
+    assert not session.finish().violations
 
 
 # -- find -------------------------------------------------------------------------------------
