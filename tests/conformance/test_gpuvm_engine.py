@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from conformance import minimise as module
 from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.mutants.catalogue import mutant_by_id
@@ -329,3 +330,14 @@ def test_windows_that_cannot_be_are_not_made_while_minimising():
     assert left == [op("create"), op("bo"), a_map(0)]
     assert len(made) > 3
     assert all(SYSTEM.allows(GpuvmTarget(), [create]) for create in made)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "left"),
+    [(2, 3, (0, 1, 1, 2)), (1, 2, (0, 0, 1, 2)), (1, 4, (0, 1, 2, 0)), (4, 5, (0, 1, 2, 3))],
+)
+def test_without_one_object_those_behind_it_have_lower_numbers(start, end, left):
+    makers = [op("create"), *[op("bo")] * 4]
+    users = [a_map(9, bo=number) for number in range(4)]
+    rest = module._renumbered([*makers, *users], start, end)
+    assert rest == [*makers[end:], *(a_map(9, bo=number) for number in left)]
