@@ -5,6 +5,7 @@ is drawn. It stops when no operation can be left out and no number lowered, or w
 its budget of executions is spent.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
@@ -74,8 +75,10 @@ class _Minimiser:
         while size >= 1:
             start = len(self.best) - size
             while start >= 1:
-                candidate = self.best[:start] + self.best[start + size :]
-                if len(candidate) >= 1 and self.accept(candidate):
+                end = start + size
+                renumbered = self.best[:start] + _renumbered(self.best, start, end)
+                candidate = self.best[:start] + self.best[end:]
+                if self.accept(renumbered) or self.accept(candidate):
                     dropped = True
                 start = min(start, len(self.best)) - 1
             size //= 2
@@ -182,6 +185,23 @@ class _Minimiser:
                             lowered = again = True
                             break
         return lowered
+
+
+def _renumbered(operations: Sequence[Operation], start: int, end: int) -> list[Operation]:
+    """The operations from ``end`` on, once those from ``start`` on are left out.
+
+    Objects are named by their number, in an argument that has the name of the operation that
+    makes them: those that were made after what is left out have lower numbers without it.
+    """
+    before = Counter(one.name for one in operations[:start])
+    gone = Counter(one.name for one in operations[start:end])
+    rest = list(operations[end:])
+    for at, one in enumerate(rest):
+        for name in gone.keys() & one.args.keys():
+            number = one.args[name]
+            if isinstance(number, int) and number >= before[name] + gone[name]:
+                rest[at] = one = _replaced(one, name, number - gone[name])
+    return rest
 
 
 def _replaced(operation: Operation, name: str, value: int | str) -> Operation:

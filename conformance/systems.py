@@ -96,7 +96,7 @@ SYSTEMS: dict[str, System] = {
         GpuvmSession,
         GpuvmViews,
         gpuvm.machine_class,
-        (("iova", "start"), ("iova", "start", "kernel_start")),
+        (("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
         possible,
     ),
 }

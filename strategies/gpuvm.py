@@ -41,7 +41,7 @@ WINDOWS: tuple[Window, ...] = (
     Window(4 * PAGE, 32 * PAGE, 0, 0),
     Window(4 * PAGE, 32 * PAGE, 4 * PAGE, PAGE),
     Window(1 << 47, 1 << 32, (1 << 47) + 0x8000_0000, 0x8000_0000),
-    Window((1 << 63) - 16 * PAGE, 32 * PAGE, 0, 0),
+    Window((1 << 63) - 8 * PAGE, 16 * PAGE, 0, 0),
     Window((1 << 64) - 64 * PAGE, 63 * PAGE, 0, 0),
 )
 """Windows from 0, small ones, one across bit 63, one up to the last page but one; kernel parts
@@ -90,6 +90,8 @@ PARTS: tuple[Part, ...] = (
     Part(0, False, -1, True),  # all but the tail
     Part(-1, False, 1, True),  # a page more on each side
     Part(-1, True, 2, False),  # the tail and what follows
+    Part(-1, True, 3, False),
+    Part(1, False, 1, True),  # all but the head, and a page more
     Part(-1, True, 8, False),  # the tail and more
     Part(-2, False, 3, False),  # what comes before, and the head
     Part(0, True, 2, False),  # right behind it

@@ -95,6 +95,20 @@ class GpuvmMachine(RuleBasedStateMachine):
             return None
         return promise.nth(pick % len(promise))
 
+    def _longer(self, pick: int) -> Mapping | None:
+        """The longer of two mappings that follow each other: one that can be split more ways."""
+        one, other = self._there(pick), self._there(pick + 1)
+        if one is None or other is None or one.last - one.first >= other.last - other.first:
+            return one
+        return other
+
+    def _between(self, one: Mapping) -> tuple[int, int]:
+        """(first, bytes) from a mapping's last page to the first page of the next near it."""
+        first = one.last + 1 - PAGE
+        state = self.session.state
+        following = state.promise.first_in(one.last + 1, min(one.last + 16 * PAGE, state.last))
+        return first, PAGE if following is None else following.first + PAGE - first
+
     def _map(self, iova: int, count: int, pick: int, offset: int, fail_at: int) -> None:
         """Map pages of an open buffer, as many as fit into it and the window."""
         number = self._buffer(pick)
@@ -132,7 +146,7 @@ class GpuvmMachine(RuleBasedStateMachine):
         """Map over a part of something that is mapped."""
         part, fail_at = draw.parts.pair(where)
         with self._step(pick):
-            one = self._there(pick)
+            one = self._longer(pick)
             if one is not None:
                 first, size = self._part(one, part)
                 self._map(first, size // PAGE, pick, pick >> 3, fail_at)
@@ -156,12 +170,12 @@ class GpuvmMachine(RuleBasedStateMachine):
 
     @rule(pick=draw.picks, where=draw.parts.numbers)
     def unmap(self, pick: int, where: int) -> None:
-        """Unmap a part of something that is mapped."""
+        """Unmap a part of something that is mapped, or what lies between two, and their ends."""
         part, fail_at = draw.parts.pair(where)
         with self._step(pick):
-            one = self._there(pick)
+            one = self._longer(pick)
             if one is not None:
-                first, size = self._part(one, part)
+                first, size = self._between(one) if pick > 48 else self._part(one, part)
                 self.do("unmap", iova=to_signed(first), size=size, fail_at=fail_at)
 
     @rule(pick=draw.picks, which=draw.buffers)
@@ -245,6 +259,9 @@ class GpuvmMachine(RuleBasedStateMachine):
             size = PAGE
         elif mistake == "across":
             iova = state.last + 1 - PAGE
+        elif mistake == "wrap" and not which & 4:
+            # No buffer has so many pages that a map of them wraps from inside the window.
+            iova = (1 << 64) - PAGE
         elif mistake == "wrap":
             size = (1 << 64) - (which % 2) * PAGE - (iova if which & 2 else 0)
             size = min(size, (1 << 64) - PAGE)

@@ -131,7 +131,9 @@ class GpuvmSession:
         if not self.state.exists and name != "create":
             if self.operations:
                 return Outcome(Result(), MISUSE, False, (), ())
-            self.run(make("create", SPECS))
+            created = self.run(make("create", SPECS))
+            if not self.state.exists:
+                return created
         if name == "create" and (self.state.exists or (self.operations and not self._replaying)):
             return Outcome(Result(), MISUSE, False, (), ())
         if name == "create" and not possible(operation, {}):
@@ -168,7 +170,7 @@ class GpuvmSession:
         """What is known of an operation before it is carried out."""
         sort, reason, errors = self._sort(operation)
         step = VaStep(
-            operation, Result(), sort, reason, errors, 0, -1, self.state, Seen(), self.trace,
+            operation, Result(), sort, reason, errors, -1, -2, self.state, Seen(), self.trace,
             begin, begin, self.target.places,
         )  # fmt: skip
         args = operation.args
@@ -186,6 +188,12 @@ class GpuvmSession:
                 ]
         elif operation.name == "validate":
             step.due = frozenset(self.state.evicted())
+        elif operation.name == "evict":
+            number = int(args["bo"])
+            buffer = self.state.buffers.get(number)
+            changes = buffer is not None and buffer.evicted != bool(args["state"])
+            if changes and self.state.link_count(number) > 0:
+                step.due = frozenset({number})
         return step
 
     def _expected(self, step: VaStep) -> int:
@@ -266,11 +274,9 @@ class GpuvmSession:
             state.buffers[step.result.value] = BufferState(to_unsigned(int(args["size"])))
         elif step.kind == "close":
             state.buffers[int(args["bo"])].open = False
-        elif step.kind == "evict" and state.link_count(int(args["bo"])) > 0:
-            state.buffers[int(args["bo"])].evicted = bool(args["state"])
-        elif step.kind == "validate":
+        elif step.kind in ("evict", "validate"):
             for number in step.due:
-                state.buffers[number].evicted = False
+                state.buffers[number].evicted = step.kind == "evict" and bool(args["state"])
         elif step.kind == "destroy":
             state.promise.clear()
             state.exists = False
@@ -287,10 +293,10 @@ class GpuvmSession:
             step.violations = [replace(one, label="misuse") for one in step.violations]
 
     def _changed(self, step: VaStep) -> bool:
+        if not step.result.finished:
+            return False
         if step.kind in ("create", "bo", "close", "destroy"):
             return step.result.result == 0
-        if step.kind == "evict":
-            return self.state.link_count(int(step.operation.args["bo"])) > 0
         return step.seen.changed or bool(step.due)
 
     def _report(self, step: VaStep) -> list[Violation]:

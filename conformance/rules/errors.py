@@ -10,6 +10,11 @@ def errno_name(result: int) -> str:
     return "success" if result == 0 else errno.errorcode.get(-result, str(result))
 
 
+def errno_kind(result: int) -> str:
+    """As :func:`errno_name`, for signatures: a number that is no errno is not told."""
+    return errno_name(result) if result == 0 or -result in errno.errorcode else "no errno"
+
+
 def result_check(step: Step) -> int:
     """ER-1: a call returns one of its documented results."""
     result, value = step.result.result, step.result.value
@@ -20,7 +25,7 @@ def result_check(step: Step) -> int:
     size = step.last - step.first + 1
     wrong = ""
     if result not in allowed:
-        wrong = f"returned {errno_name(result)}"
+        wrong = f"returned {errno_kind(result)}"
     elif value < 0 or (step.kind in ("map", "unmap") and value > max(size, 0)):
         wrong = "reported more bytes than it was asked for"
     elif step.kind in ("map", "unmap") and value % step.operation.number("pgsize"):
@@ -51,7 +56,7 @@ def unchanged_check(step: Step) -> int:
         step.violations.append(
             Violation(
                 "ER-2",
-                f"{step.kind}, {errno_name(step.result.result)}, level {found.level}, "
+                f"{step.kind}, {errno_kind(step.result.result)}, level {found.level}, "
                 f"{step.entry(found.level, found.word)} left",
                 f"{step.kind} failed with {errno_name(step.result.result)} after "
                 f"{step.result.value:#x} bytes, but changed {found.va:#x}, which lies beyond them: "

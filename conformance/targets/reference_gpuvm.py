@@ -60,15 +60,15 @@ class GpuvmTarget:
         """Carry out one operation of system ``gpuvm``, and tell what it has left."""
         args: dict[str, Any] = operation.args
         begin = len(trace)
-        if operation.name == "create":
-            self._vm = self._driver.Gpuvm(
-                args["start"], args["size"], args["kernel_start"], args["kernel_size"], trace
-            )
-        vm = self._vm
-        vm.trace = trace
-        vm.tree.budget = STEP_BUDGET + VMA_BUDGET * vm.count
-        vm.fail_at = args.get("fail_at", 0)
         try:
+            if operation.name == "create":
+                self._vm = self._driver.Gpuvm(
+                    args["start"], args["size"], args["kernel_start"], args["kernel_size"], trace
+                )
+            vm = self._vm
+            vm.trace = trace
+            vm.tree.budget = STEP_BUDGET + VMA_BUDGET * vm.count
+            vm.fail_at = args.get("fail_at", 0)
             result = self._call(operation.name, args)
             self._tell(operation, result, trace, begin)
         except (RecursionError, self._driver.StepsExceeded):

@@ -83,7 +83,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "last-page-refused",
+        "last-page-of-window-refused",
         "ER-1",
         "the last page of the window cannot be mapped",
         (

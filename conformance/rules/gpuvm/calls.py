@@ -1,6 +1,6 @@
 """ER, PG, TR, IS: what calls return, that they return, and whom they name."""
 
-from conformance.rules.errors import errno_name
+from conformance.rules.errors import errno_kind, errno_name
 from conformance.rules.gpuvm.step import VaStep
 from conformance.rules.progress import ENDED, ending
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
@@ -72,7 +72,7 @@ def result_check(step: VaStep) -> int:
     step.violations.append(
         Violation(
             "ER-1",
-            f"{step.kind}, {step.sort}{why}, returned {returned}",
+            f"{step.kind}, {step.sort}{why}, returned {errno_kind(step.result.result)}",
             f"{step.kind} returned {returned}; the call was {step.sort}"
             f"{f': {step.reason}' if step.reason else ''}.",
             step.end_event,
@@ -88,13 +88,13 @@ def result_check(step: VaStep) -> int:
 
 def unchanged_check(step: VaStep) -> int:
     """ER-2: a call that fails changes nothing."""
-    if step.result.result == 0 or step.last < step.first:
+    if step.result.result == 0:
         return 0
     for event, first, last in step.seen.told:
         step.violations.append(
             Violation(
                 "ER-2",
-                f"{step.kind}, {errno_name(step.result.result)}, page tables told"
+                f"{step.kind}, {errno_kind(step.result.result)}, page tables told"
                 f"{step.function(event)}",
                 f"{step.kind} failed with {errno_name(step.result.result)}, but had page tables "
                 f"changed at {first:#x}..{last:#x} before: nobody will change them back.",
@@ -105,11 +105,16 @@ def unchanged_check(step: VaStep) -> int:
             )
         )
         return 1
-    if step.seen.changed:
+    held = [one for one in step.seen.listed if one.first <= step.last and one.last >= step.first]
+    kept = step.state.promise.within(step.first, step.last)
+    same = len(held) == len(kept) and all(
+        one.same(other) for one, other in zip(held, kept, strict=True)
+    )
+    if step.seen.changed or not same:
         step.violations.append(
             Violation(
                 "ER-2",
-                f"{step.kind}, {errno_name(step.result.result)}, VMAs changed",
+                f"{step.kind}, {errno_kind(step.result.result)}, VMAs changed",
                 f"{step.kind} failed with {errno_name(step.result.result)}, but has changed VMAs.",
                 step.end_event,
                 step.first,

@@ -16,10 +16,11 @@ class VaStep:
     """One finished operation.
 
     ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
-    ``first``..``last``: the addresses of its range (``last`` < ``first``: none); ``window``: the
-    range with a page on each side. ``outside``: the mappings in the window, as they were before,
-    that have no address in the range. ``due``: buffers
-    that ``validate`` has to name. ``expected``: what ``find`` has to give, or None.
+    ``first``..``last``: the addresses of its range (``last`` < ``first``: none, and ``first`` is
+    -1 where it names no address); ``window``: the range with a page on each side. ``outside``:
+    the mappings in the window, as they were before, that have no address in the range. ``due``:
+    buffers that ``validate`` has to name, or that ``evict`` makes evicted or valid.
+    ``expected``: what ``find`` has to give, or None.
     """
 
     operation: Operation
