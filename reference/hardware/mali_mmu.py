@@ -129,6 +129,9 @@ def _all_places() -> dict[int, Place]:
 
 
 _PLACES: Final[dict[int, Place]] = _all_places()
+_OFFSETS: Final[dict[tuple[str, int], int]] = {
+    (place.register.name, place.slot): offset for offset, place in _PLACES.items() if not place.high
+}
 
 
 def place_at(offset: int) -> Place | None:
@@ -142,9 +145,9 @@ def offset_of(name: str, slot: int = NO_SLOT) -> int:
     Raises:
         ValueError: there is no such register, or AS.
     """
-    for offset, place in _PLACES.items():
-        if place.register.name == name and place.slot == slot:
-            return offset
+    offset = _OFFSETS.get((name, slot))
+    if offset is not None:
+        return offset
     names = [register.name for register in (*GPU_REGISTERS, *AS_REGISTERS)]
     raise ValueError(
         f"register is {name!r} of AS {slot}; allowed are {', '.join(names)}, "
@@ -407,7 +410,13 @@ class Invalidation:
     """
 
     def __init__(
-        self, number: int, slot: int, region: tuple[int, int], issued: i64, kind: int
+        self,
+        number: int,
+        slot: int,
+        region: tuple[int, int],
+        issued: i64,
+        kind: int,
+        roots: set[int],
     ) -> None:
         self.number: int = number
         self.slot: int = slot
@@ -415,7 +424,7 @@ class Invalidation:
         self.last: int = min(region[1], TOP_VA)
         self.issued: i64 = issued
         self.kind: int = kind
-        self.roots: set[int] = set()
+        self.roots: set[int] = roots
         self.completed: i64 = -1
 
 
@@ -685,7 +694,6 @@ class MaliMmu:
         busy = self._wrong(COMMAND_BUSY, space.command != NOP, place, command)
         if command == NOP:
             return
-        space.running = None
         if command == UPDATE:
             self._update(space, place)
         elif command == LOCK:
@@ -695,7 +703,6 @@ class MaliMmu:
         else:
             self._flush(space, place, command, busy)
         space.command = command
-        space.sure = True
         if busy:
             self._doubt(space)
         space.polls = space.stuck
@@ -707,7 +714,6 @@ class MaliMmu:
         """What the running command does, and whether it does, is not known."""
         space.sure = False
         space.running = None
-        space.region = None
 
     def _update(self, space: AddressSpace, place: Place) -> None:
         new = space.written()
@@ -739,8 +745,7 @@ class MaliMmu:
             space.region = None
 
     def _issue(self, slot: int, region: tuple[int, int], kind: int) -> Invalidation:
-        one = Invalidation(len(self.issued), slot, region, self.now, kind)
-        one.roots = self.roots(slot)
+        one = Invalidation(len(self.issued), slot, region, self.now, kind, self.roots(slot))
         self.issued.append(one)
         return one
 
@@ -753,7 +758,6 @@ class MaliMmu:
         space = self.spaces[slot]
         command = space.command
         space.command = NOP
-        space.polls = 0
         if not space.sure:
             space.sure = True
             return
@@ -770,7 +774,6 @@ class MaliMmu:
         """A FLUSH_* has ended."""
         one = space.running
         space.running = None
-        space.flushed = False
         if self.flush_unlocks:
             space.may_be_locked = False
         if one is not None:

@@ -48,13 +48,19 @@ words64 = st.integers(0, ALL) | st.integers(0, 63).map(lambda bit: 1 << bit)
 
 
 @st.composite
-def ranges(draw):
-    """(start, size), not empty, in 64 bits, with starts near powers of two."""
-    start = draw(words64)
+def addresses(draw):
+    """Of 64 bits, many of them near powers of two."""
     edge = draw(st.integers(-3, 3)) * draw(st.sampled_from((1, 0x1000)))
-    start = min(max(start + edge, 0), ALL)
-    size = draw(st.integers(1, 1 << 16) | st.integers(1, 1 << 64))
-    return start, min(size, (1 << 64) - start)
+    return min(max(draw(words64) + edge, 0), ALL)
+
+
+@st.composite
+def ranges(draw):
+    """(start, size), not empty, in 64 bits, short and long, with ends near powers of two."""
+    start = draw(addresses())
+    last = draw(addresses() | st.integers(0, 1 << 16).map(lambda more: min(start + more, ALL)))
+    first, last = min(start, last), max(start, last)
+    return first, last - first + 1
 
 
 # -- a driver's accesses ------------------------------------------------------------------------
@@ -189,10 +195,39 @@ def test_registers_do_not_overlap():
     assert at <= mali.AS_SIZE
 
 
+def test_every_register_says_what_it_is_and_who_says_so():
+    for register in (*mali.GPU_REGISTERS, *mali.AS_REGISTERS):
+        assert register.meaning
+        assert "formats.md B.1" in register.source
+
+
 def test_features_and_present():
-    mmu = MaliMmu(slots=4, va_bits=48, pa_bits=40)
-    assert get(mmu, mali.MMU_FEATURES) == 0x2830
+    mmu = MaliMmu(slots=4, va_bits=39, pa_bits=36)
+    assert get(mmu, mali.MMU_FEATURES) == 0x2427
     assert get(mmu, mali.AS_PRESENT) == 0xF
+    mmu = MaliMmu()
+    assert get(mmu, mali.MMU_FEATURES) == 0x2830
+    assert get(mmu, mali.AS_PRESENT) == 0xFFFF
+
+
+def test_a_device_starts_without_interrupts_or_anything_to_use():
+    mmu = MaliMmu()
+    assert get(mmu, mali.INT_MASK) == 0
+    assert get(mmu, mali.INT_RAWSTAT) == 0
+    assert not mmu.interrupt()
+    for slot in range(16):
+        assert mmu.roots(slot) == set()
+        assert not mmu.busy(slot)
+        assert not mmu.may_be_locked(slot)
+
+
+def test_registers_that_can_only_be_written_read_as_0():
+    mmu = MaliMmu()
+    put(mmu, mali.INT_CLEAR, 0xFFFF)
+    command(mmu, 1, UNLOCK)
+    assert get(mmu, mali.INT_CLEAR) == 0
+    assert get(mmu, mali.COMMAND, 1) == 0
+    assert not mmu.observations
 
 
 @given(
@@ -232,6 +267,7 @@ def test_an_absent_address_space_is_observed_and_changes_nothing():
     assert kinds(mmu) == [mali.ACCESS_ABSENT] * 4
     assert mmu.observations[0].slot == 4
     assert mmu.observations[0].register == mali.TRANSTAB
+    assert [one.value for one in mmu.observations] == [ROOT, 0, 0, 0]
 
 
 @pytest.mark.parametrize("name", [mali.STATUS, mali.FAULTSTATUS, mali.FAULTADDRESS])
@@ -261,6 +297,11 @@ def test_a_register_that_can_only_be_read_stays(name):
         (0x1F_E000, 0x4000, 0x15),
         (0, 1 << 48, 0x2F),
         (0x4000_0000, 0x20_0000, 0x4000_0014),
+        # The last byte alone is on the other side.
+        (0x8000, 0x8001, 0x10),
+        (0xFFFF, 1, 0xC00E),
+        (0xFFFF, 2, 0x10),
+        (ALL, 1, ALL & ~0x3FFF | 0xE),
     ],
 )
 def test_known_values_of_lockaddr(start, size, value):
@@ -381,6 +422,14 @@ def test_known_values_of_memattr(mair, coherent, memattr):
     assert mali.mair_to_memattr(mair, coherent) == memattr
 
 
+def test_only_what_is_written_back_is_cached():
+    for byte in range(256):
+        outer, inner = divmod(byte, 16)
+        cached = outer in (5, 6, 7, 13, 14, 15) and inner in (4, 5, 6, 7, 12, 13, 14, 15)
+        expected = 0x8C + inner % 4 if cached else 0x4C
+        assert mali.mair_to_memattr(byte, False) & 0xFF == expected
+
+
 @given(words64, st.integers(0, 7))
 def test_each_byte_of_memattr_comes_from_its_own(mair, index):
     byte = mair >> 8 * index & 0xFF
@@ -419,6 +468,11 @@ def test_known_faults(status, text):
     assert Fault(status).text() == text
 
 
+@pytest.mark.parametrize(("code", "level"), [(0xC3, 3), (0xDA, 2), (0xE0, -1), (0xD8, -1)])
+def test_level_of_a_fault(code, level):
+    assert Fault(code).level == level
+
+
 @given(st.integers(0, 0xFF), st.integers(0, 3), st.integers(0, 0xFFFF))
 def test_faultstatus_there_and_back(code, access, source):
     fault = Fault(mali.faultstatus_of(code, access, source))
@@ -449,6 +503,31 @@ def test_update_is_in_effect_once_status_was_seen_clear():
     assert mmu.roots(1) == {OTHER_ROOT}
     assert not mmu.busy(1)
     assert mmu.roots(0) == set()
+
+
+def test_update_latches_three_registers():
+    mmu = MaliMmu()
+    program(mmu, 1, ROOT, CONFIG, 0x8F4C)
+    command(mmu, 1, UPDATE)
+    assert [one.mode() for one in mmu.states(1)] == [mali.MODE_UNMAPPED, mali.MODE_4K]
+    wait(mmu, 1)
+    (latched,) = mmu.states(1)
+    assert (latched.transtab, latched.transcfg, latched.memattr) == (ROOT, CONFIG, 0x8F4C)
+
+
+def test_a_command_that_is_not_stuck_has_ended_at_the_first_read():
+    mmu = MaliMmu()
+    program(mmu, 1)
+    command(mmu, 1, UPDATE)
+    assert get(mmu, mali.STATUS, 1) == 0
+    # It is the next command that sticks, and no other.
+    mmu.stick(1, 1)
+    assert get(mmu, mali.STATUS, 1) == 0
+    command(mmu, 1, UNLOCK)
+    assert get(mmu, mali.STATUS, 1) == mali.ACTIVE
+    assert get(mmu, mali.STATUS, 1) == 0
+    command(mmu, 1, UNLOCK)
+    assert get(mmu, mali.STATUS, 1) == 0
 
 
 def test_only_its_own_status_ends_a_command():
@@ -523,6 +602,18 @@ def test_a_command_while_one_may_be_running_leaves_all_open():
     command(mmu, 1, UPDATE)
     wait(mmu, 1)
     assert mmu.roots(1) == {OTHER_ROOT}
+
+
+@pytest.mark.parametrize("first", COMMANDS)
+def test_an_update_that_is_written_too_early_may_have_been_lost(first):
+    mmu = MaliMmu()
+    enable(mmu, 1, ROOT)
+    program(mmu, 1, OTHER_ROOT)
+    command(mmu, 1, first)
+    command(mmu, 1, UPDATE)
+    wait(mmu, 1)
+    assert mmu.roots(1) == {ROOT, OTHER_ROOT}
+    assert not mmu.busy(1)
 
 
 def test_a_command_after_the_wait_is_no_observation():
@@ -635,6 +726,26 @@ def test_a_region_is_locked_from_the_end_of_lock_until_unlock():
     assert not mmu.may_be_locked(2)
 
 
+def test_a_second_lock_takes_the_place_of_the_first():
+    mmu = MaliMmu()
+    lock(mmu, 2, 0, 0x8000)
+    put64(mmu, mali.LOCKADDR, lock_address(0x10000, 0x8000), 2)
+    assert mmu.locked(2) == (0, 0x7FFF)
+    command(mmu, 2, LOCK)
+    assert mmu.locked(2) is None
+    wait(mmu, 2)
+    assert mmu.locked(2) == (0x10000, 0x17FFF)
+
+
+def test_an_update_leaves_the_lock():
+    mmu = MaliMmu()
+    lock(mmu, 2, 0, 0x8000)
+    command(mmu, 2, UPDATE)
+    assert mmu.locked(2) == (0, 0x7FFF)
+    wait(mmu, 2)
+    assert mmu.locked(2) == (0, 0x7FFF)
+
+
 def test_a_flush_releases_the_lock_when_it_ends():
     mmu = MaliMmu()
     lock(mmu, 2, 0, 0x8000)
@@ -702,8 +813,29 @@ def test_a_flush_without_a_region_flushes_nothing():
     # The region of the flush before is not locked any more.
     flush(mmu, 1)
     command(mmu, 1, FLUSH_MEM)
+    wait(mmu, 1)
     assert kinds(mmu) == [mali.FLUSH_UNLOCKED] * 2
+    assert len(mmu.issued) == len(mmu.completed) == 1
+
+
+@pytest.mark.parametrize("by_command", [True, False])
+def test_a_flush_in_doubt_completes_nothing_then_or_later(by_command):
+    mmu = MaliMmu()
+    lock(mmu, 1, 0, ALL)
+    command(mmu, 1, FLUSH_PT)
+    if by_command:
+        command(mmu, 1, LOCK)
+    else:
+        put64(mmu, mali.LOCKADDR, 0xE, 1)
+    wait(mmu, 1)
+    assert not mmu.completed
+    assert mmu.locked(1) is None
+    assert mmu.may_be_locked(1)
+    command(mmu, 1, FLUSH_PT)
+    wait(mmu, 1)
     assert len(mmu.issued) == 1
+    assert not mmu.completed
+    assert not mmu.may_be_locked(1)
 
 
 def test_a_lock_that_was_not_awaited_gives_no_flush():
@@ -746,7 +878,7 @@ def test_a_fault_is_visible_until_cleared_as_mask_says(slot, mask, address):
     mmu = MaliMmu()
     put(mmu, mali.INT_MASK, mask)
     status = mali.faultstatus_of(0xC3, mali.ACCESS_WRITE, 7)
-    assert mmu.fault(slot, status, address)
+    assert mmu.fault(slot, status, address, 0x1234)
     bit = 1 << slot
     assert get(mmu, mali.INT_RAWSTAT) == bit
     assert get(mmu, mali.INT_STAT) == bit & mask
@@ -764,6 +896,7 @@ def test_a_fault_is_visible_until_cleared_as_mask_says(slot, mask, address):
     # Drivers clear first and read afterwards.
     assert get(mmu, mali.FAULTSTATUS, slot) == status
     assert get64(mmu, mali.FAULTADDRESS, slot) == address
+    assert get64(mmu, mali.FAULTEXTRA, slot) == 0x1234
 
 
 def test_a_second_fault_waits_for_the_first():
@@ -772,6 +905,7 @@ def test_a_second_fault_waits_for_the_first():
     assert not mmu.fault(1, 0x2C8, 0x2000)
     assert mmu.fault(2, 0x2C8, 0x2000)
     assert get64(mmu, mali.FAULTADDRESS, 1) == 0x1000
+    assert get64(mmu, mali.FAULTEXTRA, 1) == 0
     put(mmu, mali.INT_CLEAR, 2)
     assert mmu.fault(1, 0x2C8, 0x2000)
     assert get64(mmu, mali.FAULTADDRESS, 1) == 0x2000
@@ -781,6 +915,8 @@ def test_the_end_of_a_command_has_an_interrupt_of_its_own():
     mmu = MaliMmu()
     mmu.stick(3, 2)
     command(mmu, 3, UNLOCK)
+    assert get(mmu, mali.INT_RAWSTAT) == 0
+    get(mmu, mali.STATUS, 3)
     assert get(mmu, mali.INT_RAWSTAT) == 0
     wait(mmu, 3)
     assert get(mmu, mali.INT_RAWSTAT) == 1 << 19
@@ -805,6 +941,7 @@ def test_after_a_reset_nothing_is_latched(steps, off):
         if waits:
             wait(mmu, slot)
     mmu.fault(0, 0x2C3, 0x1000)
+    put(mmu, mali.INT_MASK, 0xFFFF)
     before = len(mmu.completed)
     roots = [mmu.roots(slot) for slot in range(4)]
     if off:
