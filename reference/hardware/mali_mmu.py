@@ -7,8 +7,9 @@ not before; until then the state before and the state after it are both possible
 
 ``MaliMmu`` can be used in two ways. As a device: ``write`` and ``read`` are the accesses of a
 driver, and ``read`` says what the register holds. As an observer of a trace: ``feed`` takes the
-events, in which the values that were read stand already. It judges nothing. What is worth a
-rule's attention becomes an ``Observation``, and ``counts`` says how often there could have
+events, in which the values that were read stand already. What no register tells (a fault, a
+command that gets stuck, a reset, power) is said by methods. It judges nothing. What is worth a
+rule's attention becomes an ``MmuObservation``, and ``counts`` says how often there could have
 been one.
 
 Registers are 32 bits wide, and two of them, low half first, hold a 64-bit value. Such values are
