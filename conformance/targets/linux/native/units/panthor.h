@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two halves of the unit share: the device, and VMs with what is bound in them. */
+#ifndef MMU_PANTHOR_H
+#define MMU_PANTHOR_H
+
+#include <linux/platform_device.h>
+
+#include <../drivers/gpu/drm/panthor/panthor_device.h>
+#include <../drivers/gpu/drm/panthor/panthor_mmu.h>
+
+#include "../harness.h"
+
+/* panthor_device.c */
+extern struct panthor_device gpu;
+
+mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int slots, bool coherent);
+mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status);
+mmu_s64 stick(mmu_u64 slot, mmu_s64 polls);
+mmu_s64 pre_reset(void);
+mmu_s64 post_reset(void);
+mmu_s64 suspend(void);
+mmu_s64 resume(void);
+mmu_s64 unplug(void);
+void run_deferred(void);
+void end_of_operation(void);
+
+/* panthor_binds.c */
+void open_file(void);
+void close_file(void);
+mmu_s64 make_vm(mmu_u64 user_range, mmu_u64 *value);
+mmu_s64 destroy_vm(mmu_u64 number);
+mmu_s64 make_buffer(mmu_u64 size, mmu_u64 owner, mmu_u64 pieces, mmu_u64 *value);
+mmu_s64 close_buffer(mmu_u64 number);
+mmu_s64 bind_now(const mmu_u64 *argument);
+mmu_s64 bind_later(const mmu_u64 *argument, mmu_u64 *value);
+mmu_s64 make_fence(mmu_u64 *value);
+mmu_s64 signal_fence(mmu_u64 number);
+mmu_s64 activate(mmu_u64 number);
+mmu_s64 idle(mmu_u64 number);
+void begin_telling(void);
+void tell_state(void);
+
+#endif
