@@ -188,6 +188,7 @@ PANTHOR = Unit(
         "drm_gpuvm_sm_map",
         "drm_gpuvm_sm_unmap",
         "drm_sched_entity_destroy",
+        "queue_work_on",
     ),
 )
 """panthor's code for the MMU of Mali devices, with its page tables, its VA manager and the

@@ -13,16 +13,7 @@
 /* panthor_device.c */
 extern struct panthor_device gpu;
 
-mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int slots, bool coherent);
-mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status);
-mmu_s64 stick(mmu_u64 slot, mmu_s64 polls);
-mmu_s64 pre_reset(void);
-mmu_s64 post_reset(void);
-mmu_s64 suspend(void);
-mmu_s64 resume(void);
-mmu_s64 unplug(void);
-void run_deferred(void);
-void end_of_operation(void);
+bool is_up(void);
 
 /* panthor_binds.c */
 void open_file(void);

@@ -366,7 +366,8 @@ mmu_s64 activate(mmu_u64 number)
 {
 	int result;
 
-	if (number >= vm_count || !vms[number].vm)
+	/* On a device that has gone, the driver has to refuse. */
+	if (number >= vm_count || !vms[number].vm || !(is_up() || gpu.base.unplugged))
 		return -EINVAL;
 	vms[number].named = true;
 	tell_vm(number);

@@ -47,7 +47,7 @@ struct panthor_device gpu;
 struct workqueue_struct *panthor_cleanup_wq;
 static bool created;
 static bool powered;
-static bool reset_told;               /* that one is scheduled */
+static bool resetting;                /* between pre_reset and post_reset */
 
 /* -- registers ------------------------------------------------------------------------ */
 
@@ -138,7 +138,7 @@ static void deliver(void)
 			return;
 }
 
-mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
+static mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
 {
 	if (slot >= SLOTS || !(gpu.gpu_info.as_present & BIT(slot)) || !powered)
 		return -EINVAL;
@@ -149,7 +149,7 @@ mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
 	return 0;
 }
 
-mmu_s64 stick(mmu_u64 slot, mmu_s64 polls)
+static mmu_s64 stick(mmu_u64 slot, mmu_s64 polls)
 {
 	if (slot >= SLOTS || polls < -1)
 		return -EINVAL;
@@ -164,20 +164,28 @@ static void lose_registers(void)
 	memset(&registers, 0, sizeof(registers));
 }
 
-mmu_s64 pre_reset(void)
+/* Whether the device can be used: it is there, has power, and is not being reset. */
+bool is_up(void)
 {
-	if (!powered || gpu.base.unplugged)
+	return powered && !resetting && !gpu.base.unplugged;
+}
+
+static mmu_s64 pre_reset(void)
+{
+	if (!is_up())
 		return -EINVAL;
+	resetting = true;
 	panthor_mmu_pre_reset(&gpu);
 	return 0;
 }
 
-mmu_s64 post_reset(void)
+static mmu_s64 post_reset(void)
 {
-	if (!powered || gpu.base.unplugged)
+	if (!resetting)
 		return -EINVAL;
 	lose_registers();
 	panthor_mmu_post_reset(&gpu);
+	resetting = false;
 	atomic_set(&gpu.reset.pending, 0);
 	return 0;
 }
@@ -188,9 +196,21 @@ static void reset_work(struct work_struct *work)
 		post_reset();
 }
 
-mmu_s64 suspend(void)
+/* The driver asks for work: for a reset, or for what its scheduler has to do. */
+bool __real_queue_work_on(int, struct workqueue_struct *, struct work_struct *);
+bool __wrap_queue_work_on(int, struct workqueue_struct *, struct work_struct *);
+bool __wrap_queue_work_on(int cpu, struct workqueue_struct *queue, struct work_struct *work)
 {
-	if (!powered || gpu.base.unplugged)
+	bool is_new = __real_queue_work_on(cpu, queue, work);
+
+	if (is_new && work == &gpu.reset.work)
+		mmu_emit(MMU_MESSAGE, 0, MMU_MESSAGE_RESET, 0, MMU_CALLER);
+	return is_new;
+}
+
+static mmu_s64 suspend(void)
+{
+	if (!is_up())
 		return -EINVAL;
 	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_SUSPENDING);
 	panthor_mmu_suspend(&gpu);
@@ -199,7 +219,7 @@ mmu_s64 suspend(void)
 	return 0;
 }
 
-mmu_s64 resume(void)
+static mmu_s64 resume(void)
 {
 	if (powered || gpu.base.unplugged)
 		return -EINVAL;
@@ -211,16 +231,16 @@ mmu_s64 resume(void)
 	return 0;
 }
 
-mmu_s64 unplug(void)
+static mmu_s64 unplug(void)
 {
-	if (gpu.base.unplugged)
+	if (gpu.base.unplugged || resetting)
 		return -EINVAL;
 	gpu.base.unplugged = true;
 	panthor_mmu_unplug(&gpu);
 	return 0;
 }
 
-mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int slots, bool coherent)
+static mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int slots, bool coherent)
 {
 	int result;
 
@@ -268,20 +288,10 @@ void panthor_heap_pool_destroy(struct panthor_heap_pool *pool)
 
 /* -- the operations ------------------------------------------------------------------- */
 
-void run_deferred(void)
+static void run_deferred(void)
 {
 	while (mmu_run_work() || mmu_run_callbacks())
 		;
-}
-
-void end_of_operation(void)
-{
-	bool pending = atomic_read(&gpu.reset.pending);
-
-	deliver();
-	if (pending && !reset_told)
-		mmu_emit(MMU_MESSAGE, 0, MMU_MESSAGE_RESET, 0, NULL);
-	reset_told = pending;
 }
 
 static mmu_s64 create(const mmu_u64 *argument)
@@ -365,7 +375,7 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 	}
 	if (!created)
 		return;
-	end_of_operation();
+	deliver();
 	tell_state();
 }
 
