@@ -318,7 +318,8 @@ class _Work:
             [
                 "ld", "-m", "elf_x86_64", "-r", "--gc-sections", "-z", "muldefs",
                 "-T", str(NATIVE / "sections.lds"), *(f"--undefined={name}" for name in roots),
-                *(f"--wrap={name}" for name in self.unit.wrapped), "-o", str(whole), *map(str, kernel),
+                *(f"--wrap={name}" for name in self.unit.wrapped),
+                "-o", str(whole), *map(str, kernel),
             ],
             self.own,
         )  # fmt: skip

@@ -73,9 +73,9 @@ class Unit:
     that call them, compiled like kernel files. ``watched``: our files that are compiled
     and watched like a driver. ``calls``: what the library exports besides ``EXPORTS``.
     ``wrapped``: functions of one object that, when another calls them, are called through
-    ``__wrap_`` functions of the glue. ``options``: must be in the configuration. ``seen``: hooks without which an object
-    cannot be watched; each object here has to use them, or the build fails rather than
-    miss events silently.
+    ``__wrap_`` functions of the glue. ``options``: must be in the configuration.
+    ``seen``: hooks without which an object cannot be watched; each object here has to use
+    them, or the build fails rather than miss events silently.
     """
 
     name: str
