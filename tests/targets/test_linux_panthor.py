@@ -289,6 +289,18 @@ def test_a_vm_that_could_not_be_enabled_looks_enabled_the_next_time(panthor: Lin
     assert slots(trace) == [(0, 1, 1)]
 
 
+def test_an_update_that_sticks_is_noticed_by_the_next_command(panthor: LinuxPanthor) -> None:
+    # Behind LOCK and FLUSH_MEM.
+    ready(panthor)
+    results, trace = run(panthor, op("stick", slot=1, polls=-1, after=2), ACTIVE)
+    assert results == [DONE, DONE]
+    assert commands(trace)[-1] == "update"
+    assert slots(trace) == [(0, 1, 1)]
+    results, trace = run(panthor, bind(0, PAGE))
+    assert results == [Result(-errno.ETIMEDOUT)]
+    assert t.MESSAGE in [e.kind for e in trace]
+
+
 # -- address spaces -------------------------------------------------------------------------
 
 
@@ -730,6 +742,17 @@ def test_a_queued_bind_waits_for_its_fence(panthor: LinuxPanthor) -> None:
     flush = index(trace, t.REG_WRITE, 0x2440 + COMMAND, 4)
     assert flush < index(trace, t.FENCE)
     assert run(panthor, op("signal", fence=0), op("signal", fence=1))[0] == [REFUSED] * 2
+
+
+def test_deferred_work_can_be_done_step_by_step(panthor: LinuxPanthor) -> None:
+    ready(panthor, ACTIVE, queue(0x10000, PAGE))
+    _, trace = run(panthor, op("run", steps=1))
+    assert (mappings(trace), fences(trace)) == (["+10000..10fff 0+0"], [(0, 0)])
+    # The job's references and what it did not need go later.
+    assert counts(trace) == {(t.REFS_VM, 0): 5}
+    _, trace = run(panthor, RUN)
+    assert [e.kind for e in trace if e.kind == t.FREE] == []
+    assert counts(trace) == {(t.REFS_VM, 0): 4}
 
 
 def test_binds_of_one_vm_are_done_in_order(panthor: LinuxPanthor) -> None:

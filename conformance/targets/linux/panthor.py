@@ -48,11 +48,11 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "queue": (*_BIND, ("fence", NONE)),
     "fence": (),
     "signal": (("fence", _REQUIRED),),
-    "run": (),
+    "run": (("steps", 0),),
     "active": (("vm", _REQUIRED),),
     "idle": (("vm", _REQUIRED),),
     "fault": (("slot", _REQUIRED), ("address", _REQUIRED), ("code", _REQUIRED)),
-    "stick": (("slot", _REQUIRED), ("polls", _REQUIRED)),
+    "stick": (("slot", _REQUIRED), ("polls", _REQUIRED), ("after", 0)),
     "pre_reset": (),
     "post_reset": (),
     "suspend": (),
@@ -120,7 +120,17 @@ class LinuxPanthor:
         fences may be signed or unsigned, as may addresses; ``NONE`` is none. What does not
         exist is refused (``-EINVAL``), as is ``idle`` without ``active``, a ``suspend`` of
         what is suspended, and anything else that no caller of the driver does. There can be
-        128 VMs, 256 buffers and 1024 fences (``-ENOSPC``).
+        128 VMs, 256 buffers and 1024 fences (``-ENOSPC``). One operation may lead to 32768
+        events, so that binds of up to 8 GB are possible, or 64 MB in small pages; a bigger
+        one looks like a loop.
+
+        Two arguments are for finer steps: ``run`` with ``steps`` other than 0 does so many
+        items of deferred work; ``stick`` lets ``after`` commands pass before one sticks.
+
+        A command's end is polled until it is there, but of answers that are all the same
+        only the first 16 are told. What a VM's ``refs`` counts includes one reference for
+        each job that keeps it active. The table pages that a bind reserves are told as
+        allocated, and those that it did not need as freed.
 
         Raises:
             ValueError: an unknown operation, a missing argument, or an operation before

@@ -133,6 +133,7 @@ static struct kmem_cache nodes = {
 };
 struct kmem_cache *radix_tree_node_cachep = &nodes;
 
+void radix_tree_node_rcu_free(struct rcu_head *head);
 void radix_tree_node_rcu_free(struct rcu_head *head)
 {
 	give(container_of(head, struct radix_tree_node, rcu_head), MMU_CALLER);

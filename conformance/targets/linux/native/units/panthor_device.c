@@ -32,7 +32,8 @@ enum operation {
 static struct {
 	u32 word[REGISTER_BYTES / 4];
 	struct {
-		mmu_s64 next;         /* polls for which the next command sticks; -1: for good */
+		mmu_s64 next;         /* polls for which a command sticks; -1: for good */
+		mmu_u64 after;        /* ... and how many come before it */
 		mmu_s64 busy;         /* polls for which the last one still does */
 	} slot[SLOTS];
 	u32 polled;                   /* the register that was read last ... */
@@ -83,6 +84,16 @@ static u32 interrupt_status(void)
 	return registers.word[MMU_INT_RAWSTAT / 4] & registers.word[MMU_INT_MASK / 4];
 }
 
+static void start_command(int slot)
+{
+	if (registers.slot[slot].after) {
+		registers.slot[slot].after--;
+		return;
+	}
+	registers.slot[slot].busy = registers.slot[slot].next;
+	registers.slot[slot].next = 0;
+}
+
 /* A stuck command is polled ten thousand times: the same answer is told only so often. */
 static bool is_told(u32 offset, u32 answer)
 {
@@ -119,8 +130,7 @@ void __raw_writel(u32 value, volatile void __iomem *at)
 	if (offset == MMU_INT_CLEAR) {
 		registers.word[MMU_INT_RAWSTAT / 4] &= ~value;
 	} else if (slot >= 0 && offset == AS_COMMAND(slot)) {
-		registers.slot[slot].busy = registers.slot[slot].next;
-		registers.slot[slot].next = 0;
+		start_command(slot);
 	} else if (offset != MMU_INT_RAWSTAT && offset != MMU_INT_STAT) {
 		registers.word[offset / 4] = value;
 	}
@@ -149,11 +159,12 @@ static mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
 	return 0;
 }
 
-static mmu_s64 stick(mmu_u64 slot, mmu_s64 polls)
+static mmu_s64 stick(mmu_u64 slot, mmu_s64 polls, mmu_u64 after)
 {
 	if (slot >= SLOTS || polls < -1)
 		return -EINVAL;
 	registers.slot[slot].next = polls;
+	registers.slot[slot].after = after;
 	return 0;
 }
 
@@ -288,9 +299,15 @@ void panthor_heap_pool_destroy(struct panthor_heap_pool *pool)
 
 /* -- the operations ------------------------------------------------------------------- */
 
-static void run_deferred(void)
+/* So many items of work, or, if that is 0, all of it. */
+static void run_deferred(mmu_u64 steps)
 {
-	while (mmu_run_work() || mmu_run_callbacks())
+	mmu_u64 i;
+
+	for (i = 0; i < steps; i++)
+		if (!mmu_run_work())
+			return;
+	while (!steps && (mmu_run_work() || mmu_run_callbacks()))
 		;
 }
 
@@ -339,7 +356,7 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 		result->result = signal_fence(argument[0]);
 		break;
 	case RUN:
-		run_deferred();
+		run_deferred(argument[0]);
 		break;
 	case ACTIVE:
 		result->result = activate(argument[0]);
@@ -351,7 +368,7 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 		result->result = raise_fault(argument[0], argument[1], argument[2]);
 		break;
 	case STICK:
-		result->result = stick(argument[0], argument[1]);
+		result->result = stick(argument[0], argument[1], argument[2]);
 		break;
 	case PRE_RESET:
 		result->result = pre_reset();
