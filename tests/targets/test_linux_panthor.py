@@ -599,6 +599,33 @@ def test_a_table_is_freed_before_the_device_is_flushed(panthor: LinuxPanthor) ->
     assert cleared < freed < lock < flush
 
 
+def test_a_large_page_takes_the_place_of_an_empty_table_before_the_flush(
+    panthor: LinuxPanthor,
+) -> None:
+    ready(panthor, ACTIVE, bind(LARGE, PAGE), unbind(LARGE, PAGE))
+    results, trace = run(panthor, bind(LARGE, LARGE))
+    assert results == [DONE]
+    freed = index(trace, t.FREE)
+    made = next(at for at, e in enumerate(trace) if e.kind == t.STORE and e.c == 0x90000F45)
+    lock = index(trace, t.REG_WRITE, 0x2440 + COMMAND, 2)
+    assert stores(trace)[0] == (0x80003003, 0)
+    assert freed < made < lock
+
+
+def test_entries_stay_when_the_flush_of_a_map_times_out(panthor: LinuxPanthor) -> None:
+    # The driver forgets them: no VMA, no pin of the pages to which they lead.
+    ready(panthor, ACTIVE)
+    results, trace = run(panthor, op("stick", slot=1, polls=-1), bind(0, PAGE))
+    assert results[-1] == Result(-errno.ETIMEDOUT)
+    assert mappings(trace) == []
+    assert counts(trace)[t.REFS_PINS, 0] == 0
+    assert stores(trace)[-1] == (0, 0x90000F47)
+    # The next one meets them.
+    results, trace = run(panthor, RUN, bind(0, PAGE))
+    assert results[-1] == Result(-errno.EEXIST)
+    assert complaints(trace) == ["warn"]
+
+
 def test_pieces_are_apart_and_never_large_pages(panthor: LinuxPanthor) -> None:
     ready(panthor, bo(LARGE, pieces=256))
     _, trace = run(panthor, bind(LARGE, LARGE, 1))
