@@ -71,7 +71,8 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 
 #ifdef alloc_hooks
 /* All or nothing. */
-int kmem_cache_alloc_bulk_noprof(struct kmem_cache *cache, gfp_t flags, size_t count, void **objects)
+int kmem_cache_alloc_bulk_noprof(struct kmem_cache *cache, gfp_t flags, size_t count,
+				 void **objects)
 {
 	size_t i;
 

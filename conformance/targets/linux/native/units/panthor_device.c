@@ -324,6 +324,7 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 {
 	const mmu_u64 *argument = call->argument;
 
+	registers.polls = 0;
 	begin_telling();
 	switch ((enum operation)call->operation) {
 	case CREATE:
