@@ -58,6 +58,9 @@ PT_MAP: Final = 29
 PT_UNMAP: Final = 30
 REFS: Final = 31
 VALIDATED: Final = 32
+VM: Final = 33
+FENCE: Final = 34
+SLOT: Final = 35
 
 # -- numbers inside events --------------------------------------------------------------
 
@@ -85,11 +88,16 @@ CAUSE_QUEUE: Final = 5
 """Asked for by the caller: the flush of a flush queue."""
 
 REFS_VM: Final = 0
-"""The count is that of the VM; its number is 0."""
+"""The count is that of a VM; its number is 0 where there is only one."""
 REFS_BUFFER: Final = 1
 """The count is that of a buffer."""
 REFS_VM_BO: Final = 2
 """The count is that of the bond between the VM and a buffer (drm_gpuvm_bo)."""
+REFS_PINS: Final = 3
+"""The count says how often a buffer's pages are pinned."""
+
+MESSAGE_RESET: Final = 1
+"""The driver wants the device to be reset, which it leaves to later."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
@@ -134,6 +142,9 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     PT_UNMAP: ("pt-unmap", (("first", _HEX), ("last", _HEX))),
     REFS: ("refs", (("what", _DECIMAL), ("number", _DECIMAL), ("count", _DECIMAL))),
     VALIDATED: ("validated", (("number", _DECIMAL),)),
+    VM: ("vm", (("number", _DECIMAL),)),
+    FENCE: ("fence", (("number", _DECIMAL), ("result", _DECIMAL))),
+    SLOT: ("slot", (("vm", _DECIMAL), ("slot", _DECIMAL), ("active", _DECIMAL))),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -159,8 +170,13 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``pt-map``/``pt-unmap``: what the driver is told to put in its page tables,
   and to clear there.
 * ``refs``: after an operation, a reference count; ``what`` is REFS_VM,
-  REFS_BUFFER or REFS_VM_BO, ``number`` the buffer's. 0 when it does not exist.
+  REFS_BUFFER, REFS_VM_BO or REFS_PINS, ``number`` the VM's or the buffer's. 0 when it
+  does not exist.
 * ``validated``: the driver was told to bring an evicted buffer back.
+* ``vm``: from here on events are about that VM, until the next one or the end of the
+  operation. ``fence``: a fence was signalled, with 0 or a negative errno. ``slot``: after
+  an operation, the address space (-1: none) of a VM and how many jobs keep it active,
+  when one of them has changed.
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}

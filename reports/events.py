@@ -21,7 +21,12 @@ _BARRIERS: Final = {
     t.BARRIER_ORDER: "order of stores only",
     t.BARRIER_READ: "reads only",
 }
-_REFS: Final = {t.REFS_VM: "VM", t.REFS_BUFFER: "buffer", t.REFS_VM_BO: "link of buffer"}
+_REFS: Final = {
+    t.REFS_VM: "VM",
+    t.REFS_BUFFER: "buffer",
+    t.REFS_VM_BO: "link of buffer",
+    t.REFS_PINS: "pages of buffer",
+}
 _CAUSES: Final = {
     t.CAUSE_ALL: "the driver flushes everything",
     t.CAUSE_WALK: "the driver flushes a range with its walk entries",
@@ -67,9 +72,17 @@ def _backing(word: int) -> str:
 
 def _refs(event: t.Event) -> str:
     what = _REFS.get(event.a, f"count {event.a} of")
-    number = "" if event.a == t.REFS_VM else f" {event.b}"
-    told = f"{event.c} reference{'' if event.c == 1 else 's'}" if event.c else "none left"
+    number = "" if event.a == t.REFS_VM and not event.b else f" {event.b}"
+    word = "pin" if event.a == t.REFS_PINS else "reference"
+    told = f"{event.c} {word}{'' if event.c == 1 else 's'}" if event.c else "none left"
     return f"{what}{number}: {told}"
+
+
+def _slot(event: t.Event) -> str:
+    """Which address space a VM has."""
+    where = f"VM {event.a} has none" if event.b < 0 else f"{event.b} has VM {event.a}"
+    jobs = f"{event.c} job{'' if event.c == 1 else 's'}" if event.c else "no job"
+    return f"{where}, {jobs} running"
 
 
 def scope_text(scope: int) -> str:
@@ -139,6 +152,15 @@ def event_text(event: t.Event) -> str:
         return f"refs        {_refs(event)}"
     if event.kind == t.VALIDATED:
         return f"validated   the pages of buffer {event.a} again"
+    if event.kind == t.VM:
+        return f"vm          {event.a}, which the next events are about"
+    if event.kind == t.FENCE:
+        how = f"with {errno_text(event.b)}" if event.b else "without an error"
+        return f"fence       {event.a} is signalled, {how}"
+    if event.kind == t.SLOT:
+        return f"slot        {_slot(event)}"
+    if event.kind == t.MESSAGE and event.b == t.MESSAGE_RESET:
+        return "message     the device is to be reset, later"
     fields = ", ".join(
         f"{name} {f'{to_unsigned(value):#x}' if form == 'hex' else value}"
         for name, value, form in event.fields()

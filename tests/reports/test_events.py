@@ -87,7 +87,17 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         (t.Event(t.REFS, t.REFS_VM_BO, 2, 0), "refs        link of buffer 2: none left"),
         (t.Event(t.REFS, t.REFS_VM_BO, 2, -1), "refs        link of buffer 2: -1 references"),
         (t.Event(t.REFS, 7, 2, 1), "refs        count 7 of 2: 1 reference"),
+        (t.Event(t.REFS, t.REFS_VM, 1, 2), "refs        VM 1: 2 references"),
+        (t.Event(t.REFS, t.REFS_PINS, 2, 1), "refs        pages of buffer 2: 1 pin"),
+        (t.Event(t.REFS, t.REFS_PINS, 2, 0), "refs        pages of buffer 2: none left"),
         (t.Event(t.VALIDATED, 2), "validated   the pages of buffer 2 again"),
+        (t.Event(t.VM, 3), "vm          3, which the next events are about"),
+        (t.Event(t.FENCE, 3, 0), "fence       3 is signalled, without an error"),
+        (t.Event(t.FENCE, 3, -22), "fence       3 is signalled, with -EINVAL (-22)"),
+        (t.Event(t.SLOT, 3, 1, 2), "slot        1 has VM 3, 2 jobs running"),
+        (t.Event(t.SLOT, 3, 1, 1), "slot        1 has VM 3, 1 job running"),
+        (t.Event(t.SLOT, 3, -1, 0), "slot        VM 3 has none, no job running"),
+        (t.Event(t.MESSAGE, 0, t.MESSAGE_RESET), "message     the device is to be reset, later"),
     ],
 )
 def test_what_events_say(event, said):

@@ -13,6 +13,7 @@ from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.linux.shadow import make_shadow
 from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
 from conformance.targets.protocol import TargetUnavailable
@@ -166,3 +167,21 @@ def gpuvm(built_gpuvm: LinuxGpuvm) -> LinuxGpuvm:
     """drm_gpuvm, with no VM and no buffer."""
     built_gpuvm.reset()
     return built_gpuvm
+
+
+@pytest.fixture(scope="session")
+def built_panthor() -> Iterator[LinuxPanthor]:
+    """panthor of the tree that is found by itself; skipped if that is too old to have it."""
+    try:
+        target = _made(LinuxPanthor)
+    except KernelTreeError as error:
+        pytest.skip(str(error))
+    yield target
+    target.close()
+
+
+@pytest.fixture
+def panthor(built_panthor: LinuxPanthor) -> LinuxPanthor:
+    """panthor, with no device yet."""
+    built_panthor.reset()
+    return built_panthor

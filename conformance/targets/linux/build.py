@@ -318,6 +318,7 @@ class _Work:
             [
                 "ld", "-m", "elf_x86_64", "-r", "--gc-sections", "-z", "muldefs",
                 "-T", str(NATIVE / "sections.lds"), *(f"--undefined={name}" for name in roots),
+                *(f"--wrap={name}" for name in self.unit.wrapped),
                 "-o", str(whole), *map(str, kernel),
             ],
             self.own,
@@ -388,7 +389,7 @@ def vocabulary() -> str:
     ]
     for number, (name, _) in sorted(trace.KINDS.items()):
         lines.append(f"#define MMU_{name.upper().replace('-', '_')} {number}")
-    for prefix in ("SCOPE_", "CAUSE_", "REFS_"):
+    for prefix in ("SCOPE_", "CAUSE_", "REFS_", "MESSAGE_"):
         for name in sorted(name for name in vars(trace) if name.startswith(prefix)):
             lines.append(f"#define MMU_{name} {getattr(trace, name)}")
     lines.append("#endif")

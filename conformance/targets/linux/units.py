@@ -16,7 +16,11 @@ NATIVE_KERNEL = (
     "kernel/dma.c",
     "kernel/messages.c",
     "kernel/bytes.c",
+    "kernel/slabs.c",
     "kernel/waiting.c",
+    "kernel/work.c",
+    "kernel/interrupts.c",
+    "kernel/clock.c",
     "kernel/drm_device.c",
     "kernel/start.c",
 )
@@ -68,9 +72,10 @@ class Unit:
     beside it. ``newer``: more of them, which only newer trees have. ``glue``: our files
     that call them, compiled like kernel files. ``watched``: our files that are compiled
     and watched like a driver. ``calls``: what the library exports besides ``EXPORTS``.
-    ``options``: must be in the configuration. ``seen``: hooks without which an object
-    cannot be watched; each object here has to use them, or the build fails rather than
-    miss events silently.
+    ``wrapped``: functions of one object that, when another calls them, are called through
+    ``__wrap_`` functions of the glue. ``options``: must be in the configuration.
+    ``seen``: hooks without which an object cannot be watched; each object here has to use
+    them, or the build fails rather than miss events silently.
     """
 
     name: str
@@ -81,6 +86,7 @@ class Unit:
     calls: tuple[str, ...]
     options: tuple[str, ...]
     seen: dict[str, tuple[str, ...]]
+    wrapped: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -138,3 +144,53 @@ GPUVM = Unit(
     },
 )
 """drm_gpuvm, which manages the virtual addresses of a GPU driver, and what is below it."""
+
+PANTHOR = Unit(
+    name="panthor",
+    objects=(
+        # First comes one with the kernel's ordinary flags: our files are compiled with them.
+        "lib/rbtree.o",
+        "lib/refcount.o",
+        "lib/scatterlist.o",
+        "lib/xarray.o",
+        "kernel/locking/mutex.o",
+        "drivers/dma-buf/dma-resv.o",
+        "drivers/dma-buf/dma-fence.o",
+        "drivers/dma-buf/dma-fence-array.o",
+        "drivers/dma-buf/dma-fence-chain.o",
+        "drivers/iommu/io-pgtable.o",
+        "drivers/iommu/io-pgtable-arm.o",
+        "drivers/iommu/io-pgtable-dart.o",
+        "drivers/gpu/drm/drm_mm.o",
+        "drivers/gpu/drm/drm_vma_manager.o",
+        "drivers/gpu/drm/drm_gem.o",
+        "drivers/gpu/drm/drm_exec.o",
+        "drivers/gpu/drm/drm_gpuvm.o",
+        "drivers/gpu/drm/scheduler/sched_main.o",
+        "drivers/gpu/drm/scheduler/sched_entity.o",
+        "drivers/gpu/drm/scheduler/sched_fence.o",
+        "drivers/gpu/drm/panthor/panthor_mmu.o",
+    ),
+    newer=("drivers/iommu/iommu-pages.o",),
+    glue=("units/panthor_device.c", "units/panthor_binds.c"),
+    watched=(),
+    calls=("mmu_panthor_call",),
+    options=("64BIT", "BUG", "DRM", "DRM_EXEC", "DRM_GPUVM", "DRM_SCHED", "DRM_PANTHOR"),
+    seen={
+        "drivers/iommu/io-pgtable-arm.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
+        "drivers/gpu/drm/drm_gpuvm.o": ("mmu_access", "warn_slowpath_fmt"),
+        "drivers/gpu/drm/panthor/panthor_mmu.o": ("mmu_access", "mmu_barrier", "__raw_writel"),
+    },
+    wrapped=(
+        "drm_gpuva_map",
+        "drm_gpuva_remap",
+        "drm_gpuva_unmap",
+        "drm_gpuvm_sm_map",
+        "drm_gpuvm_sm_unmap",
+        "drm_sched_entity_destroy",
+        "queue_work_on",
+    ),
+)
+"""panthor's code for the MMU of Mali devices, with its page tables, its VA manager and the
+scheduler of its binds.
+"""

@@ -87,6 +87,7 @@ unsigned long mmu_heap_size(const void *object);
 /* Failures to inject: the k-th request since the call began gets none; 0 is never. */
 void mmu_fail_pages(mmu_u64 k);
 void mmu_fail_heap(mmu_u64 k);
+void mmu_fail_any(mmu_u64 k); /* the k-th of both together */
 int mmu_pages_failed(void); /* requests that got none since the call began */
 
 /* Runs `run` on the kernel stack; comes back whatever it does. */
@@ -103,6 +104,13 @@ struct mmu_kernel {
 MMU_HIDDEN void mmu_kernel_facts(struct mmu_kernel *facts);
 MMU_HIDDEN void mmu_kernel_start(void *stack, void *page_info, unsigned long arena,
 				 mmu_u64 arena_pa, mmu_u64 arena_size);
+
+/* -- fake kernel, called by units ------------------------------------------------------ */
+
+int mmu_run_work(void);      /* one item of deferred work; false: none waits */
+int mmu_run_callbacks(void); /* those that wait for a grace period; false: there were none */
+int mmu_interrupt(void);     /* both halves of the handler; false: not the driver's */
+extern const unsigned int mmu_unmade_cache_size; /* see slabs.c */
 
 /* -- numbers that both sides of a call know ------------------------------------------ */
 

@@ -42,7 +42,7 @@ static struct ring rings[ORDERS];
 static unsigned char block[MMU_ARENA_PAGES]; /* order + 1 at the first page of a block in use */
 static struct queue queues[CLASSES];
 static size_t heap_used;
-static mmu_u64 fail_pages, fail_heap, pages_asked, heap_asked;
+static mmu_u64 fail_pages, fail_heap, fail_any, pages_asked, heap_asked;
 static int pages_failed;
 static unsigned char *state_copy;
 
@@ -173,7 +173,7 @@ mmu_u64 mmu_telling_address(uintptr_t address)
 
 void mmu_memory_begin(void)
 {
-	fail_pages = fail_heap = pages_asked = heap_asked = 0;
+	fail_pages = fail_heap = fail_any = pages_asked = heap_asked = 0;
 	pages_failed = 0;
 }
 
@@ -185,6 +185,17 @@ void mmu_fail_pages(mmu_u64 k)
 void mmu_fail_heap(mmu_u64 k)
 {
 	fail_heap = k;
+}
+
+void mmu_fail_any(mmu_u64 k)
+{
+	fail_any = k;
+}
+
+/* Whether the request that was just counted is one of those that get nothing. */
+static int is_refused(mmu_u64 asked, mmu_u64 failing)
+{
+	return asked == failing || pages_asked + heap_asked == fail_any;
 }
 
 int mmu_pages_failed(void)
@@ -238,7 +249,7 @@ mmu_u64 mmu_pages_take(unsigned int order, int zero, const void *from)
 	long page = -1;
 	mmu_u64 pa;
 
-	if (++pages_asked != fail_pages && order < ORDERS)
+	if (!is_refused(++pages_asked, fail_pages) && order < ORDERS)
 		page = take_block(order);
 	if (page < 0) {
 		pages_failed++;
@@ -316,7 +327,7 @@ void *mmu_heap_take(unsigned long wanted, int zero)
 	struct object *object;
 	uintptr_t at;
 
-	if (++heap_asked == fail_heap || wanted > MMU_HEAP_SIZE)
+	if (is_refused(++heap_asked, fail_heap) || wanted > MMU_HEAP_SIZE)
 		return NULL;
 	object = take_object(size, kind);
 	if (!object)

@@ -6,6 +6,8 @@
 #include <linux/panic.h>
 #include <linux/printk.h>
 
+#include <drm/drm_print.h>
+
 #include "../harness.h"
 
 void warn_slowpath_fmt(const char *file, const int line, unsigned int taint, const char *format, ...)
@@ -48,4 +50,17 @@ void _dev_info(const struct device *dev, const char *format, ...)
 const char *dev_driver_string(const struct device *dev)
 {
 	return "driver";
+}
+
+void __drm_err(const char *format, ...)
+{
+}
+
+void drm_dev_printk(const struct device *dev, const char *level, const char *format, ...)
+{
+}
+
+void __drm_dev_dbg(struct _ddebug *descriptor, const struct device *dev,
+		   enum drm_debug_category category, const char *format, ...)
+{
 }

@@ -4,12 +4,32 @@
 #include <linux/sched.h>
 #include <linux/thread_info.h>
 
+#include <os.h>
+
 #include "../harness.h"
+
+#define USER_ADDRESS_BITS 47
 
 static struct task_struct task;
 
-/* Whether interrupts are on, for inline functions that look: there are none. */
+/* Addresses that a process has. */
+unsigned long task_size = 1UL << USER_ADDRESS_BITS;
+
+/* Whether interrupts are on, and what turns them on and off: there are none. */
 int signals_enabled;
+
+void block_signals(void)
+{
+}
+
+void unblock_signals(void)
+{
+}
+
+int um_set_signals(int enable)
+{
+	return 0;
+}
 
 /* Newer trees find the current task here, others at the bottom of its stack. */
 #ifdef CONFIG_THREAD_INFO_IN_TASK
@@ -26,6 +46,7 @@ void mmu_kernel_start(void *stack, void *page_info, unsigned long arena, mmu_u64
 		      mmu_u64 arena_size)
 {
 	BUILD_BUG_ON(PAGE_SHIFT != MMU_PAGE_SHIFT);
+	task.group_leader = &task;
 #ifdef CONFIG_THREAD_INFO_IN_TASK
 	cpu_tasks[0] = &task;
 #else

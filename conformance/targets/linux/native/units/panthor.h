@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two halves of the unit share: the device, and VMs with what is bound in them. */
+#ifndef MMU_PANTHOR_H
+#define MMU_PANTHOR_H
+
+#include <linux/platform_device.h>
+
+#include <../drivers/gpu/drm/panthor/panthor_device.h>
+#include <../drivers/gpu/drm/panthor/panthor_mmu.h>
+
+#include "../harness.h"
+
+/* panthor_device.c */
+extern struct panthor_device gpu;
+
+bool is_up(void);
+
+/* panthor_binds.c */
+void open_file(void);
+void close_file(void);
+mmu_s64 make_vm(mmu_u64 user_range, mmu_u64 *value);
+mmu_s64 destroy_vm(mmu_u64 number);
+mmu_s64 make_buffer(mmu_u64 size, mmu_u64 owner, mmu_u64 pieces, mmu_u64 *value);
+mmu_s64 close_buffer(mmu_u64 number);
+mmu_s64 bind_now(const mmu_u64 *argument);
+mmu_s64 bind_later(const mmu_u64 *argument, mmu_u64 *value);
+mmu_s64 make_fence(mmu_u64 *value);
+mmu_s64 signal_fence(mmu_u64 number);
+mmu_s64 activate(mmu_u64 number);
+mmu_s64 idle(mmu_u64 number);
+void begin_telling(void);
+void tell_state(void);
+
+#endif

@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The Mali device as panthor's MMU code sees it: registers, an interrupt, power
+ * and resets; and the parts of the driver beside that code, as far as it calls
+ * them. Every access to a register is an event.
+ *
+ * A command completes at once, unless the caller made the next one stick.
+ */
+#include <linux/errno.h>
+#include <linux/io.h>
+#include <linux/workqueue.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_vma_manager.h>
+
+#include "panthor.h"
+#include <../drivers/gpu/drm/panthor/panthor_heap.h>
+#include <../drivers/gpu/drm/panthor/panthor_regs.h>
+#include <../drivers/gpu/drm/panthor/panthor_sched.h>
+
+enum operation {
+	CREATE, VM, DESTROY_VM, BO, CLOSE, BIND, QUEUE, FENCE, SIGNAL, RUN, ACTIVE, IDLE, FAULT,
+	STICK, PRE_RESET, POST_RESET, SUSPEND, RESUME, UNPLUG, CLOSE_FILE,
+};
+
+#define SLOTS 16              /* as many as the interrupt has bits for faults */
+#define AS_STRIDE 0x40
+#define REGISTER_BYTES 0x4000 /* all that the MMU code uses */
+#define POLLS_TOLD 16         /* of a register that says the same again and again */
+#define INTERRUPTS 32         /* that one operation can lead to, at most */
+
+static struct {
+	u32 word[REGISTER_BYTES / 4];
+	struct {
+		mmu_s64 next;         /* polls for which a command sticks; -1: for good */
+		mmu_u64 after;        /* ... and how many come before it */
+		mmu_s64 busy;         /* polls for which the last one still does */
+	} slot[SLOTS];
+	u32 polled;                   /* the register that was read last ... */
+	u32 answer;                   /* ... what it said ... */
+	unsigned int polls;           /* ... and how often in a row */
+} registers;
+
+static struct platform_device platform = { .name = "mali" };
+static const struct drm_driver driver = { .driver_features = DRIVER_GEM | DRIVER_GEM_GPUVA };
+static struct drm_vma_offset_manager offsets;
+struct panthor_device gpu;
+struct workqueue_struct *panthor_cleanup_wq;
+static bool created;
+static bool powered;
+static bool resetting;                /* between pre_reset and post_reset */
+
+/* -- registers ------------------------------------------------------------------------ */
+
+static u32 offset_of(const volatile void __iomem *at)
+{
+	unsigned long offset = (const volatile char __iomem *)at -
+			       (const volatile char __iomem *)gpu.iomem;
+
+	if (offset >= REGISTER_BYTES || offset % 4)
+		mmu_stop(MMU_WILD, offset, 4, 0, MMU_CALLER);
+	return offset;
+}
+
+/* Which slot's register block an offset is in, or -1. */
+static int slot_of(u32 offset)
+{
+	u32 slot = (offset - AS_TRANSTAB_LO(0)) / AS_STRIDE;
+
+	return offset >= AS_TRANSTAB_LO(0) && slot < SLOTS ? (int)slot : -1;
+}
+
+static u32 status_of(int slot)
+{
+	if (!registers.slot[slot].busy)
+		return 0;
+	if (registers.slot[slot].busy > 0)
+		registers.slot[slot].busy--;
+	return AS_STATUS_AS_ACTIVE;
+}
+
+static u32 interrupt_status(void)
+{
+	return registers.word[MMU_INT_RAWSTAT / 4] & registers.word[MMU_INT_MASK / 4];
+}
+
+static void start_command(int slot)
+{
+	if (registers.slot[slot].after) {
+		registers.slot[slot].after--;
+		return;
+	}
+	registers.slot[slot].busy = registers.slot[slot].next;
+	registers.slot[slot].next = 0;
+}
+
+/* A stuck command is polled ten thousand times: the same answer is told only so often. */
+static bool is_told(u32 offset, u32 answer)
+{
+	if (registers.polls && registers.polled == offset && registers.answer == answer)
+		return registers.polls++ < POLLS_TOLD;
+	registers.polled = offset;
+	registers.answer = answer;
+	registers.polls = 1;
+	return true;
+}
+
+u32 __raw_readl(const volatile void __iomem *at)
+{
+	u32 offset = offset_of(at);
+	int slot = slot_of(offset);
+	u32 answer = registers.word[offset / 4];
+
+	if (offset == MMU_INT_STAT)
+		answer = interrupt_status();
+	else if (slot >= 0 && offset == AS_STATUS(slot))
+		answer = status_of(slot);
+	if (is_told(offset, answer))
+		mmu_emit(MMU_REG_READ, offset, answer, 0, MMU_CALLER);
+	return answer;
+}
+
+void __raw_writel(u32 value, volatile void __iomem *at)
+{
+	u32 offset = offset_of(at);
+	int slot = slot_of(offset);
+
+	registers.polls = 0;
+	mmu_emit(MMU_REG_WRITE, offset, value, 0, MMU_CALLER);
+	if (offset == MMU_INT_CLEAR) {
+		registers.word[MMU_INT_RAWSTAT / 4] &= ~value;
+	} else if (slot >= 0 && offset == AS_COMMAND(slot)) {
+		start_command(slot);
+	} else if (offset != MMU_INT_RAWSTAT && offset != MMU_INT_STAT) {
+		registers.word[offset / 4] = value;
+	}
+}
+
+/* -- interrupts ----------------------------------------------------------------------- */
+
+/* The line stays up as long as a fault is neither cleared nor masked. */
+static void deliver(void)
+{
+	unsigned int i;
+
+	for (i = 0; powered && interrupt_status() && i < INTERRUPTS; i++)
+		if (!mmu_interrupt())
+			return;
+}
+
+static mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
+{
+	if (slot >= SLOTS || !(gpu.gpu_info.as_present & BIT(slot)) || !powered)
+		return -EINVAL;
+	registers.word[AS_FAULTSTATUS(slot) / 4] = status;
+	registers.word[AS_FAULTADDRESS_LO(slot) / 4] = lower_32_bits(address);
+	registers.word[AS_FAULTADDRESS_HI(slot) / 4] = upper_32_bits(address);
+	registers.word[MMU_INT_RAWSTAT / 4] |= BIT(slot);
+	return 0;
+}
+
+static mmu_s64 stick(mmu_u64 slot, mmu_s64 polls, mmu_u64 after)
+{
+	if (slot >= SLOTS || polls < -1)
+		return -EINVAL;
+	registers.slot[slot].next = polls;
+	registers.slot[slot].after = after;
+	return 0;
+}
+
+/* -- power and resets ----------------------------------------------------------------- */
+
+static void lose_registers(void)
+{
+	memset(&registers, 0, sizeof(registers));
+}
+
+/* Whether the device can be used: it is there, has power, and is not being reset. */
+bool is_up(void)
+{
+	return powered && !resetting && !gpu.base.unplugged;
+}
+
+static mmu_s64 pre_reset(void)
+{
+	if (!is_up())
+		return -EINVAL;
+	resetting = true;
+	panthor_mmu_pre_reset(&gpu);
+	return 0;
+}
+
+static mmu_s64 post_reset(void)
+{
+	if (!resetting)
+		return -EINVAL;
+	lose_registers();
+	panthor_mmu_post_reset(&gpu);
+	resetting = false;
+	atomic_set(&gpu.reset.pending, 0);
+	return 0;
+}
+
+static void reset_work(struct work_struct *work)
+{
+	if (!pre_reset())
+		post_reset();
+}
+
+/* The driver asks for work: for a reset, or for what its scheduler has to do. */
+bool __real_queue_work_on(int, struct workqueue_struct *, struct work_struct *);
+bool __wrap_queue_work_on(int, struct workqueue_struct *, struct work_struct *);
+bool __wrap_queue_work_on(int cpu, struct workqueue_struct *queue, struct work_struct *work)
+{
+	bool is_new = __real_queue_work_on(cpu, queue, work);
+
+	if (is_new && work == &gpu.reset.work)
+		mmu_emit(MMU_MESSAGE, 0, MMU_MESSAGE_RESET, 0, MMU_CALLER);
+	return is_new;
+}
+
+static mmu_s64 suspend(void)
+{
+	if (!is_up())
+		return -EINVAL;
+	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_SUSPENDING);
+	panthor_mmu_suspend(&gpu);
+	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_SUSPENDED);
+	powered = false;
+	return 0;
+}
+
+static mmu_s64 resume(void)
+{
+	if (powered || gpu.base.unplugged)
+		return -EINVAL;
+	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_RESUMING);
+	lose_registers();
+	powered = true;
+	panthor_mmu_resume(&gpu);
+	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_ACTIVE);
+	return 0;
+}
+
+static mmu_s64 unplug(void)
+{
+	if (gpu.base.unplugged || resetting)
+		return -EINVAL;
+	gpu.base.unplugged = true;
+	panthor_mmu_unplug(&gpu);
+	return 0;
+}
+
+static mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int slots, bool coherent)
+{
+	int result;
+
+	if (!slots || slots > SLOTS)
+		return -EINVAL;
+	gpu.base.dev = &platform.dev;
+	gpu.base.driver = &driver;
+	gpu.base.driver_features = ~0U;
+	gpu.base.vma_offset_manager = &offsets;
+	drm_vma_offset_manager_init(&offsets, DRM_FILE_PAGE_OFFSET_START,
+				    DRM_FILE_PAGE_OFFSET_SIZE);
+	kref_init(&gpu.base.ref);
+	gpu.iomem = (void __iomem *)registers.word;
+	gpu.coherent = coherent;
+	gpu.gpu_info.mmu_features = va_bits | pa_bits << 8;
+	gpu.gpu_info.as_present = BIT(slots) - 1;
+	gpu.reset.wq = alloc_workqueue("reset", 0, 0);
+	INIT_WORK(&gpu.reset.work, reset_work);
+	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_ACTIVE);
+	powered = true;
+	panthor_cleanup_wq = alloc_workqueue("cleanup", 0, 0);
+	result = panthor_mmu_pt_cache_init();
+	return result ? result : panthor_mmu_init(&gpu);
+}
+
+/* -- the rest of the driver ----------------------------------------------------------- */
+
+const char *panthor_exception_name(struct panthor_device *device, u32 code)
+{
+	return "exception";
+}
+
+void panthor_sched_report_mmu_fault(struct panthor_device *device)
+{
+}
+
+void panthor_sched_prepare_for_vm_destruction(struct panthor_device *device)
+{
+}
+
+/* VMs have no heaps here. */
+void panthor_heap_pool_destroy(struct panthor_heap_pool *pool)
+{
+}
+
+/* -- the operations ------------------------------------------------------------------- */
+
+/* So many items of work, or, if that is 0, all of it. */
+static void run_deferred(mmu_u64 steps)
+{
+	mmu_u64 i;
+
+	for (i = 0; i < steps; i++)
+		if (!mmu_run_work())
+			return;
+	while (!steps && (mmu_run_work() || mmu_run_callbacks()))
+		;
+}
+
+static mmu_s64 create(const mmu_u64 *argument)
+{
+	mmu_s64 result = probe(argument[0], argument[1], argument[2], argument[3]);
+
+	if (!result)
+		open_file();
+	return result;
+}
+
+static void run(const struct mmu_call *call, struct mmu_result *result)
+{
+	const mmu_u64 *argument = call->argument;
+
+	registers.polls = 0;
+	begin_telling();
+	switch ((enum operation)call->operation) {
+	case CREATE:
+		result->result = create(argument);
+		created = !result->result;
+		break;
+	case VM:
+		result->result = make_vm(argument[0], &result->value);
+		break;
+	case DESTROY_VM:
+		result->result = destroy_vm(argument[0]);
+		break;
+	case BO:
+		result->result = make_buffer(argument[0], argument[1], argument[2], &result->value);
+		break;
+	case CLOSE:
+		result->result = close_buffer(argument[0]);
+		break;
+	case BIND:
+		mmu_fail_any(argument[7]);
+		result->result = bind_now(argument);
+		break;
+	case QUEUE:
+		result->result = bind_later(argument, &result->value);
+		break;
+	case FENCE:
+		result->result = make_fence(&result->value);
+		break;
+	case SIGNAL:
+		result->result = signal_fence(argument[0]);
+		break;
+	case RUN:
+		run_deferred(argument[0]);
+		break;
+	case ACTIVE:
+		result->result = activate(argument[0]);
+		break;
+	case IDLE:
+		result->result = idle(argument[0]);
+		break;
+	case FAULT:
+		result->result = raise_fault(argument[0], argument[1], argument[2]);
+		break;
+	case STICK:
+		result->result = stick(argument[0], argument[1], argument[2]);
+		break;
+	case PRE_RESET:
+		result->result = pre_reset();
+		break;
+	case POST_RESET:
+		result->result = post_reset();
+		break;
+	case SUSPEND:
+		result->result = suspend();
+		break;
+	case RESUME:
+		result->result = resume();
+		break;
+	case UNPLUG:
+		result->result = unplug();
+		break;
+	case CLOSE_FILE:
+		close_file();
+		open_file();
+		break;
+	}
+	if (!created)
+		return;
+	deliver();
+	tell_state();
+}
+
+MMU_EXPORT void mmu_panthor_call(const struct mmu_call *call, struct mmu_result *result);
+void mmu_panthor_call(const struct mmu_call *call, struct mmu_result *result)
+{
+	mmu_guard(run, call, result);
+}

@@ -1,0 +1,173 @@
+"""The target ``linux:panthor``.
+
+The real MMU code of panthor, Linux's driver for Mali devices, with the page
+tables, the VA manager and the scheduler that it uses. Around it the harness
+plays the device (registers, which fault and get stuck as told, and its
+interrupt) and the process that creates VMs and binds buffers (see
+``native/units/panthor_device.c`` and ``native/units/panthor_binds.c``).
+"""
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+
+from conformance.targets.linux.build import build
+from conformance.targets.linux.library import Library, held_words, load
+from conformance.targets.linux.toolchain import Progress, silent
+from conformance.targets.linux.tree import find_tree
+from conformance.targets.linux.units import PANTHOR
+from conformance.targets.protocol import Result
+from reference.trace import Trace
+from reports.operations import Operation
+
+SOURCE = "drivers/gpu/drm/panthor/panthor_mmu.c"
+"""The driver that is judged, from the tree's top."""
+
+NONE = -1
+"""No buffer, no fence, or no VM to which a buffer belongs."""
+
+_REQUIRED: None = None
+
+_BIND: tuple[tuple[str, int | None], ...] = (
+    ("vm", _REQUIRED),
+    ("kind", _REQUIRED),
+    ("va", _REQUIRED),
+    ("size", _REQUIRED),
+    ("bo", NONE),
+    ("offset", 0),
+    ("flags", 0),
+)
+
+_OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
+    "create": (("va_bits", 48), ("pa_bits", 40), ("slots", 4), ("coherent", 1)),
+    "vm": (("user_va", 0),),
+    "destroy_vm": (("vm", _REQUIRED),),
+    "bo": (("size", _REQUIRED), ("vm", NONE), ("pieces", 0)),
+    "close": (("bo", _REQUIRED),),
+    "bind": (*_BIND, ("fail_at", 0)),
+    "queue": (*_BIND, ("fence", NONE)),
+    "fence": (),
+    "signal": (("fence", _REQUIRED),),
+    "run": (("steps", 0),),
+    "active": (("vm", _REQUIRED),),
+    "idle": (("vm", _REQUIRED),),
+    "fault": (("slot", _REQUIRED), ("address", _REQUIRED), ("code", _REQUIRED)),
+    "stick": (("slot", _REQUIRED), ("polls", _REQUIRED), ("after", 0)),
+    "pre_reset": (),
+    "post_reset": (),
+    "suspend": (),
+    "resume": (),
+    "unplug": (),
+    "close_file": (),
+}
+"""Each operation's arguments, with the values that they have if they are left out.
+
+The place of an operation is its number in the native half.
+"""
+
+_NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_OPERATIONS)}
+
+
+class LinuxPanthor:
+    """Linux's panthor_mmu as a target of system ``mali``.
+
+    One target at a time can be used in a process: each ``reset`` takes the library over.
+
+    ``name``, ``version``, ``traits``, ``places``: see the target protocol. Nothing about
+    the configuration is restricted, so there are no traits.
+    """
+
+    def __init__(
+        self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
+    ) -> None:
+        """Find the tree, build what is not built yet, and load it.
+
+        Args:
+            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
+            progress: is told what is done when it takes long.
+
+        Raises:
+            TargetUnavailable: no tree, no tools, or another kind of host.
+            KernelTreeError: the tree that was named cannot be used, or is older than panthor.
+            BuildError: the build failed.
+            HarnessError: the library cannot be loaded.
+        """
+        tree = find_tree(kernel, progress)
+        tree.require((SOURCE, *PANTHOR.sources), "linux:panthor")
+        self.library: Library = load(build(tree, PANTHOR, progress))
+        self._call = self.library.call("mmu_panthor_call")
+        self._exists = False
+        self.name: str = "linux:panthor"
+        self.version: str = f"{tree.description}, {SOURCE}"
+        self.places: Sequence[str] = self.library.places
+        self.traits: Mapping[str, Sequence[str | int]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the state before any operation, and take the library over."""
+        self.library.reset(self)
+        self._exists = False
+
+    def close(self) -> None:
+        """Let go of the library; ``reset`` takes it over again."""
+        if self.library.owner is self:
+            self.library.close()
+
+    def perform(self, operation: Operation, trace: Trace) -> Result:
+        """Carry out one operation and append its events to ``trace``.
+
+        Operations and arguments are those of system ``mali``. Numbers of VMs, buffers and
+        fences may be signed or unsigned, as may addresses; ``NONE`` is none. What does not
+        exist is refused (``-EINVAL``), as is ``idle`` without ``active``, a ``suspend`` of
+        what is suspended, and anything else that no caller of the driver does. There can be
+        128 VMs, 256 buffers and 1024 fences (``-ENOSPC``). One operation may lead to 32768
+        events, so that binds of up to 8 GB are possible, or 64 MB in small pages; a bigger
+        one looks like a loop.
+
+        Two arguments are for finer steps: ``run`` with ``steps`` other than 0 does so many
+        items of deferred work; ``stick`` lets ``after`` commands pass before one sticks.
+
+        A command's end is polled until it is there, but of answers that are all the same
+        only the first 16 are told. What a VM's ``refs`` counts includes one reference for
+        each job that keeps it active. The table pages that a bind reserves are told as
+        allocated, and those that it did not need as freed.
+
+        Raises:
+            ValueError: an unknown operation, a missing argument, or an operation before
+                ``create``, or a second ``create``.
+            HarnessError: another target has taken the library over since the last ``reset``.
+            MissingFunctionError: the driver called something that the harness does not have.
+        """
+        self.library.check_owner(self, self.name)
+        name = operation.name
+        values = _arguments(operation)
+        if self._exists == (name == "create"):
+            allowed = "there is only one" if self._exists else "allowed is create"
+            raise ValueError(
+                f"operation is {name!r} {'with' if self._exists else 'without'} a device; {allowed}"
+            )
+        number = _NUMBERS[name]
+        try:
+            result, value, finished = self._call(trace, number, values)
+        except struct.error:
+            result, value, finished = self._call(trace, number, held_words(operation, values))
+        if name == "create":
+            self._exists = finished and result == 0
+        return Result(result, value, finished)
+
+
+def _arguments(operation: Operation) -> tuple[int | str, ...]:
+    """The arguments of ``operation`` in the native half's order.
+
+    Raises:
+        ValueError: there is no such operation, or one is missing.
+    """
+    if operation.name not in _OPERATIONS:
+        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(_OPERATIONS)}")
+    values: list[int | str] = []
+    for name, default in _OPERATIONS[operation.name]:
+        value = operation.args.get(name, default)
+        if value is None:
+            raise ValueError(f"operation {operation.name} has no argument {name!r}")
+        values.append(value)
+    return tuple(values)
