@@ -213,6 +213,31 @@ def told(verdict: Verdict) -> str:
     )
 
 
+HEADING = (
+    "| mutant | known bug | what is wrong | rule | killed by it alone | other rules | executed "
+    "| examples | seconds | operations |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def _row(verdict: Verdict) -> str:
+    """One line of the kill table."""
+    mutant = mutant_by_id(verdict.mutant)
+    cells = (
+        mutant.id,
+        mutant.known,
+        mutant.story,
+        mutant.rule,
+        "yes" if verdict.killed else f"no: {verdict.reason}",
+        ", ".join(verdict.others),
+        "yes" if verdict.executed else "no",
+        str(verdict.examples),
+        f"{verdict.seconds:.0f}",
+        str(len(verdict.witness) or ""),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
 def page(verdicts: Sequence[Verdict]) -> str:
     """The kill table as a Markdown page."""
     killed = sum(verdict.killed for verdict in verdicts)
@@ -230,26 +255,13 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "`python -m conformance.mutants.kill --out docs/mutants.md`; `mmu-conformance run --target "
         "mutant:ID` runs one as a target.",
         "",
-        "| mutant | known bug | what is wrong | rule | killed by it alone | other rules | executed "
-        "| examples | seconds | operations |",
-        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for verdict in verdicts:
-        mutant = mutant_by_id(verdict.mutant)
-        cells = (
-            mutant.id,
-            mutant.known,
-            mutant.story,
-            mutant.rule,
-            "yes" if verdict.killed else f"no: {verdict.reason}",
-            ", ".join(verdict.others),
-            "yes" if verdict.executed else "no",
-            str(verdict.examples),
-            f"{verdict.seconds:.0f}",
-            str(len(verdict.witness) or ""),
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "## Not here", ""]
+    for system, catalogue in CATALOGUES.items():
+        of_it = {mutant.id for mutant in catalogue.mutants}
+        rows = [_row(verdict) for verdict in verdicts if verdict.mutant in of_it]
+        if rows:
+            lines += [f"## System `{system}`", "", *HEADING, *rows, ""]
+    lines += ["## Not here", ""]
     for catalogue in CATALOGUES.values():
         lines += [f"- {catalogue.system}, {bug}: {why}" for bug, why in catalogue.not_here.items()]
     return "\n".join(lines) + "\n"
