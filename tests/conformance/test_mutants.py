@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from conformance.mutants import pagetable
-from conformance.mutants.catalogue import mutant_by_id
+from conformance.mutants.catalogue import MUTANTS, mutant_by_id
 from conformance.mutants.kill import main, page, run_mutant, subset
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
 from conformance.rules.catalogue import PAGETABLE
@@ -250,8 +250,8 @@ def test_bad_arguments_end_with_2(arguments, capsys):
 def test_the_page_is_of_the_mutants_that_there_are():
     rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines()]
     cells = {row[0]: row for row in rows if len(row) == 10}
-    for one in pagetable.MUTANTS:
+    for one in MUTANTS:
         assert cells[one.id][1:5] == [one.known, one.story, one.rule, "yes"], one.id
         assert cells[one.id][6] == "yes"
-    assert len(cells) == len(pagetable.MUTANTS) + 1
+    assert len(cells) == len(MUTANTS) + 1
     assert page([]).splitlines()[:7] == PAGE.read_text().splitlines()[:7]
