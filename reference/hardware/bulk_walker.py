@@ -128,13 +128,14 @@ def _walk(
         at = np.flatnonzero(inside)
         va = va[at]
     tables: npt.NDArray[np.int64] | None = None
+    aligned = False
     denied: npt.NDArray[np.int32] | None = None
     level: i64 = geometry.start_level
     while True:
         entry = fmt.structure[level]
         index = va >> entry.shift
         index &= geometry.entries(level) - 1
-        word = _fetch(words, base, fmt.granule, root, tables, index)
+        word = _fetch(words, base, fmt.granule, root, tables, aligned, index)
         if entry.table is None:
             level_of[at] = level
             _finish(fmt, entry, word, va, at, denied, pa, access)
@@ -159,6 +160,7 @@ def _walk(
         if entry.table_up:
             word <<= entry.table_up
         tables = word
+        aligned = not (entry.table_address << entry.table_up) & (fmt.granule - 1)
         level += 1
 
 
@@ -188,27 +190,32 @@ def _fetch(
     granule: int,
     root: int,
     tables: npt.NDArray[np.int64] | None,
+    aligned: bool,
     index: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """The entries at ``index`` of ``tables`` (None: of the root); POISON outside the image."""
+    """The entries at ``index`` of ``tables`` (None: of the root); POISON outside the image.
+
+    ``aligned``: the tables' addresses are known to be multiples of the granule.
+    """
     size = len(words)
     if tables is None:
         first = (root - base) >> 3
         if root & (granule - 1) or first < 0 or first >= size:
             return np.full(len(index), POISON, dtype=np.int64)
         index += first
-        return words[index]
+        return words.take(index)
     offset = tables - base
     # Seen as unsigned, what lies before the image is beyond its end, too. A table that is
-    # not aligned is no table.
+    # not aligned is no table; in most formats an entry cannot say one.
     outside = offset.view(np.uint64) >= np.uint64(size << 3)
-    outside |= (offset & (granule - 1)) != 0
+    if not aligned:
+        outside |= (offset & (granule - 1)) != 0
     offset >>= 3
     offset += index
     if not outside.any():
-        return words[offset]
+        return words.take(offset)
     offset[outside] = 0
-    found = words[offset] if size else offset
+    found = words.take(offset) if size else offset
     found[outside] = POISON
     return found
 
