@@ -1,6 +1,9 @@
 """PG: every call comes back, whole, and with something done."""
 
+from typing import Protocol
+
 from conformance.rules.rule import MISUSE, Rule, Step, Violation
+from conformance.targets.protocol import Result
 from reference.trace import BUG, CRASH, HANG, WILD, WORDS, Trace
 
 ENDED = {
@@ -20,7 +23,48 @@ def ending(trace: Trace, begin: int, end: int) -> tuple[int, int]:
     return 0, end
 
 
-def return_check(step: Step) -> int:
+class Call(Protocol):
+    """What these rules need to know of an operation, of whatever system."""
+
+    violations: list[Violation]
+
+    @property
+    def kind(self) -> str:
+        """The operation's name."""
+
+    @property
+    def sort(self) -> str:
+        """Legal, refused or misuse."""
+
+    @property
+    def result(self) -> Result:
+        """What it gave back."""
+
+    @property
+    def trace(self) -> Trace:
+        """All events so far."""
+
+    @property
+    def begin_event(self) -> int:
+        """The number of its first event."""
+
+    @property
+    def end_event(self) -> int:
+        """The number of its last event."""
+
+    @property
+    def first(self) -> int:
+        """The first address that it is about."""
+
+    @property
+    def warned(self) -> int:
+        """The event of a warning; -1 for none."""
+
+    def function(self, event: int) -> str:
+        """ ", in FUNCTION" for the code that made an event, where it is known."""
+
+
+def return_check(step: Call) -> int:
     """PG-1: the call returns."""
     if not step.result.finished:
         kind, event = ending(step.trace, step.begin_event, step.end_event)
@@ -29,7 +73,7 @@ def return_check(step: Step) -> int:
     return 1
 
 
-def crash_check(step: Step) -> int:
+def crash_check(step: Call) -> int:
     """PG-2: the call does not crash, and touches only its own memory."""
     if not step.result.finished:
         kind, event = ending(step.trace, step.begin_event, step.end_event)
@@ -38,7 +82,7 @@ def crash_check(step: Step) -> int:
     return 1
 
 
-def _ended(rule: str, step: Step, kind: int, event: int) -> Violation:
+def _ended(rule: str, step: Call, kind: int, event: int) -> Violation:
     what = ENDED[kind]
     return Violation(
         rule,
@@ -51,7 +95,7 @@ def _ended(rule: str, step: Step, kind: int, event: int) -> Violation:
     )
 
 
-def warning_check(step: Step) -> int:
+def warning_check(step: Call) -> int:
     """PG-3: no warning on a call that keeps the contract."""
     if step.sort == MISUSE:
         return 0

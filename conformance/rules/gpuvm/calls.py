@@ -2,62 +2,13 @@
 
 from conformance.rules.errors import errno_kind, errno_name
 from conformance.rules.gpuvm.step import VaStep
-from conformance.rules.progress import ENDED, ending
-from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
-from reference.trace import HANG
+from conformance.rules.progress import crash_check, return_check, warning_check
+from conformance.rules.rule import LEGAL, REFUSED, Rule, Violation
 
 OPERATIONS = frozenset(
     {"create", "bo", "close", "map", "unmap", "evict", "validate", "find", "destroy"}
 )
 """All operations of the system."""
-
-
-def return_check(step: VaStep) -> int:
-    """PG-1: the call returns."""
-    if not step.result.finished:
-        kind, event = ending(step.trace, step.begin_event, step.end_event)
-        if kind in (0, HANG):
-            step.violations.append(_ended("PG-1", step, HANG, event))
-    return 1
-
-
-def crash_check(step: VaStep) -> int:
-    """PG-2: the call does not crash, and touches only its own memory."""
-    if not step.result.finished:
-        kind, event = ending(step.trace, step.begin_event, step.end_event)
-        if kind not in (0, HANG):
-            step.violations.append(_ended("PG-2", step, kind, event))
-    return 1
-
-
-def _ended(rule: str, step: VaStep, kind: int, event: int) -> Violation:
-    what = ENDED[kind]
-    return Violation(
-        rule,
-        f"{step.kind}, {step.sort}, {what}{step.function(event)}",
-        f"{step.kind} {what}{step.function(event)}.",
-        event,
-        step.first,
-        "the call returns",
-        what,
-    )
-
-
-def warning_check(step: VaStep) -> int:
-    """PG-3: no warning on a call that keeps the contract."""
-    if step.sort == MISUSE:
-        return 0
-    if step.seen.warned >= 0:
-        step.violations.append(
-            Violation(
-                "PG-3",
-                f"{step.kind}, {step.sort}, warning{step.function(step.seen.warned)}",
-                f"{step.kind} printed a warning, although the call was {step.sort}.",
-                step.seen.warned,
-                step.first,
-            )
-        )
-    return 1
 
 
 def result_check(step: VaStep) -> int:

@@ -47,6 +47,11 @@ class VaStep:
         """The operation's name."""
         return self.operation.name
 
+    @property
+    def warned(self) -> int:
+        """The event of a warning; -1 for none."""
+        return self.seen.warned
+
     def function(self, event: int) -> str:
         """ ", in FUNCTION" for the code that made an event, where it is known."""
         position = event * WORDS
