@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from conformance.targets.linux.build import build
-from conformance.targets.linux.library import Library, held_words, load
+from conformance.targets.linux.library import Library, arguments_of, held_words, load
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import GPUVM
@@ -110,7 +110,7 @@ class LinuxGpuvm:
         """
         self.library.check_owner(self, self.name)
         name = operation.name
-        values = _arguments(operation)
+        values = arguments_of(operation, _OPERATIONS)
         if self._exists == (name == "create") and name != "close":
             allowed = "what is allowed is destroy" if self._exists else "allowed are create, close"
             raise ValueError(
@@ -126,20 +126,3 @@ class LinuxGpuvm:
         elif name == "destroy":
             self._exists = False
         return Result(result, value, finished)
-
-
-def _arguments(operation: Operation) -> tuple[int | str, ...]:
-    """The arguments of ``operation`` in the native half's order.
-
-    Raises:
-        ValueError: there is no such operation, or one is missing.
-    """
-    if operation.name not in _OPERATIONS:
-        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(_OPERATIONS)}")
-    values: list[int | str] = []
-    for name, default in _OPERATIONS[operation.name]:
-        value = operation.args.get(name, default)
-        if value is None:
-            raise ValueError(f"operation {operation.name} has no argument {name!r}")
-        values.append(value)
-    return tuple(values)

@@ -7,7 +7,7 @@ target at a time uses it: whoever called :meth:`Library.reset` last.
 import ctypes
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +154,28 @@ class Library:
                 f"pa is {pa:#x}; allowed are multiples of 8, {self.arena_pa:#x} to {last:#x}"
             )
         return self._arena[index]
+
+
+def arguments_of(
+    operation: Operation, operations: Mapping[str, Sequence[tuple[str, int | None]]]
+) -> tuple[int | str, ...]:
+    """The arguments of ``operation`` in the native half's order.
+
+    ``operations``: each operation's arguments, with the values that they have if they are left
+    out; None where they have to be given.
+
+    Raises:
+        ValueError: there is no such operation, or an argument is missing.
+    """
+    if operation.name not in operations:
+        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(operations)}")
+    values: list[int | str] = []
+    for name, default in operations[operation.name]:
+        value = operation.args.get(name, default)
+        if value is None:
+            raise ValueError(f"operation {operation.name} has no argument {name!r}")
+        values.append(value)
+    return tuple(values)
 
 
 def held_words(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
