@@ -98,6 +98,12 @@ REFS_PINS: Final = 3
 
 MESSAGE_RESET: Final = 1
 """The driver wants the device to be reset, which it leaves to later."""
+MESSAGE_WAS_RESET: Final = 2
+"""The device is reset at this instant: its registers are lost."""
+MESSAGE_POWER_OFF: Final = 3
+"""The device loses power at this instant, and its registers."""
+MESSAGE_POWER_ON: Final = 4
+"""The device has power again."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""

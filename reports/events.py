@@ -159,14 +159,21 @@ def event_text(event: t.Event) -> str:
         return f"fence       {event.a} is signalled, {how}"
     if event.kind == t.SLOT:
         return f"slot        {_slot(event)}"
-    if event.kind == t.MESSAGE and event.b == t.MESSAGE_RESET:
-        return "message     the device is to be reset, later"
+    if event.kind == t.MESSAGE and event.b in _MESSAGES:
+        return f"message     {_MESSAGES[event.b]}"
     fields = ", ".join(
         f"{name} {f'{to_unsigned(value):#x}' if form == 'hex' else value}"
         for name, value, form in event.fields()
     )
     return f"{event.name:<11} {fields}".rstrip()
 
+
+_MESSAGES: Final = {
+    t.MESSAGE_RESET: "the device is to be reset, later",
+    t.MESSAGE_WAS_RESET: "the device was reset: its registers are lost",
+    t.MESSAGE_POWER_OFF: "the device has lost its power, and its registers",
+    t.MESSAGE_POWER_ON: "the device has power again",
+}
 
 # -- runs -----------------------------------------------------------------------------------
 

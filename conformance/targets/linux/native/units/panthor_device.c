@@ -175,6 +175,12 @@ static void lose_registers(void)
 	memset(&registers, 0, sizeof(registers));
 }
 
+/* What happens to the device, which no access of a register shows. */
+static void tell_device(unsigned int what)
+{
+	mmu_emit(MMU_MESSAGE, 0, what, 0, NULL);
+}
+
 /* Whether the device can be used: it is there, has power, and is not being reset. */
 bool is_up(void)
 {
@@ -195,6 +201,7 @@ static mmu_s64 post_reset(void)
 	if (!resetting)
 		return -EINVAL;
 	lose_registers();
+	tell_device(MMU_MESSAGE_WAS_RESET);
 	panthor_mmu_post_reset(&gpu);
 	resetting = false;
 	atomic_set(&gpu.reset.pending, 0);
@@ -227,6 +234,7 @@ static mmu_s64 suspend(void)
 	panthor_mmu_suspend(&gpu);
 	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_SUSPENDED);
 	powered = false;
+	tell_device(MMU_MESSAGE_POWER_OFF);
 	return 0;
 }
 
@@ -237,6 +245,7 @@ static mmu_s64 resume(void)
 	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_RESUMING);
 	lose_registers();
 	powered = true;
+	tell_device(MMU_MESSAGE_POWER_ON);
 	panthor_mmu_resume(&gpu);
 	atomic_set(&gpu.pm.state, PANTHOR_DEVICE_PM_STATE_ACTIVE);
 	return 0;
