@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from conformance.machines import gpuvm, pagetable
+from conformance.machines import gpuvm, mali, pagetable
 from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
 from conformance.machines.gpuvm_session import GpuvmSession, possible
 from conformance.machines.gpuvm_views import GpuvmViews
+from conformance.machines.mali_session import SPECS as MALI_SPECS
+from conformance.machines.mali_session import MaliSession
+from conformance.machines.mali_session import possible as mali_possible
+from conformance.machines.mali_views import MaliViews
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.machines.pagetable_views import PageTableViews
 from conformance.machines.session import Session
@@ -98,6 +102,17 @@ SYSTEMS: dict[str, System] = {
         gpuvm.machine_class,
         (("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
         possible,
+    ),
+    "mali": System(
+        "mali",
+        "binds, address spaces, faults and resets of a Mali GPU (CSF)",
+        MALI_SPECS,
+        MaliSession.rules,
+        MaliSession,
+        MaliViews,
+        mali.machine_class,
+        (("va",), ("va", "address"), ("offset",)),
+        mali_possible,
     ),
 }
 """Every system, by name."""

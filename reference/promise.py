@@ -151,6 +151,24 @@ class Promise:
             va += pgsize
             pa += pgsize
 
+    def add_range(self, va: i64, pa: i64, size: i64, prot: i64) -> None:
+        """Promise ``size`` bytes, contiguous in both spaces, in the largest pages that fit.
+
+        Nothing may be promised there; all are multiples of the smallest page.
+        """
+        end: i64 = va + size
+        while va < end:
+            level: i64 = self.top
+            while level < self.bottom:
+                span = self.format.span(level)
+                if not (va | pa) & (span - 1) and va + span <= end:
+                    break
+                level += 1
+            self.add(va, pa, prot, level)
+            step = self.format.span(level)
+            va += step
+            pa += step
+
     def remove(self, first: i64, last: i64) -> None:
         """Take back first..last; a block that reaches beyond is first broken into pages."""
         va: i64 = first

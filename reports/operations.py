@@ -38,6 +38,11 @@ KINDS: Final = ("address", "size", "sizes", "flags", "count", "bits", "choice")
 WORD_KINDS: Final = frozenset({"address", "size", "sizes", "flags"})
 """The kinds that are 64-bit words: held as two's complement, hexadecimal in JSON."""
 
+NONE: Final = -1
+"""The number of nothing, for counts that may be it (whose least value it is)."""
+NONE_TEXT: Final = "none"
+"""How it is written for people."""
+
 _WORD_LAST: Final = (1 << 64) - 1
 _NUMBER_LAST: Final = (1 << 31) - 1
 
@@ -117,8 +122,9 @@ class ArgSpec:
             kind: one of ``KINDS``.
             default: what a missing argument means; None where it must be given. For words
                 the unsigned value.
-            low, high: the least and the greatest value, unsigned, both allowed; ``high`` None
-                for 2**64-1 (words) or 2**31-1 (others). Not for choices.
+            low, high: the least and the greatest value, unsigned, both allowed; of a number
+                that may name nothing, the least is ``NONE``; ``high`` None for 2**64-1 (words)
+                or 2**31-1 (others). Not for choices.
             choices: for kind "choice", the allowed strings or numbers.
             letters: for kind "flags", the letter of bit 0, of bit 1, and so on.
 
@@ -145,10 +151,11 @@ class ArgSpec:
                 f"letters of {name} is {letters!r}; allowed are up to 64 different letters, "
                 "for kind flags only"
             )
-        if not 0 <= self.low <= self.high <= _WORD_LAST:
+        least = 0 if kind in WORD_KINDS else NONE
+        if not least <= self.low <= self.high <= _WORD_LAST:
             raise ValueError(
                 f"low and high of {name} are {self.low:#x} and {self.high:#x}; "
-                f"allowed are 0 <= low <= high <= {_WORD_LAST:#x}"
+                f"allowed are {least} <= low <= high <= {_WORD_LAST:#x}"
             )
         self.default: int | str | None = None if default is None else self.read(default, "default")
 
@@ -221,6 +228,8 @@ class ArgSpec:
             if len(set(text)) != len(text):
                 raise ValueError
             return sum(1 << self.letters.index(letter) for letter in text)
+        if text == NONE_TEXT and self.low == NONE:
+            return NONE
         if self.kind == "size":
             return parse_size(text)
         if self.kind == "sizes":
@@ -248,6 +257,8 @@ class ArgSpec:
 
     def shown(self, value: int | str) -> str:
         """The form of a held value for people."""
+        if value == NONE and self.low == NONE:
+            return NONE_TEXT
         if isinstance(value, str) or not self.is_word:
             return str(value)
         word = to_unsigned(value)

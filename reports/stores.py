@@ -6,7 +6,7 @@ of every table, also of those that were filled before they were linked, and
 puts the decoded entries beside the stores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from reference import trace as t
@@ -96,18 +96,24 @@ def _can_have_tables(level: int, geometry: Geometry) -> bool:
 
 
 def annotate(
-    events: Sequence[t.Event], geometry: Geometry, alone: int | None = None
+    events: Sequence[t.Event],
+    geometry: Geometry,
+    alone: int | None = None,
+    roots: Collection[int] = (),
 ) -> tuple[Note, ...]:
     """Notes for the stores, allocations and frees of a trace that was made with ``geometry``.
 
     A run of like stores has one note, on its first; the event ``alone``, the offending one,
-    always has its own. Events whose table was never linked to an attached root have none.
+    always has its own. Events whose table was never linked to a root have none. ``roots``: the
+    events that allocated roots, where no event attaches them.
     """
     pages = {
         number: _Page(to_unsigned(event.a), to_unsigned(event.b))
         for number, event in enumerate(events)
         if event.kind == t.ALLOC
     }
+    for number in roots:
+        pages[number].level = geometry.start_level
     _place_tables(events, pages, geometry)
     tables = _Tables(geometry)
     notes: list[Note] = []

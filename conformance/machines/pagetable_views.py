@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 
 from conformance.machines.pagetable_session import PageTableSession
+from conformance.machines.table_segments import mapped, promised, stale, walk
 from conformance.rules.rule import Violation
-from reference.formats.format import ROLE_NAMES, Format, access_letters
-from reports.counterexample import Segment, Stale, Step, Views
+from reports.counterexample import Segment, Views
 from reports.operations import Operation
 from reports.stores import annotate
-
-PARTS_SHOWN = 2048
-"""Pages or blocks of a window that are looked at, at most."""
 
 
 class PageTableViews:
@@ -20,8 +17,16 @@ class PageTableViews:
         """Look before the last of ``operations``."""
         self._session = session
         self._window = _window(session, operations)
-        self._promise = _promised(session, self._window)
-        self._hardware = _mapped(session, self._window)
+        self._promise = self._promised()
+        self._hardware = self._mapped()
+
+    def _promised(self) -> tuple[Segment, ...]:
+        promise = self._session.promise
+        return () if promise is None else promised(promise, self._window)
+
+    def _mapped(self) -> tuple[Segment, ...]:
+        view = self._session.view
+        return () if view is None else mapped(view, self._window)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
@@ -34,11 +39,11 @@ class PageTableViews:
             operation=len(session.operations) - 1,
             iova=violation.iova if violation.iova >= 0 else None,
             promise_before=self._promise,
-            promise_after=_promised(session, self._window),
+            promise_after=self._promised(),
             hardware_before=self._hardware,
-            hardware_after=_mapped(session, self._window),
-            walk=_walk(session, violation),
-            stale=_stale(session, violation),
+            hardware_after=self._mapped(),
+            walk=() if view is None else walk(view, violation.iova),
+            stale=() if view is None else stale(view, violation),
             window=self._window,
             expected=violation.expected,
             observed=violation.observed,
@@ -63,82 +68,3 @@ def _window(session: PageTableSession, operations: Sequence[Operation]) -> tuple
     if not firsts:
         return None
     return max(min(firsts) - page, 0), min(max(lasts) + page, limit - 1)
-
-
-def _promised(session: PageTableSession, window: tuple[int, int] | None) -> tuple[Segment, ...]:
-    promise = session.promise
-    if promise is None or window is None:
-        return ()
-    fmt = promise.format
-    pieces = [
-        (one.first, one.last, one.pa, access_letters(fmt.promised(one.prot)), fmt.span(one.level))
-        for one in promise.parts(window[0], window[1], PARTS_SHOWN)
-    ]
-    return _joined(pieces)
-
-
-def _mapped(session: PageTableSession, window: tuple[int, int] | None) -> tuple[Segment, ...]:
-    view = session.view
-    if view is None or window is None:
-        return ()
-    fmt = view.geometry.format
-    pieces = []
-    for va, level, word in view.leaves(window[0], window[1], PARTS_SHOWN):
-        span = fmt.span(level)
-        access = access_letters(fmt.meaning(level, word))
-        pieces.append((va, va + span - 1, fmt.output(level, word), access, span))
-    return _joined(pieces)
-
-
-def _joined(pieces: Sequence[tuple[int, int, int, str, int]]) -> tuple[Segment, ...]:
-    """Pieces that continue each other, as one segment."""
-    joined: list[Segment] = []
-    for first, last, pa, access, size in pieces:
-        if joined:
-            before = joined[-1]
-            if (
-                before.last + 1 == first
-                and before.pa is not None
-                and before.pa + (first - before.first) == pa
-                and before.access == access
-                and before.size == size
-            ):
-                joined[-1] = Segment(before.first, last, before.pa, access, size)
-                continue
-        joined.append(Segment(first, last, pa, access, size))
-    return tuple(joined)
-
-
-def _walk(session: PageTableSession, violation: Violation) -> tuple[Step, ...]:
-    view = session.view
-    if view is None or violation.iova < 0:
-        return ()
-    fmt = view.geometry.format
-    return tuple(
-        Step(
-            step.level,
-            step.table,
-            step.index,
-            step.word,
-            ROLE_NAMES[step.kind],
-            fmt.describe(step.level, step.word),
-        )
-        for step in view.walker.walk(violation.iova).steps
-    )
-
-
-def _stale(session: PageTableSession, violation: Violation) -> tuple[Stale, ...]:
-    """The stale fact that the rule named, or what else is cached for the address."""
-    view = session.view
-    if view is None:
-        return ()
-    fmt: Format = view.geometry.format
-    if violation.stale is not None:
-        level, first, last, word = violation.stale
-        return (Stale(level, first, last, word, fmt.describe(level, word)),)
-    if violation.iova < 0:
-        return ()
-    return tuple(
-        Stale(fact.level, fact.first, fact.last, fact.word, fmt.describe(fact.level, fact.word))
-        for fact in view.tlb.leaves_in(violation.iova, violation.iova)[:8]
-    )

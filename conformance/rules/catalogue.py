@@ -10,6 +10,7 @@ from conformance.rules import (
     translation,
 )
 from conformance.rules.gpuvm import GPUVM
+from conformance.rules.mali import MALI
 from conformance.rules.rule import Rule
 
 PAGETABLE: tuple[Rule, ...] = (
@@ -27,7 +28,7 @@ Causes come before what follows from them: what a rule reports is taken over by
 the promise, so that a later rule does not report the same defect again.
 """
 
-RULES: dict[str, tuple[Rule, ...]] = {"pagetable": PAGETABLE, "gpuvm": GPUVM}
+RULES: dict[str, tuple[Rule, ...]] = {"pagetable": PAGETABLE, "gpuvm": GPUVM, "mali": MALI}
 """The rules of each system."""
 
 

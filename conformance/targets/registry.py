@@ -43,6 +43,11 @@ KINDS: tuple[TargetKind, ...] = (
         ("gpuvm",),
     ),
     TargetKind(
+        "linux:panthor",
+        "Linux's panthor_mmu.c with drm_gpuvm.c and drm_mm.c, built from a kernel tree (--kernel)",
+        ("mali",),
+    ),
+    TargetKind(
         "python:MODULE:ATTRIBUTE",
         "your own: a callable that gives a Target (see conformance.targets.protocol)",
         tuple(DRIVERS),
@@ -119,6 +124,10 @@ def make_target(
         from conformance.targets.linux.gpuvm import LinuxGpuvm
 
         return LinuxGpuvm(kernel, progress)
+    if name == "linux:panthor":
+        from conformance.targets.linux.panthor import LinuxPanthor
+
+        return LinuxPanthor(kernel, progress)
     if kind == "linux":
         from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 

@@ -572,6 +572,26 @@ class MaliMmu:
             position += WORDS
             self.now += 1
 
+    def observe_write(self, event: i64, offset: int, value: int) -> None:
+        """Event number ``event`` of a trace was a write of ``value`` at byte ``offset``."""
+        self.now = event
+        self._write(offset, value)
+
+    def observe_read(self, event: i64, offset: int, value: int) -> None:
+        """Event number ``event`` of a trace was a read at byte ``offset`` that gave ``value``."""
+        self.now = event
+        self._saw(offset, value)
+
+    def assume_ended(self, slot: int) -> None:
+        """Take the last command in AS ``slot`` as ended, after it was reported that nobody saw."""
+        self._ended(slot)
+
+    def assume_unlocked(self, slot: int) -> None:
+        """Take every region of AS ``slot`` as released, after it was reported that it was not."""
+        space = self._space(slot)
+        space.region = None
+        space.may_be_locked = False
+
     def write(self, offset: int, value: int) -> None:
         """A driver writes ``value``, 32 bits, at byte ``offset``.
 
@@ -811,6 +831,10 @@ class MaliMmu:
     def busy(self, slot: int) -> bool:
         """Whether a command may be running in AS ``slot``."""
         return self._space(slot).command != NOP
+
+    def runs(self, slot: int) -> int:
+        """The command that may be running in AS ``slot``; NOP for none."""
+        return self._space(slot).command
 
     def locked(self, slot: int) -> tuple[int, int] | None:
         """First and last address of the region in which accesses are sure to stall, or None.

@@ -108,6 +108,14 @@ class HardwareView:
     ``touched_last`` (inclusive) are set by the caller before each operation: the
     addresses whose translation the operation may change. ``warned``: number of the last
     warning event, -1 for none; ``failed_allocations``: how many there were.
+
+    A device with address spaces that come and go says itself when it walks: ``adopt`` makes a
+    root known, ``start_walking`` and ``stop_walking`` say from when to when it is used. While
+    ``walked`` is False nothing is loaded. ``stalled_first``..``stalled_last``: addresses to
+    which accesses wait now, as they do in a locked region (everything while nobody walks);
+    what an entry there is in between is nobody's concern. ``changed_stalled``: addresses
+    outside the touched ones whose translation changed meanwhile, to be looked at afterwards;
+    ``freed_linked``: tables that were freed although memory led to them, while nobody walked.
     """
 
     def __init__(self, geometry: Geometry, coherent: bool) -> None:
@@ -137,6 +145,12 @@ class HardwareView:
         self.unclean_pages: dict[i64, TablePage] = {}
         # Facts whose replacement is not visible yet, by the pa of the word.
         self.unseen: dict[i64, list[Fact]] = {}
+        # Devices that do not always walk from the root, or have regions locked.
+        self.walked: bool = True
+        self.stalled_first: i64 = 0
+        self.stalled_last: i64 = -1
+        self.changed_stalled: list[i64] = []
+        self.freed_linked: list[Observation] = []
 
     # -- feeding ----------------------------------------------------------------------------
 
@@ -150,32 +164,35 @@ class HardwareView:
             b: i64 = words[position + 2]
             c: i64 = words[position + 3]
             position += WORDS
-            kind: i64 = head & 0xFFFF
-            if kind == STORE:
-                self._store(a, c)
-            elif kind == BARRIER:
-                self._barrier(a)
-            elif kind == CLEAN:
-                self._clean(a, b)
-            elif kind == FILL:
-                self._fill(a, b, c)
-            elif kind == INVALIDATE:
-                self._issue(a, b, c)
-            elif kind == COMPLETE:
-                self._complete(a)
-            elif kind == ALLOC:
-                self._allocate(a, b)
-            elif kind == FREE:
-                self._free(a)
-            elif kind == ATTACH:
-                self._attach(a, b)
-            elif kind == DETACH:
-                self._detach(a, b)
-            elif kind == WARN:
-                self.warned = self.now
-            elif kind == ALLOC_FAILED:
-                self.failed_allocations += 1
+            self.take(head & 0xFFFF, a, b, c)
             self.now += 1
+
+    def take(self, kind: i64, a: i64, b: i64, c: i64) -> None:
+        """Take one event, which has number ``now``."""
+        if kind == STORE:
+            self._store(a, c)
+        elif kind == BARRIER:
+            self._barrier(a)
+        elif kind == CLEAN:
+            self._clean(a, b)
+        elif kind == FILL:
+            self._fill(a, b, c)
+        elif kind == INVALIDATE:
+            self._issue(a, b, c)
+        elif kind == COMPLETE:
+            self._complete(a)
+        elif kind == ALLOC:
+            self._allocate(a, b)
+        elif kind == FREE:
+            self._free(a)
+        elif kind == ATTACH:
+            self._attach(a, b)
+        elif kind == DETACH:
+            self._detach(a, b)
+        elif kind == WARN:
+            self.warned = self.now
+        elif kind == ALLOC_FAILED:
+            self.failed_allocations += 1
 
     def _observe(self, kind: i64, level: i64, va: i64, old: i64, new: i64, pa: i64) -> None:
         self.observations.append(Observation(kind, self.now, level, va, old, new, pa))
@@ -320,11 +337,14 @@ class HardwareView:
                 self._replaced(level, va, old, old_kind, new, new_kind, pa)
             elif new_kind != INVALID:
                 self._may_conflict(level, va, new, new_kind, pa)
-            if old_kind == LEAF:
+            if old_kind == TABLE:
+                if self.walked:
+                    self._unlink(level, va, old, pa)
+                else:
+                    self._drop(level, va, old)
+            elif old_kind == LEAF and self.walked:
                 last: i64 = va + fmt.span(level) - 1
                 self._wait(pa, self.tlb.remember_leaf(level, va, last, old, FOREVER))
-            elif old_kind == TABLE:
-                self._unlink(level, va, old, pa)
             if new_kind == TABLE:
                 self._link(level, va, new)
             return
@@ -385,7 +405,7 @@ class HardwareView:
         below: i64 = level + 1
         if child.unwritten > 0 and POISON in child.words[: self.geometry.entries(below)]:
             self._observe(PUBLISHED_UNWRITTEN, level, va, 0, word, child_pa)
-        if not self._ordered(child):
+        if self.walked and not self._ordered(child):
             self._observe(PUBLISHED_UNORDERED, level, va, 0, word, child_pa)
         if below == self.last_level or child.nonzero == 0:
             return
@@ -491,12 +511,65 @@ class HardwareView:
                 if fact is not None and fact.until == FOREVER:
                     self._wait(pa, fact)
 
+    def _drop(self, level: i64, va: i64, word: i64) -> None:
+        """A table entry went that nobody had loaded: nothing leads to the table any more."""
+        fmt = self.geometry.format
+        child = self.memory.pages.get(fmt.next_table(level, word))
+        if child is None or not child.is_live():
+            return
+        child.paths = [path for path in child.paths if path.level != level + 1 or path.va != va]
+        if not child.is_live():
+            self.reachable -= 1
+        below: i64 = level + 1
+        if below == self.last_level or child.nonzero == 0:
+            return
+        index: i64 = 0
+        for entry in child.words:
+            if entry != 0 and fmt.kind(below, entry) == TABLE:
+                self._drop(below, va + (index << fmt.shift(below)), entry)
+            index += 1
+
+    # -- who walks ----------------------------------------------------------------------------
+
+    def adopt(self, root: i64) -> None:
+        """The tables behind ``root`` are this context's; nobody walks them yet."""
+        self.walker.root = root
+        self.walked = False
+        self.stalled_first = 0
+        self.stalled_last = TOP_VA
+        page = self.memory.pages.get(root)
+        if page is not None:
+            self._add_path(page, self.geometry.start_level, 0)
+
+    def start_walking(self) -> None:
+        """From now on the device may load whatever the root leads to."""
+        self.walked = True
+        self.stalled_last = -1
+        self.counts[PUBLISHED_UNORDERED] += 1
+        unseen = self.unseen_store()
+        if unseen >= 0:
+            self._observe(PUBLISHED_UNORDERED, self.geometry.start_level - 1, 0, 0, 0, unseen)
+            self.make_all_seen()
+
+    def stop_walking(self) -> None:
+        """The device does not walk any more, and what it has cached is somebody else's concern."""
+        self.walked = False
+        self.stalled_first = 0
+        self.stalled_last = TOP_VA
+        self._all_seen(self.now - 1)
+        self.forget(0, TOP_VA)
+
+    def _is_stalled(self, first: i64, last: i64) -> bool:
+        return self.stalled_first <= first and last <= self.stalled_last
+
     # -- what an entry's change means for others ------------------------------------------------
 
     def _replaced(
         self, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64, pa: i64
     ) -> None:
         """A valid entry was replaced by another valid one, without an invalid one between."""
+        if self._is_stalled(va, va + self.geometry.format.span(level) - 1):
+            return
         self.counts[REPLACED_SIZE] += 1
         self.counts[REPLACED_VALUE] += 1
         fmt = self.geometry.format
@@ -512,6 +585,8 @@ class HardwareView:
 
     def _may_conflict(self, level: i64, va: i64, new: i64, new_kind: i64, pa: i64) -> None:
         """An entry became valid: is another leaf still cached for one of its addresses?"""
+        if self._is_stalled(va, va + self.geometry.format.span(level) - 1):
+            return
         self.counts[CONFLICT_SIZE] += 1
         self.counts[CONFLICT_VALUE] += 1
         if self.tlb.is_empty():
@@ -582,7 +657,9 @@ class HardwareView:
         if va >= self.touched_first and last <= self.touched_last:
             return
         differs = self._differs(level, va, old, old_kind, new, new_kind)
-        if differs >= 0:
+        if differs >= 0 and self._is_stalled(va, last):
+            self.changed_stalled.append(differs)
+        elif differs >= 0:
             self._observe(CHANGED_OUTSIDE, level, differs, old, new, pa)
 
     def _differs(
@@ -693,7 +770,11 @@ class HardwareView:
             return
         live = page.is_live()
         for path in page.paths.copy():
-            if path.fact < 0:
+            if path.fact < 0 and not self.walked:
+                self.freed_linked.append(
+                    Observation(FREED_LINKED, self.now, path.level - 1, path.va, 0, 0, pa)
+                )
+            elif path.fact < 0:
                 self._observe(FREED_LINKED, path.level - 1, path.va, 0, 0, pa)
             elif path.fact in self.tlb.walks:
                 # One mistake, one observation: what is freed linked is cached as well.

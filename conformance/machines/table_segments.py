@@ -1,0 +1,91 @@
+"""What promise, tables and TLB say of a range of addresses, in the form of counterexamples."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from reference.formats.format import ROLE_NAMES, access_letters
+from reference.hardware.view import HardwareView
+from reference.promise import Promise
+from reports.counterexample import Segment, Stale, Step
+
+PARTS_SHOWN = 2048
+"""Pages or blocks of a window that are looked at, at most."""
+
+Window = tuple[int, int] | None
+"""First and last address that is shown; None: there is nothing to show."""
+
+
+def promised(promise: Promise, window: Window) -> tuple[Segment, ...]:
+    """What is promised in the window."""
+    if window is None:
+        return ()
+    fmt = promise.format
+    pieces = [
+        (one.first, one.last, one.pa, access_letters(fmt.promised(one.prot)), fmt.span(one.level))
+        for one in promise.parts(window[0], window[1], PARTS_SHOWN)
+    ]
+    return _joined(pieces)
+
+
+def mapped(view: HardwareView, window: Window) -> tuple[Segment, ...]:
+    """What the tables in memory say of the window."""
+    if window is None:
+        return ()
+    fmt = view.geometry.format
+    pieces = []
+    for va, level, word in view.leaves(window[0], window[1], PARTS_SHOWN):
+        span = fmt.span(level)
+        access = access_letters(fmt.meaning(level, word))
+        pieces.append((va, va + span - 1, fmt.output(level, word), access, span))
+    return _joined(pieces)
+
+
+def _joined(pieces: Sequence[tuple[int, int, int, str, int]]) -> tuple[Segment, ...]:
+    """Pieces that continue each other, as one segment."""
+    joined: list[Segment] = []
+    for first, last, pa, access, size in pieces:
+        if joined:
+            before = joined[-1]
+            if (
+                before.last + 1 == first
+                and before.pa is not None
+                and before.pa + (first - before.first) == pa
+                and before.access == access
+                and before.size == size
+            ):
+                joined[-1] = Segment(before.first, last, before.pa, access, size)
+                continue
+        joined.append(Segment(first, last, pa, access, size))
+    return tuple(joined)
+
+
+def walk(view: HardwareView, iova: int) -> tuple[Step, ...]:
+    """The walk of an address, step by step; none for -1."""
+    if iova < 0:
+        return ()
+    fmt = view.geometry.format
+    return tuple(
+        Step(
+            step.level,
+            step.table,
+            step.index,
+            step.word,
+            ROLE_NAMES[step.kind],
+            fmt.describe(step.level, step.word),
+        )
+        for step in view.walker.walk(iova).steps
+    )
+
+
+def stale(view: HardwareView, violation: Violation) -> tuple[Stale, ...]:
+    """The stale fact that the rule named, or what else is cached for the address."""
+    fmt = view.geometry.format
+    if violation.stale is not None:
+        level, first, last, word = violation.stale
+        return (Stale(level, first, last, word, fmt.describe(level, word)),)
+    if violation.iova < 0:
+        return ()
+    return tuple(
+        Stale(fact.level, fact.first, fact.last, fact.word, fmt.describe(fact.level, fact.word))
+        for fact in view.tlb.leaves_in(violation.iova, violation.iova)[:8]
+    )

@@ -1,0 +1,152 @@
+"""OR: registers and commands of address spaces are used as the MMU wants it."""
+
+from collections.abc import Mapping
+
+from conformance.rules.mali.operations import SWITCHING
+from conformance.rules.mali.step import MaliStep
+from conformance.rules.rule import Rule, Violation
+from reference.hardware.mali_mmu import (
+    ACCESS_ABSENT,
+    ACCESS_OFF,
+    COMMAND_BUSY,
+    COMMAND_UNKNOWN,
+    FLUSH_UNLOCKED,
+    LOCK_UNDEFINED,
+    MODE_RESERVED,
+    REGISTER_BUSY,
+    ROOT_ADDRESS,
+    UPDATE,
+    UPDATE_UNFLUSHED,
+    WRITTEN_READ_ONLY,
+)
+
+PROTOCOL: Mapping[int, str] = {
+    COMMAND_BUSY: "a command is written while another may be running",
+    COMMAND_UNKNOWN: "a command is written that does not exist",
+    REGISTER_BUSY: "a register is changed that a running command looks at",
+    ACCESS_ABSENT: "an address space is used that does not exist",
+    ACCESS_OFF: "a register is used while there is no power",
+    WRITTEN_READ_ONLY: "a register is written that can only be read",
+}
+FLUSHING: Mapping[int, str] = {
+    FLUSH_UNLOCKED: "a flush is asked for without a locked region",
+    LOCK_UNDEFINED: "a region is locked that is smaller than the smallest",
+}
+LATCHING: Mapping[int, str] = {
+    UPDATE_UNFLUSHED: "an address space that walks gets another root, and not all that it has "
+    "cached was flushed",
+    ROOT_ADDRESS: "the root is not the start of a table that the MMU can address",
+    MODE_RESERVED: "the mode of walking is not one that is known",
+}
+
+
+def _observed(step: MaliStep, rule: str, kinds: Mapping[int, str], expected: str) -> None:
+    for seen in step.seen.commands:
+        if seen.kind in kinds:
+            what = kinds[seen.kind]
+            step.violations.append(
+                Violation(
+                    rule,
+                    f"{step.kind}, {what}{step.function(seen.event)}",
+                    f"AS {seen.slot}, {seen.register}: {what}.",
+                    seen.event,
+                    step.first,
+                    expected,
+                    f"{seen.value:#x} written" if seen.value else "",
+                )
+            )
+
+
+def protocol_check(step: MaliStep) -> int:
+    """OR-5: one command after the other, and no register that is not there."""
+    _observed(step, "OR-5", PROTOCOL, "STATUS seen idle before the next command")
+    return step.seen.updates + step.seen.flushes
+
+
+def flush_check(step: MaliStep) -> int:
+    """OR-6: a flush is of a locked region, and the lock is released."""
+    _observed(step, "OR-6", FLUSHING, "LOCK of at least 32 KiB, seen to end, then the flush")
+    for slot in range(len(step.state.slots)):
+        if step.state.mmu.may_be_locked(slot) and not step.state.may_time_out:
+            step.state.mmu.assume_unlocked(slot)
+            step.violations.append(
+                Violation(
+                    "OR-6",
+                    f"{step.kind}, region left locked",
+                    f"AS {slot}: the call is over, and accesses to a region still stall.",
+                    step.end_event,
+                    step.first,
+                    "FLUSH or UNLOCK, seen to end",
+                    "still locked",
+                )
+            )
+    return step.seen.flushes
+
+
+def latch_check(step: MaliStep) -> int:
+    """OR-7: an AS gets another root only after all was flushed, and a root that it can walk."""
+    _observed(step, "OR-7", LATCHING, "LOCK of everything and FLUSH_MEM, seen to end, then UPDATE")
+    return step.seen.updates
+
+
+def update_check(step: MaliStep) -> int:
+    """OR-4: the end of an UPDATE is seen before anyone relies on it."""
+    state = step.state
+    slots = {slot: event for event, slot in step.seen.unseen_updates}
+    if not state.may_time_out:
+        for slot in range(len(state.slots)):
+            if state.mmu.runs(slot) == UPDATE:
+                slots.setdefault(slot, step.end_event)
+                state.assume_updates_ended(slot, step.end_event)
+    for slot, event in sorted(slots.items()):
+        step.violations.append(
+            Violation(
+                "OR-4",
+                f"{step.kind}, UPDATE not seen to end",
+                f"AS {slot}: UPDATE was written, and nobody looked whether it has ended: the "
+                "address space may still work with its former root and mode.",
+                event,
+                step.first,
+                "STATUS seen idle after UPDATE",
+                "STATUS not read after UPDATE",
+            )
+        )
+    return step.seen.updates
+
+
+RULES = (
+    Rule(
+        "OR-4",
+        "The end of an UPDATE is seen before the call returns and before tables are freed.",
+        "Jobs run on the former VM's tables, or on tables that were freed.",
+        "formats.md B.1, B.3; KB-04",
+        update_check,
+        SWITCHING,
+    ),
+    Rule(
+        "OR-5",
+        "A command is written only after the one before was seen to end; registers that it looks "
+        "at stay; only what exists is accessed, and only with power.",
+        "Commands are lost, or the bus hangs.",
+        "formats.md B.1, B.3 (wait_ready)",
+        protocol_check,
+        SWITCHING,
+    ),
+    Rule(
+        "OR-6",
+        "A flush is of a locked region of at least 32 KiB, and no region stays locked.",
+        "It is not known what is flushed, or all jobs stall for ever.",
+        "formats.md B.1; KB-34, KB-38",
+        flush_check,
+        SWITCHING,
+    ),
+    Rule(
+        "OR-7",
+        "An address space that walks gets another root only after everything that it has cached "
+        "was flushed; the root is one that it can walk.",
+        "The next VM uses the translations of the former.",
+        "formats.md B.3 (step 6), F.3 (change root)",
+        latch_check,
+        SWITCHING,
+    ),
+)

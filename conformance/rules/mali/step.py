@@ -1,0 +1,108 @@
+"""What the rules of system ``mali`` are shown of one operation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from conformance.rules.rule import Violation
+from conformance.targets.protocol import Result
+from reference.hardware.view import Observation
+from reference.mali_state import MaliSeen, MaliState, MaliVm
+from reference.trace import WORDS, Trace
+from reference.va_promise import Mapping as Vma
+from reports.operations import Operation
+
+PAGE = 0x1000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Addresses ``first``..``last`` of a VM that an operation was about.
+
+    ``outside``: the VMAs that reached up to it, as they were before, without an address in it.
+    """
+
+    vm: MaliVm
+    first: int
+    last: int
+    outside: Sequence[Vma] = ()
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The range with a page on each side, as far as there is one."""
+        limit = self.vm.view.geometry.limit
+        return max(self.first - PAGE, 0), min(self.last + PAGE, limit - 1)
+
+
+@dataclass(slots=True)
+class MaliStep:
+    """One finished operation.
+
+    ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
+    ``spans``: what it was about, queued binds that were done included.
+    ``faulted``: the AS whose fault the driver has to handle; ``activated``: the VM that a first
+    job uses from now on; -1 each for none. ``running``: the AS of each VM that jobs used before.
+    ``holes``: (first, last) of what was free in the kernel's part before ``alloc``.
+    """
+
+    operation: Operation
+    result: Result
+    sort: str
+    reason: str
+    errors: tuple[int, ...]
+    state: MaliState
+    seen: MaliSeen
+    trace: Trace
+    begin_event: int
+    end_event: int
+    places: Sequence[str]
+    spans: list[Span] = field(default_factory=list)
+    faulted: int = -1
+    activated: int = -1
+    running: Mapping[int, int] = field(default_factory=dict)
+    holes: Sequence[tuple[int, int]] = ()
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """The operation's name."""
+        return self.operation.name
+
+    @property
+    def warned(self) -> int:
+        """The event of a warning; -1 for none."""
+        return self.seen.warned
+
+    @property
+    def first(self) -> int:
+        """The first address that it is about; -1 for none."""
+        return self.spans[0].first if self.spans else -1
+
+    def function(self, event: int) -> str:
+        """ ", in FUNCTION" for the code that made an event, where it is known."""
+        position = event * WORDS
+        if not 0 <= position < len(self.trace.words):
+            return ""
+        place = self.trace.words[position] >> 32
+        name = self.places[place] if 0 < place < len(self.places) else ""
+        return f", in {name}" if name else ""
+
+    def observed(self, *kinds: int) -> list[tuple[MaliVm, Observation]]:
+        """What views observed of these kinds, and of which VM."""
+        if not self.seen.observations:
+            return []
+        vms = self.state.vms
+        return [(vms[vm], one) for vm, one in self.seen.observations if one.kind in kinds]
+
+    def occasions(self, kind: int) -> int:
+        """How often a view could have observed something of this kind in this step."""
+        count = 0
+        for vm in self.state.touched:
+            count += vm.view.counts[kind] - vm.counts_before[kind]
+        return count
+
+
+def shown(one: Vma | None) -> str:
+    """A mapping in words."""
+    if one is None:
+        return "nothing"
+    return f"{one.first:#x}..{one.last:#x} -> buffer {one.buffer} from {one.offset:#x}"
