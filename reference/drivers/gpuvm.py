@@ -20,7 +20,7 @@ Source: formats.md B.6 (what a driver checks, its steps, its references), format
 import errno
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from reference.trace import (
     ALLOC_FAILED,
@@ -61,6 +61,7 @@ class StepsExceeded(Exception):
     """The driver did more than any call needs: it is in an endless loop."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Buffer:
     """A buffer object of ``pages`` pages. ``private``: it shares the VM's reservation.
 
@@ -204,6 +205,7 @@ class VmaTree:
             self.chunks.pop(at)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Gpuvm:
     """One VM with the window from ``start``, ``size`` bytes, and the buffers of its owner.
 
@@ -386,7 +388,7 @@ class Gpuvm:
         # 1. The page tables lose the hole, and nothing else.
         hole_first = max(vma.first, first)
         hole_end = min(vma.end, end)
-        self.trace.emit(PT_UNMAP, address_of(hole_first), last_address(hole_end))
+        self.unmap_pages(hole_first, hole_end)
         # 2. The parts take the old one's place, and its offsets go on in them.
         self.remove(vma)
         if vma.first < first:
@@ -403,10 +405,14 @@ class Gpuvm:
 
     def step_unmap(self, vma: Vma) -> None:
         """A whole VMA goes."""
-        self.trace.emit(PT_UNMAP, address_of(vma.first), last_address(vma.end))
+        self.unmap_pages(vma.first, vma.end)
         self.remove(vma)
         self.unlink(vma)
         self.free(vma)
+
+    def unmap_pages(self, first: i64, end: i64) -> None:
+        """Clear ``first`` to ``end`` (exclusive) in the page tables: here, tell the driver to."""
+        self.trace.emit(PT_UNMAP, address_of(first), last_address(end))
 
     def insert(self, vma: Vma, link: VmBo) -> None:
         """Add a VMA to the tree and link it."""

@@ -11,7 +11,7 @@ unmapped.
 import errno
 from typing import Final
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from reference.formats.format import INVALID, LEAF, READ, TABLE, WRITE, Format, Geometry
 from reference.hardware.memory import POISON
@@ -49,6 +49,7 @@ class StepsExceeded(Exception):
     """The driver did more than any call needs: it is in an endless loop."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TableMemory:
     """The driver's table pages. Every access is an event of ``trace``.
 
@@ -125,12 +126,13 @@ class TableMemory:
         self.trace.emit(STORE, table + index * 8, old, word)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PageTable:
     """One page table.
 
     ``coherent``: the walker snoops the CPU's caches. ``split``: an unmap of part of a
     block replaces the block by a table (needs a device of break-before-make level 2);
-    otherwise such an unmap is refused.
+    otherwise such an unmap is refused. ``memory``: where tables lie, if others lie there, too.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class PageTable:
         coherent: bool,
         split: bool,
         trace: Trace,
+        memory: TableMemory | None = None,
     ) -> None:
         self.format: Format = geometry.format
         self.geometry: Geometry = geometry
@@ -149,7 +152,9 @@ class PageTable:
         self.coherent: bool = coherent
         self.split: bool = split
         self.trace: Trace = trace
-        self.memory: TableMemory = TableMemory(geometry.format.granule, trace)
+        if memory is None:
+            memory = TableMemory(geometry.format.granule, trace)
+        self.memory: TableMemory = memory
         self.last_level: i64 = geometry.format.levels - 1
         self.table_entries: i64 = geometry.format.granule // 8
         # Where roots are in registers, level 0 is no table: the walk starts one level below.

@@ -496,7 +496,8 @@ class AddressSpace:
     sure to be locked; ``may_be_locked``: whether something may be; ``to_lock``: the range that
     a running LOCK locks. ``flushed``: whether the last flush since UPDATE covered all inputs.
     ``polls``: how often STATUS still reads active, -1 for ever; ``stuck``: that of the next
-    command. ``running``: the invalidation that a FLUSH_* is about to complete.
+    command, or of a later one, which ``passing`` others precede. ``running``: the invalidation
+    that a FLUSH_* is about to complete.
     """
 
     def __init__(self) -> None:
@@ -510,6 +511,7 @@ class AddressSpace:
         self.flushed: bool = False
         self.polls: int = 0
         self.stuck: int = 0
+        self.passing: int = 0
         self.running: Invalidation | None = None
 
     def written(self) -> Latched:
@@ -726,8 +728,12 @@ class MaliMmu:
         space.command = command
         if busy:
             self._doubt(space)
-        space.polls = space.stuck
-        space.stuck = 0
+        if space.passing > 0:
+            space.passing -= 1
+            space.polls = 0
+        else:
+            space.polls = space.stuck
+            space.stuck = 0
         if space.polls == 0:
             self._complete_bit(place.slot)
 
@@ -875,9 +881,14 @@ class MaliMmu:
         self.rawstat |= 1 << slot
         return True
 
-    def stick(self, slot: int, polls: int) -> None:
-        """STATUS reads active ``polls`` times after the next command in AS ``slot``; -1: always."""
-        self._space(slot).stuck = polls
+    def stick(self, slot: int, polls: int, after: int = 0) -> None:
+        """STATUS reads active ``polls`` times after the next command in AS ``slot``; -1: always.
+
+        ``after``: how many commands pass before that one.
+        """
+        space = self._space(slot)
+        space.stuck = polls
+        space.passing = after
 
     def reset(self) -> None:
         """The GPU is reset: all AS are disabled, nothing is cached, no interrupt is raised.

@@ -218,7 +218,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 self.count -= 1
                 """,
                 """
-                    self.trace.emit(PT_UNMAP, address_of(vma.first), last_address(vma.end))
+                    self.unmap_pages(vma.first, vma.end)
                     self.remove(vma)
                     self.free(vma)
                 self.count -= 1

@@ -190,7 +190,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                self.trace.emit(PT_UNMAP, address_of(vma.first), last_address(vma.end))
+                self.unmap_pages(vma.first, vma.end)
                 self.remove(vma)
                 """,
                 "self.remove(vma)",
