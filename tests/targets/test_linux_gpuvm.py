@@ -362,6 +362,23 @@ def test_two_of_them(gpuvm: LinuxGpuvm) -> None:
 # -- evicted buffers ----------------------------------------------------------------------
 
 
+def test_a_hundred_thousand_mappings(gpuvm: LinuxGpuvm) -> None:
+    count = 100_000
+    run(gpuvm, CREATE, bo())
+    for number in range(count):
+        results, trace = run(gpuvm, map_(2 * number * PAGE, (2 * number + 1) * PAGE))
+        assert results == [DONE]
+    # Only what is near is listed, wherever it is in the order.
+    assert len(mappings(trace)) == 1
+    _, trace = run(gpuvm, unmap(PAGE, 2 * PAGE))
+    assert mappings(trace) == ["0..fff 0+0", "2000..2fff 0+0"]
+    results, trace = run(gpuvm, DESTROY)
+    assert results == [DONE]
+    assert steps(trace).count("vma-remove 0..fff 0+0") == 1
+    assert len(steps(trace)) == 2 * count
+    assert counts(trace) == [*buffer_counts(0, 1, 0), *vm_count(0)]
+
+
 def validated(trace: Trace) -> list[int]:
     return [event.a for event in trace if event.name == "validated"]
 

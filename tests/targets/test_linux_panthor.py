@@ -732,6 +732,17 @@ def test_counts_of_a_buffer_that_is_bound(panthor: LinuxPanthor) -> None:
     }
 
 
+def test_a_hundred_thousand_mappings(panthor: LinuxPanthor) -> None:
+    count = 100_000
+    ready(panthor, ACTIVE)
+    for number in range(count):
+        assert run(panthor, bind(2 * number * PAGE, PAGE))[0] == [DONE]
+    results, trace = run(panthor, op("destroy_vm", vm=0))
+    assert results == [DONE]
+    assert len(mappings(trace)) == count
+    assert counts(trace)[t.REFS_VM, 0] == 1
+
+
 def test_a_bind_that_gets_no_memory_leaves_nothing(panthor: LinuxPanthor) -> None:
     ready(panthor, ACTIVE)
     fail = 1
@@ -841,3 +852,162 @@ def test_queued_binds_of_no_bytes_are_done(panthor: LinuxPanthor) -> None:
     assert stores(trace) == []
     _, trace = run(panthor, queue(0x10000, 0), RUN)
     assert mappings(trace) == ["+10000..ffff 0+0"]
+
+
+# -- nodes ----------------------------------------------------------------------------------
+
+KERNEL = 0x800000000000
+"""Where the kernel's part of a VM's addresses starts by default; it is as long again."""
+NO_ROOM = Result(-errno.ENOSPC)
+
+
+def alloc(size: int = PAGE, **more: int) -> Operation:
+    return op("alloc", **{"vm": 0, "size": size, **more})
+
+
+def free(node: int) -> Operation:
+    return op("free", node=node)
+
+
+def test_nodes_lie_where_there_is_room_large_ones_on_large_pages(panthor: LinuxPanthor) -> None:
+    ready(panthor)
+    results, _ = run(panthor, alloc(), alloc(), alloc(LARGE), alloc(PAGE), alloc(LARGE + PAGE))
+    assert [result.value - KERNEL for result in results] == [
+        0,
+        PAGE,
+        LARGE,
+        2 * PAGE,
+        2 * LARGE,
+    ]
+    assert [result.result for result in results] == [0] * 5
+
+
+def test_a_node_takes_the_smallest_hole(panthor: LinuxPanthor) -> None:
+    ready(panthor, *[alloc(size * PAGE) for size in (4, 1, 2, 1, 3, 1)], free(0), free(2), free(4))
+    results, _ = run(panthor, alloc(2 * PAGE), alloc(2 * PAGE), alloc(2 * PAGE))
+    assert [(result.value - KERNEL) // PAGE for result in results] == [5, 8, 0]
+
+
+def test_a_node_at_an_address_of_the_callers(panthor: LinuxPanthor) -> None:
+    ready(panthor)
+    last = 2 * KERNEL - PAGE
+    results, _ = run(panthor, alloc(va=last), alloc(va=KERNEL + PAGE), alloc(), alloc())
+    assert [result.value for result in results] == [
+        last,
+        KERNEL + PAGE,
+        KERNEL,
+        KERNEL + 2 * PAGE,
+    ]
+    assert run(panthor, alloc(va=last), alloc(2 * PAGE, va=KERNEL + 2 * PAGE))[0] == [NO_ROOM] * 2
+    assert run(panthor, free(0), alloc(va=last))[0] == [DONE, Result(0, last)]
+
+
+@pytest.mark.parametrize("va", [KERNEL - PAGE, 0, 2 * KERNEL, (1 << 64) - 2 * PAGE])
+def test_the_kernels_part_is_all_that_there_is_for_nodes(panthor: LinuxPanthor, va: int) -> None:
+    ready(panthor)
+    assert run(panthor, alloc(va=va))[0] == [NO_ROOM]
+    assert run(panthor, alloc(2 * KERNEL))[0] == [NO_ROOM]
+
+
+def test_the_last_page_is_only_for_those_who_name_it(panthor: LinuxPanthor) -> None:
+    # KB-19: the end of the range for automatic addresses is its last byte, but is taken as
+    # what comes behind it.
+    part = 1 << 28
+    run(panthor, op("create", va_bits=32), VM)
+    assert run(panthor, alloc(part))[0] == [NO_ROOM]
+    results, _ = run(panthor, alloc(part - PAGE), alloc(), alloc(va=0x100000000 - PAGE))
+    assert results == [Result(0, 0xF0000000), NO_ROOM, Result(0, 0xFFFFF000)]
+    assert run(panthor, free(0), free(1), alloc(part, va=0xF0000000))[0][2].value == 0xF0000000
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"vm": 2},
+        {"vm": -1},
+        {"size": 0},
+        {"size": 0x800},
+        {"va": KERNEL + 0x800},
+        {"bo": 5},
+        {"bo": 1},
+        {"bo": 2},
+        {"bo": 0, "offset": 0x800},
+        {"bo": 0, "offset": 1 << 22},
+        {"bo": 0, "size": (1 << 22) + PAGE},
+    ],
+)
+def test_nodes_that_are_refused_change_nothing(panthor: LinuxPanthor, args: dict[str, int]) -> None:
+    ready(panthor, VM, bo(vm=1), bo(), op("close", bo=2))
+    results, trace = run(panthor, alloc(**args))
+    assert results == [REFUSED]
+    assert not [e for e in trace if e.kind not in (t.VM, t.REFS)]
+    assert counts(trace).get((t.REFS_VM, 0), 1) == 1
+    assert run(panthor, alloc())[0] == [Result(0, KERNEL)]
+
+
+def test_a_buffer_in_a_node_is_a_mapping_that_cannot_be_executed(panthor: LinuxPanthor) -> None:
+    ready(panthor, ACTIVE)
+    results, trace = run(panthor, alloc(2 * PAGE, bo=0, offset=PAGE))
+    assert results == [Result(0, KERNEL)]
+    assert leaves(trace) == [0x0060000090001F47, 0x0060000090002F47]
+    assert mappings(trace) == [f"+{KERNEL:x}..{KERNEL + 0x1FFF:x} 0+1000"]
+    assert commands(trace) == ["region 80000000000e", "lock", "flush-pt"]
+    # One for the handle, the job, the mapping, the link and the node.
+    assert counts(trace)[t.REFS_VM, 0] == 5
+    assert counts(trace)[t.REFS_PINS, 0] == 1
+    results, trace = run(panthor, op("close", bo=0), free(0))
+    assert results == [DONE, DONE]
+    assert mappings(trace) == [f"-{KERNEL:x}..{KERNEL + 0x1FFF:x} 0+1000"]
+    assert commands(trace) == ["region 80000000000e", "lock", "flush-pt"]
+    assert counts(trace) == {
+        (t.REFS_VM, 0): 2,
+        (t.REFS_VM_BO, 0): 0,
+        (t.REFS_BUFFER, 0): 0,
+        (t.REFS_PINS, 0): 0,
+    }
+    assert run(panthor, free(0), free(1))[0] == [REFUSED] * 2
+
+
+def test_a_node_without_a_buffer_touches_no_table(panthor: LinuxPanthor) -> None:
+    ready(panthor, ACTIVE)
+    for operation, count in ((alloc(), 3), (free(0), 2)):
+        _, trace = run(panthor, operation)
+        assert [e.kind for e in trace] == [t.VM, t.REFS]
+        assert counts(trace) == {(t.REFS_VM, 0): count}
+
+
+def test_a_range_is_given_back_if_nothing_can_be_mapped_there(panthor: LinuxPanthor) -> None:
+    ready(panthor, ACTIVE, op("stick", slot=1, polls=-1))
+    results, trace = run(panthor, alloc(bo=0))
+    assert results == [Result(-errno.ETIMEDOUT)]
+    assert counts(trace)[t.REFS_VM, 0] == 2
+    assert run(panthor, free(0), RUN, alloc())[0] == [REFUSED, DONE, Result(0, KERNEL)]
+
+
+def test_a_vm_that_is_unusable_has_nodes_without_buffers_only(panthor: LinuxPanthor) -> None:
+    run(panthor, op("create", pa_bits=32), VM, bo(1 << 40))
+    run(panthor, queue(LARGE, PAGE, offset=(1 << 40) - PAGE), RUN)
+    assert run(panthor, alloc(bo=0), alloc())[0] == [REFUSED, Result(0, KERNEL)]
+
+
+@pytest.mark.parametrize("end", [op("destroy_vm", vm=0), op("close_file")])
+def test_nodes_go_before_their_vm(panthor: LinuxPanthor, end: Operation) -> None:
+    ready(panthor, VM, alloc(bo=0), alloc(), alloc(vm=1, bo=0), op("alloc", vm=0, size=PAGE, bo=0))
+    results, trace = run(panthor, end)
+    assert results == [DONE]
+    assert complaints(trace) == []
+    assert counts(trace)[t.REFS_VM, 0] == 0
+    gone = mappings(trace)
+    assert gone[0] == f"-{KERNEL:x}..{KERNEL + 0xFFF:x} 0+0"
+    assert len(gone) == (2 if end.name == "destroy_vm" else 3)
+    assert run(panthor, free(0), free(1), free(3))[0] == [REFUSED] * 3
+    assert run(panthor, free(2))[0] == [DONE if end.name == "destroy_vm" else REFUSED]
+
+
+def test_no_nodes_are_made_after_unplug_but_given_back(panthor: LinuxPanthor) -> None:
+    ready(panthor, ACTIVE, alloc(bo=0), op("unplug"))
+    assert run(panthor, alloc())[0] == [Result(-errno.ENODEV)]
+    results, trace = run(panthor, free(0))
+    assert results == [DONE]
+    assert mappings(trace) == [f"-{KERNEL:x}..{KERNEL + 0xFFF:x} 0+0"]
+    assert not [e for e in trace if e.kind in (t.REG_READ, t.REG_WRITE)]

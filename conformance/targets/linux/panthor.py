@@ -4,7 +4,8 @@ The real MMU code of panthor, Linux's driver for Mali devices, with the page
 tables, the VA manager and the scheduler that it uses. Around it the harness
 plays the device (registers, which fault and get stuck as told, and its
 interrupt) and the process that creates VMs and binds buffers (see
-``native/units/panthor_device.c`` and ``native/units/panthor_binds.c``).
+``native/units/panthor_device.c``, ``native/units/panthor_binds.c`` and
+``native/units/panthor_nodes.c``).
 """
 
 import os
@@ -25,6 +26,9 @@ SOURCE = "drivers/gpu/drm/panthor/panthor_mmu.c"
 
 NONE = -1
 """No buffer, no fence, or no VM to which a buffer belongs."""
+
+AUTO = -1
+"""The address of a node that is to be wherever there is room."""
 
 _REQUIRED: None = None
 
@@ -59,6 +63,14 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "resume": (),
     "unplug": (),
     "close_file": (),
+    "alloc": (
+        ("vm", _REQUIRED),
+        ("size", _REQUIRED),
+        ("va", AUTO),
+        ("bo", NONE),
+        ("offset", 0),
+    ),
+    "free": (("node", _REQUIRED),),
 }
 """Each operation's arguments, with the values that they have if they are left out.
 
@@ -116,16 +128,24 @@ class LinuxPanthor:
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
 
-        Operations and arguments are those of system ``mali``. Numbers of VMs, buffers and
-        fences may be signed or unsigned, as may addresses; ``NONE`` is none. What does not
+        Operations and arguments are those of system ``mali``. Numbers of VMs, buffers, fences
+        and nodes may be signed or unsigned, as may addresses; ``NONE`` is none. What does not
         exist is refused (``-EINVAL``), as is ``idle`` without ``active``, a ``suspend`` of
         what is suspended, and anything else that no caller of the driver does. There can be
         128 VMs, 256 buffers and 1024 fences (``-ENOSPC``). One operation may lead to 32768
         events, so that binds of up to 8 GB are possible, or 64 MB in small pages; a bigger
-        one looks like a loop.
+        one looks like a loop. It may lead to 16 more for each mapping that there is, so that
+        VMs with 100,000 mappings can be destroyed.
 
         Two arguments are for finer steps: ``run`` with ``steps`` other than 0 does so many
         items of deferred work; ``stick`` lets ``after`` commands pass before one sticks.
+
+        ``alloc`` and ``free`` are what the driver's other parts do for memory that they share
+        with the device: ``alloc`` gives a range of the VM's kernel part, anywhere (``AUTO``) or
+        at ``va``, and maps a buffer there unless that is ``NONE``. What such a part never asks
+        for, as bytes that the buffer does not have, is refused before the driver is asked.
+        Whether the driver could unmap what ``free`` gives back is not said: nobody asks it.
+        ``destroy_vm`` and ``close_file`` free the nodes of the VMs first.
 
         A command's end is polled until it is there, but of answers that are all the same
         only the first 16 are told. What a VM's ``refs`` counts includes one reference for

@@ -172,7 +172,7 @@ PANTHOR = Unit(
         "drivers/gpu/drm/panthor/panthor_mmu.o",
     ),
     newer=("drivers/iommu/iommu-pages.o",),
-    glue=("units/panthor_device.c", "units/panthor_binds.c"),
+    glue=("units/panthor_device.c", "units/panthor_binds.c", "units/panthor_nodes.c"),
     watched=(),
     calls=("mmu_panthor_call",),
     options=("64BIT", "BUG", "DRM", "DRM_EXEC", "DRM_GPUVM", "DRM_SCHED", "DRM_PANTHOR"),

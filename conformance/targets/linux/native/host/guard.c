@@ -16,9 +16,13 @@
 
 #include "host.h"
 
-/* Accesses that one call may make: so many, and so many more for each page in use. */
+/*
+ * Accesses that one call may make: so many, and so many more for each page in
+ * use and each object in the heap.
+ */
 #define BASE_LIMIT 2000000UL
 #define LIMIT_FOR_PAGE 8192UL
+#define LIMIT_FOR_OBJECT 2048UL
 /* A call that is still running when the timer has gone off twice is a loop. */
 #define TICK_NANOSECONDS 500000000L
 
@@ -252,7 +256,8 @@ void mmu_guard(void (*run)(const struct mmu_call *, struct mmu_result *),
 	       const struct mmu_call *call, struct mmu_result *result)
 {
 	mmu_memory_begin();
-	mmu_recorder_begin(BASE_LIMIT + LIMIT_FOR_PAGE * mmu_memory.pages_in_use);
+	mmu_recorder_begin(BASE_LIMIT + LIMIT_FOR_PAGE * mmu_memory.pages_in_use +
+			   LIMIT_FOR_OBJECT * mmu_memory.objects);
 	memset(result, 0, sizeof(*result));
 	owner = pthread_self();
 	running = result;

@@ -21,7 +21,8 @@
 #define MMU_ARENA_PAGES 16384UL
 #define MMU_ARENA_SIZE (MMU_ARENA_PAGES << MMU_PAGE_SHIFT)
 #define MMU_ARENA_PA 0x80000000ULL
-#define MMU_HEAP_SIZE (16UL << 20)
+/* Holds 100000 mappings and more. Only what a run touches of it becomes memory. */
+#define MMU_HEAP_SIZE (64UL << 20)
 #define MMU_HEAP_GRANULE 16UL
 
 struct mmu_memory {
@@ -39,6 +40,7 @@ struct mmu_memory {
 	size_t poisoned;       /* arena pages that have been filled with poison or used */
 	size_t pages_in_use;
 	size_t pages_seen;     /* pages from here on were never handed out */
+	size_t objects;        /* live ones in the heap */
 	unsigned char dirty[MMU_ARENA_PAGES];         /* a free page no longer all poison */
 	unsigned char live[MMU_HEAP_SIZE / MMU_HEAP_GRANULE]; /* granules of live objects */
 };
@@ -54,14 +56,18 @@ void mmu_poison_to(size_t page);
 /* -- recorder.c ---------------------------------------------------------------------- */
 
 /*
- * A buffer that one call fills is a loop that stores: the largest honest call
- * frees all 16384 pages, and clears the 512 entries of one table.
+ * A call that leaves more events than these is a loop that stores: the largest
+ * honest one frees all 16384 pages, and clears the 512 entries of one table. Or
+ * it goes through all that there is in the heap, as the end of a VM does.
  */
-#define MMU_CAPACITY (1UL << 15)
+#define MMU_CALL_EVENTS (1UL << 15)
+#define MMU_OBJECT_EVENTS 16UL /* and so many more for each object in the heap */
+#define MMU_CAPACITY (1UL << 21) /* but never more than there is room for */
 
 struct mmu_recorder {
 	struct mmu_event *events;
 	size_t count;
+	size_t capacity;        /* how many this call may leave */
 	size_t pending;         /* stores at the end whose new word is not known yet */
 	int pending_atomic;     /* they may turn out not to happen */
 	unsigned long accesses; /* hooks called since the call began */

@@ -146,6 +146,7 @@ void mmu_memory_reset(void)
 	memset(mmu_memory.live, 0, heap_used / MMU_HEAP_GRANULE);
 	memset(queues, 0, sizeof(queues));
 	heap_used = 0;
+	mmu_memory.objects = 0;
 	mmu_memory_begin();
 }
 
@@ -335,6 +336,7 @@ void *mmu_heap_take(unsigned long wanted, int zero)
 	object->size = (uint32_t)size;
 	object->kind = (uint32_t)kind;
 	object->next = NULL;
+	mmu_memory.objects++;
 	at = (uintptr_t)object + sizeof(*object);
 	memset((void *)at, zero ? 0 : MMU_POISON_BYTE, size);
 	memset(mmu_memory.live + (at - mmu_memory.heap) / MMU_HEAP_GRANULE, 1, size / MMU_HEAP_GRANULE);
@@ -361,6 +363,7 @@ void mmu_heap_give(const void *address, const void *from)
 		mmu_stop(MMU_WILD, mmu_telling_address((uintptr_t)address), 0, 1, from);
 	memset(mmu_memory.live + ((uintptr_t)address - mmu_memory.heap) / MMU_HEAP_GRANULE, 0,
 	       object->size / MMU_HEAP_GRANULE);
+	mmu_memory.objects--;
 	queue = &queues[object->kind];
 	if (queue->count)
 		queue->last->next = object;

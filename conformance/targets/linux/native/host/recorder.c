@@ -27,7 +27,10 @@ int mmu_recorder_open(void)
 
 void mmu_recorder_begin(unsigned long limit)
 {
+	size_t capacity = MMU_CALL_EVENTS + MMU_OBJECT_EVENTS * mmu_memory.objects;
+
 	mmu_recorder.count = 0;
+	mmu_recorder.capacity = capacity < MMU_CAPACITY ? capacity : MMU_CAPACITY;
 	mmu_recorder.pending = 0;
 	mmu_recorder.accesses = 0;
 	mmu_recorder.limit = limit;
@@ -87,7 +90,7 @@ void mmu_emit(unsigned int kind, mmu_u64 a, mmu_u64 b, mmu_u64 c, const void *fr
 {
 	mmu_settle();
 	/* One place is kept for the event that says so. */
-	if (MMU_UNLIKELY(mmu_recorder.count >= MMU_CAPACITY - 1))
+	if (MMU_UNLIKELY(mmu_recorder.count >= mmu_recorder.capacity - 1))
 		mmu_stop(MMU_HANG, 0, 0, 0, from);
 	put(kind, a, b, c, from);
 }
@@ -96,7 +99,7 @@ void mmu_emit(unsigned int kind, mmu_u64 a, mmu_u64 b, mmu_u64 c, const void *fr
 void mmu_stop(unsigned int kind, mmu_u64 a, mmu_u64 b, mmu_u64 c, const void *from)
 {
 	mmu_settle();
-	if (mmu_recorder.count < MMU_CAPACITY)
+	if (mmu_recorder.count < mmu_recorder.capacity)
 		put(kind, a, b, c, from);
 	mmu_leave();
 }
@@ -105,7 +108,7 @@ void mmu_stop(unsigned int kind, mmu_u64 a, mmu_u64 b, mmu_u64 c, const void *fr
 
 static void store_word(uintptr_t at, const void *from)
 {
-	if (MMU_UNLIKELY(mmu_recorder.count >= MMU_CAPACITY - 1))
+	if (MMU_UNLIKELY(mmu_recorder.count >= mmu_recorder.capacity - 1))
 		mmu_stop(MMU_HANG, 0, 0, 0, from);
 	put(MMU_STORE, at - mmu_memory.arena + MMU_ARENA_PA, *(volatile mmu_u64 *)at, 0, from);
 	mmu_recorder.pending++;

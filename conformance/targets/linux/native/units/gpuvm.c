@@ -99,18 +99,23 @@ static void tell_if_added(const struct drm_gpuva *va, const void *from)
 		tell(MMU_VMA_ADD, va, from);
 }
 
-/* From the ordered list, which is whole even if the tree is not. */
+/* The first by the tree, which has to find it, and those behind it by the ordered list. */
 static void tell_mappings(mmu_u64 first, mmu_u64 size)
 {
 	mmu_u64 low = first < AROUND ? 0 : first - AROUND;
 	mmu_u64 span = size + AROUND - 1;
 	mmu_u64 last = span < size || span > ~0ULL - first ? ~0ULL : first + span;
-	struct drm_gpuva *va;
+	struct drm_gpuva *va = drm_gpuva_find_first(&vm->base, low, last - low + 1);
 
-	drm_gpuvm_for_each_va(va, &vm->base)
-		if (va->gem.obj && va->va.addr <= last && last_of(va) >= low)
+	if (!va)
+		return;
+	list_for_each_entry_from(va, &vm->base.rb.list, rb.entry) {
+		if (va->va.addr > last)
+			return;
+		if (va->gem.obj && last_of(va) >= low)
 			mmu_emit(MMU_VMA, va->va.addr, last_of(va),
 				 backing(va->gem.obj, va->gem.offset), NULL);
+	}
 }
 
 static unsigned int vm_bo_count(struct buffer *buffer)

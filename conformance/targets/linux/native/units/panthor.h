@@ -10,6 +10,8 @@
 
 #include "../harness.h"
 
+#define NONE (~0ULL)            /* no VM, no buffer, no fence */
+
 /* panthor_device.c */
 extern struct panthor_device gpu;
 
@@ -28,7 +30,14 @@ mmu_s64 make_fence(mmu_u64 *value);
 mmu_s64 signal_fence(mmu_u64 number);
 mmu_s64 activate(mmu_u64 number);
 mmu_s64 idle(mmu_u64 number);
+struct panthor_vm *get_vm(mmu_u64 number);           /* with a reference; NULL: no handle */
+struct drm_gem_object *get_buffer(mmu_u64 number);   /* just so */
 void begin_telling(void);
 void tell_state(void);
+
+/* panthor_nodes.c */
+mmu_s64 make_node(const mmu_u64 *argument, mmu_u64 *value);
+mmu_s64 free_node(mmu_u64 number);
+void free_nodes(mmu_u64 vm_number);                  /* NONE: of all VMs */
 
 #endif

@@ -25,7 +25,6 @@
 #define VMS 128               /* how many of each can ever be made; numbers are not used again */
 #define BUFFERS 256
 #define FENCES 1024
-#define NONE (~0ULL)
 #define NUMBER_SHIFT 48       /* of the buffer's number in a backing word */
 #define KIND_SHIFT 28         /* of the kind of a bind in its flags */
 
@@ -305,13 +304,14 @@ void close_file(void)
 {
 	unsigned int i;
 
+	free_nodes(NONE);
 	for (i = 0; i < vm_count; i++)
 		vms[i].handle = 0;
 	panthor_vm_pool_destroy(&process);
 }
 
-/* The VM whose handle the process has, with a reference, or NULL. */
-static struct panthor_vm *get_vm(mmu_u64 number)
+/* The VM whose handle the process has. */
+struct panthor_vm *get_vm(mmu_u64 number)
 {
 	struct panthor_vm *vm;
 
@@ -353,6 +353,7 @@ mmu_s64 destroy_vm(mmu_u64 number)
 
 	if (number >= vm_count)
 		return -EINVAL;
+	free_nodes(number);
 	handle = vms[number].handle;
 	vms[number].handle = 0;
 	vms[number].named = true;
@@ -501,6 +502,14 @@ struct drm_gem_object *drm_gem_object_lookup(struct drm_file *of, u32 handle)
 	object = &buffers[handle - 1].buffer->base.base.base;
 	drm_gem_object_get(object);
 	return object;
+}
+
+struct drm_gem_object *get_buffer(mmu_u64 number)
+{
+	if (number >= buffer_count)
+		return NULL;
+	buffers[number].named = true;
+	return drm_gem_object_lookup(&file, number + 1);
 }
 
 /* -- pages of buffers: they are always there, pins are only counted -------------------- */

@@ -20,7 +20,7 @@
 
 enum operation {
 	CREATE, VM, DESTROY_VM, BO, CLOSE, BIND, QUEUE, FENCE, SIGNAL, RUN, ACTIVE, IDLE, FAULT,
-	STICK, PRE_RESET, POST_RESET, SUSPEND, RESUME, UNPLUG, CLOSE_FILE,
+	STICK, PRE_RESET, POST_RESET, SUSPEND, RESUME, UNPLUG, CLOSE_FILE, ALLOC, FREE,
 };
 
 #define SLOTS 16              /* as many as the interrupt has bits for faults */
@@ -398,6 +398,12 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 	case CLOSE_FILE:
 		close_file();
 		open_file();
+		break;
+	case ALLOC:
+		result->result = make_node(argument, &result->value);
+		break;
+	case FREE:
+		result->result = free_node(argument[0]);
 		break;
 	}
 	if (!created)
