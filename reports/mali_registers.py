@@ -35,7 +35,8 @@ _MODES: Final = {
 }
 _WALKS: Final = {1: "not cached", 2: "write-back"}
 _SHARED: Final = {2: "outer shareable", 3: "inner shareable"}
-_FLAGS: Final = ("SL_CONCAT", "PTW_RA", "DISABLE_HIER_AP", "DISABLE_AF_FAULT", "WXN", "XREADABLE")
+_ALLOCATES: Final = {1: "read-allocate"}
+_FLAGS: Final = ("SL_CONCAT", "DISABLE_HIER_AP", "DISABLE_AF_FAULT", "WXN", "XREADABLE")
 
 
 # -- values ---------------------------------------------------------------------------------
@@ -80,7 +81,11 @@ def _transcfg_text(word: int) -> str:
         parts.append(f"OUTA_BITS {fields['OUTA_BITS']}")
     walks = [
         names.get(fields[name], f"{name} {fields[name]}")
-        for name, names in (("PTW_MEMATTR", _WALKS), ("PTW_SH", _SHARED))
+        for name, names in (
+            ("PTW_MEMATTR", _WALKS),
+            ("PTW_SH", _SHARED),
+            ("PTW_RA", _ALLOCATES),
+        )
         if fields[name]
     ]
     if walks:
