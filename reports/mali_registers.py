@@ -186,8 +186,8 @@ class _Known:
         """Halves that were written, by AS, register and whether it is the high one."""
         self.locks: dict[int, tuple[int, int] | None] = {}
         """For each AS with a LOCK that no FLUSH or UNLOCK followed: its region, if known."""
-        self.flushing: set[int] = set()
-        """Each AS with a flush that was not seen to end."""
+        self.running: dict[int, int] = {}
+        """For each AS with a command that was not seen to end: the last one."""
         self.before: t.Event | None = None
         """The access before this one, where no more than barriers followed it."""
 
@@ -200,15 +200,13 @@ class _Known:
         if event.kind == t.MESSAGE and event.b in _LOST:
             self.halves.clear()
             self.locks.clear()
-            self.flushing.clear()
+            self.running.clear()
         if place is None:
             return False
         name, slot, value = place.register.name, place.slot, to_unsigned(event.b)
         if event.kind == t.REG_READ:
-            ended = name == mmu.STATUS and not value & mmu.ACTIVE and slot in self.flushing
-            if ended:
-                self.flushing.discard(slot)
-            return ended
+            idle = name == mmu.STATUS and not value & mmu.ACTIVE
+            return idle and self.running.pop(slot, mmu.NOP) in _FLUSHES
         if name == mmu.COMMAND:
             self._command(slot, value)
         else:
@@ -218,9 +216,7 @@ class _Known:
     def _command(self, slot: int, command: int) -> None:
         if command == mmu.NOP or command not in mmu.COMMANDS:
             return
-        self.flushing.discard(slot)
-        if command in _FLUSHES:
-            self.flushing.add(slot)
+        self.running[slot] = command
         if command == mmu.LOCK:
             self.locks[slot] = self.region(slot)
         elif command != mmu.UPDATE:
@@ -329,16 +325,38 @@ def _of_command(events: Sequence[t.Event], one: _Access, limit: int) -> list[_Ac
     return found + _polls(events, _following(events, following, limit), limit)
 
 
+def _together(events: Sequence[t.Event], one: _Access, limit: int, known: _Known) -> list[_Access]:
+    """``one`` and what belongs to it; ``known`` is what came before."""
+    if one.slot == mmu.NO_SLOT:
+        return [one]
+    # A read that shows the end of a command is no part of the next one.
+    if not one.poll() or one.slot not in known.running:
+        of_command = _of_command(events, one, limit)
+        if of_command:
+            return of_command
+    if one.poll():
+        return _polls(events, one, limit)
+    if one.write and one.name in _PROGRAM:
+        return _of_set(events, one, _PROGRAM, limit)
+    if not one.write and one.name in _FAULT:
+        return _of_set(events, one, _FAULT, limit)
+    return [one]
+
+
+def _idle_text(one: _Access, known: _Known) -> str:
+    """What it means that STATUS says idle; ``known`` is what came before."""
+    command = known.running.get(one.slot)
+    return "idle" if command is None else f"idle, {mmu.COMMAND_NAMES[command]} seen to end"
+
+
 def _polls_text(polls: Sequence[_Access], idle: str) -> str:
-    """What STATUS said: "STATUS active, 3 times, then idle"."""
+    """What STATUS said: "STATUS active 3 times, then idle"; ``idle`` says what idle means."""
     active = sum(1 for one in polls if one.value)
-    parts = []
-    if active:
-        more = " or more" if active >= _MOST_TOLD else ""
-        parts.append(f"STATUS active, {active} time{'' if active == 1 else 's'}{more}")
-    if len(polls) > active:
-        parts.append(f"then {idle}" if active else idle)
-    return ", ".join(parts)
+    if not active:
+        return f"STATUS {idle}"
+    more = " or more" if active >= _MOST_TOLD else ""
+    told = "once" if active == 1 else f"{active} times{more}"
+    return f"STATUS active {told}" + (f", then {idle}" if len(polls) > active else "")
 
 
 def _command_text(found: Sequence[_Access], known: _Known) -> str:
@@ -363,8 +381,12 @@ def _command_text(found: Sequence[_Access], known: _Known) -> str:
     before = [poll for poll in found[:at] if poll.poll()]
     if any(poll.value for poll in before):
         words += f", after {_polls_text(before, 'idle')}"
-    ended = _polls_text(found[at + 1 :], "seen to end")
-    return f"command     AS {one.slot}: {words}{', ' if ended else ''}{ended}"
+    after = found[at + 1 :]
+    if any(poll.value for poll in after):
+        words += f", {_polls_text(after, 'seen to end')}"
+    elif after:
+        words += ", seen to end"
+    return f"command     AS {one.slot}: {words}"
 
 
 def _text(found: Sequence[_Access]) -> str:
@@ -390,8 +412,7 @@ class MaliRegisters:
         self, events: Sequence[t.Event], first: int, last: int, alone: int | None
     ) -> Iterator[Accesses]:
         known = _Known()
-        fed = 0
-        at = first
+        fed, at = 0, first
         while at <= last:
             limit = last
             if alone is not None and at <= alone <= last:
@@ -403,15 +424,15 @@ class MaliRegisters:
             if one is None:
                 at += 1
                 continue
-            found = self._together(events, one, limit)
+            found = _together(events, one, limit, known)
             command = next((each for each in found if each.command()), None)
             if command is not None:
                 while fed < command.first:
                     known.feed(events[fed])
                     fed += 1
                 text = _command_text(found, known)
-            elif len(found) > 1 and found[0].poll():
-                text = f"reg-read    AS {one.slot} {_polls_text(found, 'idle')}"
+            elif one.poll():
+                text = f"reg-read    AS {one.slot}: {_polls_text(found, _idle_text(one, known))}"
             else:
                 text = _text(found)
             end = found[-1].last
@@ -423,22 +444,6 @@ class MaliRegisters:
                 end += 1
             yield Accesses(at, end, text)
             at = end + 1
-
-    @staticmethod
-    def _together(events: Sequence[t.Event], one: _Access, limit: int) -> list[_Access]:
-        """``one`` and what belongs to it."""
-        if one.slot == mmu.NO_SLOT:
-            return [one]
-        of_command = _of_command(events, one, limit)
-        if of_command:
-            return of_command
-        if one.poll():
-            return _polls(events, one, limit)
-        if one.write and one.name in _PROGRAM:
-            return _of_set(events, one, _PROGRAM, limit)
-        if not one.write and one.name in _FAULT:
-            return _of_set(events, one, _FAULT, limit)
-        return [one]
 
     def completion(self, events: Sequence[t.Event], end: int) -> int | None:
         """The last event before ``end`` that showed a FLUSH to have ended."""

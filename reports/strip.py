@@ -453,7 +453,9 @@ def _labels(segment: Segment) -> list[str]:
     if segment.pa is None:
         whole = f"{what}{access}"
     elif buffer:
-        whole = f"{what}{buffer[0]} + {segment.pa:#x}{access[buffer.end() :]}"
+        # The ruler says how much it is, and nothing else where in the buffer.
+        where = f"{buffer[0]} + {segment.pa:#x}"
+        return [f"{what}{where}{access[buffer.end() :]}", where.strip(), what]
     else:
         whole = f"{what}{access} -> {segment.pa:#x}"
     return [whole, f"{what}{access}", what]

@@ -48,7 +48,7 @@ class _Hardware:
 
 _WALKED: Final = _Hardware("hardware", "what a walk of the tables finds", True)
 _HARDWARE: Final[Mapping[str, _Hardware]] = {
-    "gpuvm": _Hardware("page tables", "what the driver was told to put in its page tables", False)
+    "gpuvm": _Hardware("page tables", "what the driver was told to put there", False)
 }
 """For systems whose tables nobody walks."""
 
