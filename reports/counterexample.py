@@ -43,6 +43,9 @@ class Segment:
     to, or None where the output does not follow from it (arbitrary, or scattered pages);
     ``access`` is a short word such as "rw-c"; ``size`` is the size in bytes of the pages or
     blocks that the run is made of. Words may be given held; they are kept unsigned.
+
+    A mapping of a buffer (a VMA) has "buffer N" at the start of its ``access``, and in ``pa`` the
+    byte in that buffer where it begins.
     """
 
     first: int
@@ -107,6 +110,10 @@ class Views:
     the violated input address, or None where the rule is not about one. Segments describe the
     window, before the operation and at the violation. ``expected`` and ``observed`` are what
     the address should translate to and what it does, or "".
+
+    ``driver_before`` and ``driver_after`` are what the driver's own books say is mapped, in
+    mappings of buffers; None, both of them, where nobody looked. ``subject`` says which of
+    several address spaces it is all about ("VM 0"), or is "".
     """
 
     message: str
@@ -123,9 +130,20 @@ class Views:
     expected: str = ""
     observed: str = ""
     notes: tuple[Note, ...] = ()
+    driver_before: tuple[Segment, ...] | None = None
+    driver_after: tuple[Segment, ...] | None = None
+    subject: str = ""
 
     def __post_init__(self) -> None:
         _unsigned(self, "iova")
+        if (self.driver_before is None) != (self.driver_after is None):
+            missing = "driver_before" if self.driver_before is None else "driver_after"
+            raise ValueError(
+                f"{missing} is missing; allowed are driver_before and driver_after, or neither"
+            )
+        if self.driver_before is not None and self.driver_after is not None:
+            object.__setattr__(self, "driver_before", tuple(self.driver_before))
+            object.__setattr__(self, "driver_after", tuple(self.driver_after))
         for name in ("promise_before", "promise_after", "hardware_before", "hardware_after"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("walk", "stale", "notes"):
@@ -297,6 +315,17 @@ def _segment_json(segment: Segment) -> dict[str, object]:
     }
 
 
+def _optional_json(views: Views) -> dict[str, object]:
+    """The fields that a file has only where there is something to say."""
+    shown: dict[str, object] = {}
+    if views.driver_before is not None and views.driver_after is not None:
+        shown["driver_before"] = [_segment_json(segment) for segment in views.driver_before]
+        shown["driver_after"] = [_segment_json(segment) for segment in views.driver_after]
+    if views.subject:
+        shown["subject"] = views.subject
+    return shown
+
+
 def to_json(counterexample: Counterexample) -> dict[str, object]:
     """The file's content, keys in their fixed order."""
     views = counterexample.views
@@ -335,6 +364,7 @@ def to_json(counterexample: Counterexample) -> dict[str, object]:
             "promise_after": [_segment_json(segment) for segment in views.promise_after],
             "hardware_before": [_segment_json(segment) for segment in views.hardware_before],
             "hardware_after": [_segment_json(segment) for segment in views.hardware_after],
+            **_optional_json(views),
             "walk": [
                 {
                     "level": step.level,
@@ -446,7 +476,18 @@ def _read_trace(fields: Fields) -> tuple[dict[str, object], ...]:
     return tuple(made)
 
 
+def _read_driver(fields: Fields) -> tuple[tuple[Segment, ...] | None, tuple[Segment, ...] | None]:
+    if not fields.has("driver_before") and not fields.has("driver_after"):
+        return None, None
+    # Where one of them is missing, it is refused by name.
+    return (
+        fields.objects("driver_before", _read_segment),
+        fields.objects("driver_after", _read_segment),
+    )
+
+
 def _read_views(fields: Fields) -> Views:
+    driver_before, driver_after = _read_driver(fields)
     return Views(
         message=fields.string("message"),
         event=fields.number_or_none("event", 0, 1 << 62),
@@ -466,6 +507,9 @@ def _read_views(fields: Fields) -> Views:
         )
         if fields.has("notes")
         else (),
+        driver_before=driver_before,
+        driver_after=driver_after,
+        subject=fields.string("subject") if fields.has("subject") else "",
     )
 
 

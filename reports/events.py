@@ -6,10 +6,14 @@ from typing import Final
 
 from reference import trace as t
 from reference.words import to_unsigned
-from reports.numbers import about_size, errno_text, size_text
+from reports.numbers import errno_text, range_text, size_text
+from reports.registers import Decoder
 
 LEAST_RUN: Final = 4
 """So many like events in a row, or more, are told as one line."""
+
+UNNAMED: Final = -1
+"""In place of the number of a VM: there are several, and none was named."""
 
 TABLE: Final = 4096
 """Stores within one such aligned stretch are told as stores in one table."""
@@ -52,12 +56,7 @@ class Told:
 
 
 def _range(first: int, last: int) -> str:
-    first, last = to_unsigned(first), to_unsigned(last)
-    if first == 0 and last == (1 << 64) - 1:
-        return "all addresses"
-    if last < first:
-        return f"{first:#x} to {last:#x}, which is backwards"
-    return f"{first:#x}..{last:#x} ({about_size(last - first + 1)})"
+    return range_text(to_unsigned(first), to_unsigned(last))
 
 
 def _bytes(size: int) -> str:
@@ -70,12 +69,28 @@ def _backing(word: int) -> str:
     return f"buffer {number} from {offset:#x}"
 
 
-def _refs(event: t.Event) -> str:
+def _in_vm(vm: int | None) -> str:
+    return "" if vm is None or vm == UNNAMED else f" in VM {vm}"
+
+
+def _counted(event: t.Event, vm: int | None) -> str:
+    """What a count is the count of; ``vm`` as in :func:`event_text`."""
     what = _REFS.get(event.a, f"count {event.a} of")
-    number = "" if event.a == t.REFS_VM and not event.b else f" {event.b}"
+    only = event.a == t.REFS_VM and not event.b and vm is None
+    number = "" if only else f" {event.b}"
+    return f"{what}{number}{_in_vm(vm) if event.a == t.REFS_VM_BO else ''}"
+
+
+def _refs(event: t.Event, vm: int | None) -> str:
     word = "pin" if event.a == t.REFS_PINS else "reference"
     told = f"{event.c} {word}{'' if event.c == 1 else 's'}" if event.c else "none left"
-    return f"{what}{number}: {told}"
+    return f"{_counted(event, vm)}: {told}"
+
+
+def _refs_text(events: Sequence[t.Event], vms: Sequence[int | None]) -> str:
+    """Counts in a row as one line."""
+    counts = [f"{_counted(event, vm)}: {event.c}" for event, vm in zip(events, vms, strict=True)]
+    return "refs        " + ", ".join(counts)
 
 
 def _slot(event: t.Event) -> str:
@@ -96,8 +111,12 @@ def scope_text(scope: int) -> str:
     return f"scope {scope:#x}"
 
 
-def event_text(event: t.Event) -> str:
-    """One event as a line, without its number and the function that did it."""
+def event_text(event: t.Event, vm: int | None = None) -> str:
+    """One event as a line, without its number and the function that did it.
+
+    ``vm``: the number of the VM that it is about, UNNAMED where there are several and none was
+    named, None where there is only one.
+    """
     a, b, c = (to_unsigned(word) for word in (event.a, event.b, event.c))
     if event.kind == t.BEGIN:
         return f"operation {event.a + 1} begins"
@@ -145,11 +164,11 @@ def event_text(event: t.Event) -> str:
         way = "write" if event.c else "read"
         return f"WILD        {way} of {event.b} bytes at {a:#x}, outside all memory of the code"
     if event.kind in (t.VMA_ADD, t.VMA_REMOVE, t.VMA, t.PT_MAP):
-        return f"{event.name:<11} {_range(event.a, event.b)}: {_backing(c)}"
+        return f"{event.name:<11} {_range(event.a, event.b)}{_in_vm(vm)}: {_backing(c)}"
     if event.kind == t.PT_UNMAP:
-        return f"pt-unmap    {_range(event.a, event.b)}"
+        return f"pt-unmap    {_range(event.a, event.b)}{_in_vm(vm)}"
     if event.kind == t.REFS:
-        return f"refs        {_refs(event)}"
+        return f"refs        {_refs(event, vm)}"
     if event.kind == t.VALIDATED:
         return f"validated   the pages of buffer {event.a} again"
     if event.kind == t.VM:
@@ -306,18 +325,28 @@ def tell_events(
     last: int,
     places: Sequence[str] = (),
     alone: int | None = None,
+    decoder: Decoder | None = None,
 ) -> list[Told]:
     """Events ``first``..``last`` (inclusive; none if last < first) as lines.
 
     ``places[n]`` is the name of place n. The event ``alone`` is never part of a run.
+    ``decoder`` knows the registers of the device, if it has any that are known.
     """
+    vms = _vms(events, first, last)
     told: list[Told] = []
-    for run in runs(events, first, last, alone):
+    for run, text in _pieces(events, first, last, alone, decoder):
         used = {events[at].place for at in range(run.first, run.first + run.period)}
+        if text:
+            used = {events[at].place for at in range(run.first, run.last + 1)}
         place = used.pop() if len(used) == 1 else 0
         name = places[place] if place < len(places) else f"place {place}"
-        if run.period > 1:
+        here = slice(run.first - first, run.last + 1 - first)
+        if text:
+            pass
+        elif run.period > 1:
             text = _turns_text(events, run)
+        elif run.count > 1 and events[run.first].kind == t.REFS:
+            text = _refs_text(events[run.first : run.last + 1], vms[here])
         elif run.count > 1:
             text = _run_text(events[run.first : run.last + 1])
         elif _fills_the_last(events, told, run.first, alone):
@@ -327,9 +356,61 @@ def tell_events(
             told.append(Told(before.first, run.last, 1, before.text + how, before.place))
             continue
         else:
-            text = event_text(events[run.first])
+            text = event_text(events[run.first], vms[run.first - first])
         told.append(Told(run.first, run.last, run.period, text, name))
     return told
+
+
+def _pieces(
+    events: Sequence[t.Event], first: int, last: int, alone: int | None, decoder: Decoder | None
+) -> Iterator[tuple[Run, str]]:
+    """Events ``first``..``last`` in the pieces that they are told in.
+
+    The second part is the text of a piece that is already told: accesses of registers.
+    """
+    if decoder is not None:
+        for found in decoder.accesses(events, first, last, alone):
+            for run in _with_counts(events, first, found.first - 1, alone):
+                yield run, ""
+            yield Run(found.first, found.last), found.text
+            first = found.last + 1
+    for run in _with_counts(events, first, last, alone):
+        yield run, ""
+
+
+def _with_counts(
+    events: Sequence[t.Event], first: int, last: int, alone: int | None
+) -> Iterator[Run]:
+    """As :func:`runs`, and counts of references in a row are one run, be they only two."""
+    while first <= last:
+        end = first
+        while end <= last and events[end].kind == t.REFS and end != alone:
+            end += 1
+        if end > first:
+            yield Run(first, end - 1)
+        else:
+            while end < last and events[end + 1].kind != t.REFS:
+                end += 1
+            yield from runs(events, first, end, alone)
+            end += 1
+        first = end
+
+
+def _vms(events: Sequence[t.Event], first: int, last: int) -> list[int | None]:
+    """For events ``first``..``last`` the VM that each is about, as :func:`event_text` takes it."""
+    if not any(event.kind == t.VM for event in events):
+        return [None] * max(0, last + 1 - first)
+    vm = UNNAMED
+    vms: list[int | None] = []
+    for number in range(last + 1):
+        event = events[number]
+        if event.kind == t.BEGIN:
+            vm = UNNAMED
+        elif event.kind == t.VM:
+            vm = event.a
+        if number >= first:
+            vms.append(vm)
+    return vms
 
 
 def _fills_the_last(

@@ -67,6 +67,15 @@ def about_size(size: int) -> str:
     return f"~{number:.1f}".removesuffix(".0") + _UNITS[power]
 
 
+def range_text(first: int, last: int) -> str:
+    """Addresses ``first``..``last``, inclusive and unsigned, with their size."""
+    if first == 0 and last == (1 << 64) - 1:
+        return "all addresses"
+    if last < first:
+        return f"{first:#x} to {last:#x}, which is backwards"
+    return f"{first:#x}..{last:#x} ({about_size(last - first + 1)})"
+
+
 def parse_size(text: str) -> int:
     """The bytes that a size such as "4K", "0x1000" or "4096" names.
 

@@ -1,7 +1,7 @@
 """What the events of a trace mean for the page table: which entry a store changes, and how.
 
-A trace says which word was stored where. From the roots that were attached and
-the tables that entries lead to, this finds the level and the input addresses
+A trace says which word was stored where. From the roots that were attached, or
+made for a VM, and the tables that entries lead to, this finds the level and the input addresses
 of every table, also of those that were filled before they were linked, and
 puts the decoded entries beside the stores.
 """
@@ -58,12 +58,41 @@ class _Tables:
         return page.va + (pa - page.pa) // _WORD * self.geometry.format.span(page.level)
 
 
-def _place_tables(events: Sequence[t.Event], pages: dict[int, _Page], geometry: Geometry) -> None:
+def vm_roots(events: Sequence[t.Event]) -> frozenset[int]:
+    """The allocations, by number of their event, that are root tables of VMs.
+
+    For systems that name VMs and attach no roots: the first page allocated in a VM is its root.
+    """
+    roots: dict[int, int] = {}
+    found: set[int] = set()
+    vm: int | None = None
+    for number, event in enumerate(events):
+        if event.kind == t.BEGIN:
+            vm = None
+        elif event.kind == t.VM:
+            vm = event.a
+        elif event.kind == t.ALLOC and vm is not None and vm not in roots:
+            roots[vm] = event.a
+            found.add(number)
+        elif event.kind == t.FREE:
+            # A number is used again where the VM could not be made after all.
+            roots = {other: pa for other, pa in roots.items() if pa != event.a}
+    return frozenset(found)
+
+
+def _place_tables(
+    events: Sequence[t.Event],
+    pages: dict[int, _Page],
+    geometry: Geometry,
+    roots: Collection[int],
+) -> None:
     """Find level and address of every allocation in ``pages`` (by number of its event).
 
     One pass in order of time does for tables that are linked from the root down; a table
     that got entries before it was linked needs another.
     """
+    for number in roots:
+        pages[number].level = geometry.start_level
     found = True
     while found:
         found = False
@@ -104,17 +133,15 @@ def annotate(
     """Notes for the stores, allocations and frees of a trace that was made with ``geometry``.
 
     A run of like stores has one note, on its first; the event ``alone``, the offending one,
-    always has its own. Events whose table was never linked to a root have none. ``roots``: the
-    events that allocated roots, where no event attaches them.
+    always has its own. Events whose table was never linked to an attached root have none.
+    ``roots``: allocations that are roots without being attached (:func:`vm_roots`).
     """
     pages = {
         number: _Page(to_unsigned(event.a), to_unsigned(event.b))
         for number, event in enumerate(events)
         if event.kind == t.ALLOC
     }
-    for number in roots:
-        pages[number].level = geometry.start_level
-    _place_tables(events, pages, geometry)
+    _place_tables(events, pages, geometry, roots)
     tables = _Tables(geometry)
     notes: list[Note] = []
     for run in runs(events, 0, len(events) - 1, alone):

@@ -11,7 +11,8 @@ address in each of them::
                                  ^ 0x40205000
 
 A block is one wide ``[=== 2M ===]``; a run of pages is ``|4K|4K|`` with the
-count where not all fit; what may only be cached is drawn with ``~``. Dots are
+count where not all fit; a mapping of a buffer is ``[= 8K buffer 0 + 0x2000 =]``;
+what may only be cached is drawn with ``~``. Dots are
 addresses without translation. ``…`` stands for a stretch that no row
 translates, drawn short whatever its size.
 
@@ -22,6 +23,7 @@ always gives the true sizes.
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -447,8 +449,16 @@ def _labels(segment: Segment) -> list[str]:
     else:
         what = f"{length // segment.size} x {size}"
     access = f" {segment.access}" if segment.access else ""
-    output = f" -> {segment.pa:#x}" if segment.pa is not None else ""
-    return [f"{what}{access}{output}", f"{what}{access}", what]
+    buffer = re.match(r" buffer \d+", access)
+    if segment.pa is None:
+        whole = f"{what}{access}"
+    elif buffer:
+        # The ruler says how much it is, and nothing else where in the buffer.
+        where = f"{buffer[0]} + {segment.pa:#x}"
+        return [f"{what}{where}{access[buffer.end() :]}", where.strip(), what]
+    else:
+        whole = f"{what}{access} -> {segment.pa:#x}"
+    return [whole, f"{what}{access}", what]
 
 
 def _centred(labels: Sequence[str], columns: int, fill: str) -> str:

@@ -5,15 +5,17 @@ and other tellings only decide how a heading, a paragraph or a drawing looks.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from reference import trace as t
 from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
 from reports.events import Told, tell_events
+from reports.mali_registers import MaliRegisters
 from reports.numbers import about_size, errno_text
 from reports.operations import Specs, from_json, json_text, text
+from reports.registers import Decoder
 from reports.strip import PAGE, Row, draw
 
 WIDTH: Final = 100
@@ -25,10 +27,30 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
-_HARDWARE: Final = {"gpuvm": "hardware what the driver was told to put in its page tables"}
-"""What the second row of a drawing is, for systems whose tables nobody walks."""
+_REGISTERS: Final[Mapping[str, Decoder]] = {"mali": MaliRegisters()}
+"""What knows the registers of a system's device."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""
+
+
+@dataclass(frozen=True)
+class _Hardware:
+    """What stands in for the hardware in a drawing: its row's name, and what that is.
+
+    ``invalidates``: whether the trace has invalidations; without any, events are told from the
+    first.
+    """
+
+    name: str
+    meaning: str
+    invalidates: bool
+
+
+_WALKED: Final = _Hardware("hardware", "what a walk of the tables finds", True)
+_HARDWARE: Final[Mapping[str, _Hardware]] = {
+    "gpuvm": _Hardware("page tables", "what the driver was told to put there", False)
+}
+"""For systems whose tables nobody walks."""
 
 PLAIN: Final = ""
 FAULT: Final = "fault"
@@ -234,18 +256,30 @@ def _used(
     return max(window[0], min(firsts)), min(window[1], max(lasts))
 
 
+def _rows(counterexample: Counterexample, hardware: str) -> list[Row]:
+    """Promise, driver and hardware, before and after; the driver only where somebody looked."""
+    views = counterexample.views
+    rows: list[Row] = []
+    for when, promise, driver, tables in (
+        ("before", views.promise_before, views.driver_before, views.hardware_before),
+        ("after", views.promise_after, views.driver_after, views.hardware_after),
+    ):
+        if rows:
+            rows.append(Row(""))
+        rows.append(Row(f"{when:<7} promise", promise))
+        if driver is not None:
+            rows.append(Row(f"{'':<7} driver", driver))
+        rows.append(Row(f"{'':<7} {hardware}", tables))
+    return rows
+
+
 def _drawn(counterexample: Counterexample) -> Section | None:
     views = counterexample.views
-    rows = [
-        Row("before  promise", views.promise_before),
-        Row("        hardware", views.hardware_before),
-        Row(""),
-        Row("after   promise", views.promise_after),
-        Row("        hardware", views.hardware_after),
-    ]
+    hardware = _HARDWARE.get(counterexample.system, _WALKED)
+    rows = _rows(counterexample, hardware.name)
     stale = _stale_segments(counterexample)
     if stale:
-        rows.append(Row("        cached", stale, cached=True))
+        rows.append(Row(f"{'':<7} cached", stale, cached=True))
     if views.window is None and views.iova is None and not any(row.segments for row in rows):
         return None
     drawing = draw(
@@ -259,17 +293,20 @@ def _drawn(counterexample: Counterexample) -> Section | None:
         Line(line, FAULT if line.lstrip().startswith("^") or line.endswith("^") else PLAIN)
         for line in drawing
     ]
-    before = views.operation + 1
-    hardware = _HARDWARE.get(counterexample.system, "hardware what a walk of the tables finds")
+    meanings = ["Promise is what callers were told"]
+    if views.driver_after is not None:
+        meanings.append("driver the mappings in its own books")
+    meanings.append(f"{hardware.name} {hardware.meaning}")
+    if stale:
+        meanings.append("cached what the device may still hold (drawn with ~)")
+    of = f" of {views.subject}" if views.subject else ""
     return Section(
-        f"The addresses before and after operation {before}",
+        f"The addresses{of} before and after operation {views.operation + 1}",
         (
             Block(tuple(lines)),
             Paragraph(
-                f"Promise is what callers were told, {hardware}"
-                + (", cached what the device may still hold (drawn with ~)." if stale else ".")
-                + " [==] is one entry, |4K|4K| a run of pages, dots are addresses without "
-                "translation, ^ is the violated address."
+                f"{', '.join(meanings)}. [==] is one entry, |4K|4K| a run of pages, dots are "
+                "addresses without translation, ^ is the violated address."
             ),
         ),
     )
@@ -319,16 +356,19 @@ def _cached(counterexample: Counterexample) -> Section | None:
 # -- events ---------------------------------------------------------------------------------
 
 
-def _told_from(events: Sequence[t.Event], end: int, subject: str) -> tuple[int, str]:
+def _told_from(
+    events: Sequence[t.Event], end: int, subject: str, decoder: Decoder | None
+) -> tuple[int, str]:
     """The first event to tell, and why that one.
 
     That is the one after the last completed invalidation before ``end``, or, where this
     lies within the same operation, the operation's beginning: what it did before it
     invalidated is mostly where it went wrong.
     """
-    completed = begun = None
+    begun = None
+    completed = decoder.completion(events, end) if decoder is not None else None
     for index in range(end - 1, -1, -1):
-        if events[index].kind == t.COMPLETE and completed is None:
+        if events[index].kind == t.COMPLETE and (completed is None or completed < index):
             completed = index
         if events[index].kind == t.BEGIN and begun is None:
             begun = index
@@ -346,8 +386,9 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         return None
     offending = counterexample.views.event
     end = len(events) - 1 if offending is None else offending
-    start, why = _told_from(events, end, "that" if offending is None else "it")
-    told = tell_events(events, start, end, counterexample.places, offending)
+    decoder = _REGISTERS.get(counterexample.system)
+    start, why = _told_from(events, end, "that" if offending is None else "it", decoder)
+    told = tell_events(events, start, end, counterexample.places, offending, decoder)
     left_out = 0
     if len(told) > _MOST_BEFORE:
         told = told[-_MOST_BEFORE:]
@@ -362,7 +403,7 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         lines += _event_lines(counterexample, line, specs, offending)
     for line in _after(counterexample, end):
         lines += _event_lines(counterexample, line, specs)
-    if counterexample.system in _HARDWARE:
+    if not _HARDWARE.get(counterexample.system, _WALKED).invalidates:
         why = f"Told from event {start}."
     what = (
         f"No single event is at fault; the violation shows at event {end}."
@@ -379,7 +420,9 @@ def _after(counterexample: Counterexample, end: int) -> list[Told]:
     last = end
     while last + 1 < len(events) and events[last].kind != t.END:
         last += 1
-    return tell_events(events, end + 1, last, counterexample.places)[:_MOST_AFTER]
+    decoder = _REGISTERS.get(counterexample.system)
+    told = tell_events(events, end + 1, last, counterexample.places, decoder=decoder)
+    return told[:_MOST_AFTER]
 
 
 def _operation_of(events: Sequence[t.Event], index: int) -> int | None:

@@ -6,12 +6,11 @@ from conformance.machines.mali_session import ALL, PAGE, MaliSession
 from conformance.machines.table_segments import Window, mapped, promised, stale, walk
 from conformance.rules.rule import Violation
 from reference.mali_state import MaliVm
-from reference.trace import ALLOC, BEGIN, END
 from reference.va_promise import Mapping
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 from reports.operations import Operation
-from reports.stores import annotate
+from reports.stores import annotate, vm_roots
 
 Segments = tuple[Segment, ...]
 
@@ -55,7 +54,7 @@ class MaliViews:
             observed=violation.observed,
             notes=()
             if vm is None
-            else annotate(events, vm.view.geometry, violation.event, _roots(session)),
+            else annotate(events, vm.view.geometry, violation.event, vm_roots(events)),
         )
 
     def _is_shown(self, iova: int) -> bool:
@@ -110,18 +109,3 @@ def _window(session: MaliSession, operations: Sequence[Operation], vm: int) -> W
     if not firsts:
         return None
     return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, limit - 1)
-
-
-def _roots(session: MaliSession) -> list[int]:
-    """The events that allocated the root of each VM: the first in the operation that made it."""
-    roots: list[int] = []
-    making = False
-    for number, event in enumerate(session.trace):
-        if event.kind == BEGIN:
-            making = session.operations[event.a].name == "vm"
-        elif event.kind == END:
-            making = False
-        elif event.kind == ALLOC and making:
-            roots.append(number)
-            making = False
-    return roots

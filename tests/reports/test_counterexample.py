@@ -1,6 +1,7 @@
 """A counterexample is the same after it was saved; anything else is refused in one message."""
 
 import copy
+import dataclasses
 import json
 import os
 import re
@@ -62,6 +63,7 @@ def counterexamples(draw):
     some_event = st.integers(0, len(trace) - 1) if len(trace) else st.nothing()
     levels = st.integers(0, 4)
     some_segments = st.lists(segments(), max_size=2).map(tuple)
+    driver = draw(st.none() | st.tuples(some_segments, some_segments)) or (None, None)
     views = Views(
         draw(texts),
         draw(st.none() | some_event),
@@ -77,6 +79,8 @@ def counterexamples(draw):
         draw(texts),
         draw(texts),
         draw(st.lists(st.builds(Note, some_event, texts), max_size=2)) if len(trace) else (),
+        *driver,
+        draw(texts),
     )
     return Counterexample(
         *(draw(texts) for _ in range(4)),
@@ -206,6 +210,9 @@ def edited(data, path, value):
         (("views", "promise_after", 0, "size"), 0, "views.promise_after[0]: size is 0; allowed"),
         (("views", "walk", 2, "level"), "x", "field views.walk[2].level is 'x'"),
         (("views", "walk", 2, "colour"), "x", "field views.walk[2].colour is not known"),
+        (("views", "driver_before"), [], "field views.driver_after is missing; allowed is a list"),
+        (("views", "driver_after"), [], "field views.driver_before is missing; allowed is a list"),
+        (("views", "subject"), 1, "field views.subject is 1; allowed is a string"),
         (("views", "notes", 0, "event"), 99, "field views.notes names event 99"),
     ],
 )
@@ -226,6 +233,23 @@ def test_notes_may_be_absent(kb21, kb21_file):
     del data["views"]["notes"]
     assert from_json(data).views.notes == ()
     assert from_json(data).trace == kb21.trace
+
+
+def test_what_nobody_said_is_not_in_the_file(kb21):
+    views = to_json(kb21)["views"]
+    assert not {"driver_before", "driver_after", "subject"} & set(views)
+    assert from_json(to_json(kb21)).views.driver_before is None
+    # No mappings at all is something else than that nobody looked.
+    empty = dataclasses.replace(kb21.views, driver_before=(), driver_after=[], subject="VM 0")
+    written = to_json(dataclasses.replace(kb21, views=empty))
+    assert written["views"]["driver_before"] == []
+    assert written["views"]["subject"] == "VM 0"
+    again = from_json(written).views
+    assert (again.driver_before, again.driver_after, again.subject) == ((), (), "VM 0")
+    with pytest.raises(ValueError, match="driver_after is missing; allowed are driver_before and"):
+        Views("", None, 0, None, driver_before=())
+    with pytest.raises(ValueError, match="driver_before is missing"):
+        Views("", None, 0, None, driver_after=())
 
 
 def test_held_words_are_kept_unsigned():

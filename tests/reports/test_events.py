@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reference import trace as t
 from reference.formats import format_by_name
 from reports.events import LEAST_RUN, Run, event_text, runs, tell_events
-from reports.stores import annotate
+from reports.stores import annotate, vm_roots
 
 GEOMETRY = format_by_name("lpae-s1").geometry(48)
 ROOT, L1, L2, L3 = 0x80000000, 0x80001000, 0x80002000, 0x80003000
@@ -153,6 +153,51 @@ def test_gathers_frees_and_cleans_come_in_runs_too():
     assert len(tell_events(apart, 0, 4)) == 5
 
 
+VM = [t.Event(t.VM, 2), t.Event(t.VMA_ADD, 0x5000, 0x6FFF, t.backing_of(3, 0x2000))]
+REFS = [
+    t.Event(t.REFS, t.REFS_VM, 0, 5),
+    t.Event(t.REFS, t.REFS_VM_BO, 3, 0),
+    t.Event(t.REFS, t.REFS_BUFFER, 3, 2),
+    t.Event(t.REFS, t.REFS_PINS, 3, 1),
+]
+
+
+def test_where_there_are_several_vms_each_event_says_which_it_is_about():
+    events = [*VM, t.Event(t.PT_UNMAP, 0, 0xFFF), t.Event(t.VM, 1), REFS[1], VM[1]]
+    assert [line.text for line in tell_events(events, 1, len(events) - 1)] == [
+        "vma-add     0x5000..0x6fff (8K) in VM 2: buffer 3 from 0x2000",
+        "pt-unmap    0x0..0xfff (4K) in VM 2",
+        "vm          1, which the next events are about",
+        "refs        link of buffer 3 in VM 1: none left",
+        "vma-add     0x5000..0x6fff (8K) in VM 1: buffer 3 from 0x2000",
+    ]
+    # It is said for one operation; the number of VM 0 is told all the same.
+    events += [t.Event(t.BEGIN, 1), VM[1], REFS[0]]
+    assert [line.text for line in tell_events(events, 7, len(events) - 1)] == [
+        "vma-add     0x5000..0x6fff (8K): buffer 3 from 0x2000",
+        "refs        VM 0: 5 references",
+    ]
+    # Where there is only one, it has no number.
+    assert tell_events(REFS, 0, 0)[0].text == "refs        VM: 5 references"
+
+
+def test_counts_in_a_row_are_one_line():
+    (line,) = tell_events(REFS, 0, 3)
+    assert (line.first, line.last) == (0, 3)
+    assert line.text == (
+        "refs        VM: 5, link of buffer 3: 0, buffer 3: 2, pages of buffer 3: 1"
+    )
+    events = [VM[0], *REFS, t.Event(t.SLOT, 0, 1, 1), *REFS[:2]]
+    told = [line.text for line in tell_events(events, 0, len(events) - 1, alone=3)]
+    assert told[1:] == [
+        "refs        VM 0: 5, link of buffer 3 in VM 2: 0",
+        "refs        buffer 3: 2 references",
+        "refs        pages of buffer 3: 1 pin",
+        "slot        1 has VM 0, 1 job running",
+        "refs        VM 0: 5, link of buffer 3 in VM 2: 0",
+    ]
+
+
 def test_an_allocation_and_its_zeroing_are_one_line():
     events = linked()[:2]
     assert [line.text for line in tell_events(events, 0, 1)] == [
@@ -164,7 +209,9 @@ def test_an_allocation_and_its_zeroing_are_one_line():
 
 @given(
     events=st.lists(
-        st.sampled_from(stores(6) + linked()[:2] + [t.Event(t.BARRIER), t.Event(t.GATHER, 0, 1)]),
+        st.sampled_from(
+            [*stores(6), *linked()[:2], *REFS, *VM, t.Event(t.BARRIER), t.Event(t.GATHER, 0, 1)]
+        ),
         max_size=30,
     ),
     data=st.data(),
@@ -249,6 +296,32 @@ def test_tables_may_be_linked_from_the_bottom_up():
 def test_a_store_to_freed_memory_is_not_taken_for_an_entry():
     events = [*linked(), t.Event(t.FREE, L3, 4096), *stores(1)]
     assert len(events) - 1 not in notes_of(events)
+
+
+def test_the_first_page_of_a_vm_is_its_root():
+    other = ROOT + 0x10000
+    events = [
+        t.Event(t.BEGIN, 0),
+        t.Event(t.VM, 0),
+        t.Event(t.ALLOC, other, 4096),
+        # It could not be made: the next one has its number.
+        t.Event(t.FREE, other, 4096),
+        t.Event(t.BEGIN, 1),
+        t.Event(t.ALLOC, 0x9000, 4096),
+        t.Event(t.VM, 0),
+        *(event for event in linked() if event.kind != t.ATTACH),
+        t.Event(t.VM, 1),
+        t.Event(t.ALLOC, other, 4096),
+        t.Event(t.STORE, other + 8, 0, L1 | 3),
+    ]
+    first = 7
+    assert vm_roots(events) == {2, first, len(events) - 2}
+    notes = {note.event: note.text for note in annotate(events, GEOMETRY, None, vm_roots(events))}
+    assert notes[first] == notes[len(events) - 2] == "root table, level 0"
+    assert notes[first + 6] == "level 3 table of 0x0 (2M)"
+    assert notes[len(events) - 1].startswith("level 0 entry of 0x8000000000 (512G): invalid -> ")
+    assert 5 not in notes
+    assert notes_of(events) == {}
 
 
 def test_what_was_never_linked_has_no_note():

@@ -138,6 +138,33 @@ def test_a_block_beside_pages_and_the_hole_between_them():
     assert mark[column] == "^"
 
 
+def test_a_mapping_of_a_buffer_says_where_in_it():
+    rows = [
+        Row(
+            "vma",
+            (
+                Segment(0x5000, 0x8FFF, 0x2000, "buffer 0", 0x4000),
+                Segment(0xA000, 0xBFFF, 0x1000, "buffer 12 r-n", 0x2000),
+            ),
+        )
+    ]
+    drawn = draw(rows)[0]
+    assert re.fullmatch(
+        r"vma \[=* 16K buffer 0 \+ 0x2000 =*\] +… +\[=* 8K buffer 12 \+ 0x1000 r-n =*\]",
+        drawn,
+    )
+    # What is cut off at the window's edge begins further on in the buffer.
+    assert " 12K of 16K buffer 0 + 0x3000 " in draw(rows, window=(0x6000, 0xBFFF))[0]
+    # Where it is narrow, the place in the buffer is more than the size, which the ruler has.
+    offsets = (0, 0x8000, 0x10000, 0x18000)
+    many = tuple(run(i * K4, 1, K4, offset, "buffer 7") for i, offset in enumerate(offsets))
+    drawn = draw([Row("vma", many)], width=92)[0]
+    assert all(f"[ buffer 7 + {offset:#x} ]" in drawn for offset in offsets[2:])
+    assert drawn.count("4K") == 1
+    (unknown, *_) = draw([Row("vma", (Segment(0, 4095, None, "buffer 7", 4096),))])
+    assert " 4K buffer 7 =" in unknown
+
+
 def test_overlapping_segments_get_lines_of_their_own():
     rows = [Row("cached", (run(0, 1, M2), run(0x5000, 1, K4)), cached=True)]
     first, second, *_ = draw(rows)

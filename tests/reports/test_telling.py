@@ -210,6 +210,97 @@ def test_what_nobody_maps_around_it_is_not_drawn(kb16, kb21, specs):
     assert "2024K" in told
 
 
+def vma(first, last, buffer, offset):
+    return Segment(first, last, offset, f"buffer {buffer}", last - first + 1)
+
+
+@pytest.fixture
+def three(kb21):
+    """A VM of several whose driver has lost the offset of what a hole left behind it."""
+    views = Views(
+        "The offset is wrong.",
+        None,
+        2,
+        0x7000,
+        promise_before=(vma(0x5000, 0x8FFF, 0, 0),),
+        promise_after=(vma(0x5000, 0x5FFF, 0, 0), vma(0x7000, 0x8FFF, 0, 0x2000)),
+        hardware_before=(Segment(0x5000, 0x8FFF, 0x90000000, "rwxc", 4096),),
+        hardware_after=(Segment(0x7000, 0x8FFF, 0x90001000, "rwxc", 4096),),
+        window=(0x4000, 0x9FFF),
+        driver_before=(),
+        driver_after=(vma(0x7000, 0x8FFF, 0, 0x1000),),
+        subject="VM 1",
+    )
+    return dataclasses.replace(kb21, views=views)
+
+
+def strip_of(counterexample):
+    """The lines of the strip, and the words below it, from the section that has it."""
+    (section,) = [one for one in sections(counterexample) if "before and after" in one.title]
+    block, words = section.parts
+    return section.title, [line.text for line in block.lines], words.text
+
+
+def test_what_the_driver_has_in_its_books_is_a_third_row(three):
+    title, lines, words = strip_of(three)
+    assert title == "The addresses of VM 1 before and after operation 3"
+    assert [line[:16] for line in lines[:7]] == [
+        "before  promise ",
+        "        driver  ",
+        "        hardware",
+        "",
+        "after   promise ",
+        "        driver  ",
+        "        hardware",
+    ]
+    # Nothing was mapped in its books before, which is no reason to leave them out.
+    assert set(lines[1][16:]) <= set(" .…")
+    assert "[" in lines[0]
+    assert " 8K buffer 0 + 0x2000 " in lines[4]
+    assert " 8K buffer 0 + 0x1000 " in lines[5]
+    assert " 2 x 4K rwxc -> 0x90001000 " in lines[6]
+    assert words.startswith(
+        "Promise is what callers were told, driver the mappings in its own books, hardware what a "
+        "walk of the tables finds. "
+    )
+    for told in (terminal.tell(three), markdown.tell(three)):
+        assert "\n".join(lines) in told
+        assert title in told
+
+
+def test_what_only_the_driver_has_is_drawn_too(three):
+    views = Views("x", None, 2, None, driver_before=(), driver_after=(vma(0, 0xFFF, 0, 0),))
+    assert "4K buffer 0 + 0x0" in strip_of(dataclasses.replace(three, views=views))[1][5]
+    nothing = dataclasses.replace(views, driver_after=())
+    assert "before and after" not in terminal.tell(dataclasses.replace(three, views=nothing))
+
+
+def test_without_the_driver_there_are_two_rows(three):
+    views = dataclasses.replace(three.views, driver_before=None, driver_after=None, subject="")
+    title, lines, words = strip_of(dataclasses.replace(three, views=views))
+    assert title == "The addresses before and after operation 3"
+    assert [line[:16] for line in lines[:5]] == [
+        "before  promise ",
+        "        hardware",
+        "",
+        "after   promise ",
+        "        hardware",
+    ]
+    assert "driver" not in words
+
+
+def test_where_nobody_walks_the_tables_the_row_says_so(three):
+    views = dataclasses.replace(three.views, driver_before=None, driver_after=None)
+    _, lines, words = strip_of(dataclasses.replace(three, system="gpuvm", views=views))
+    assert lines[1].startswith("        page tables |4K|")
+    assert lines[4].startswith("        page tables ")
+    assert not any("hardware" in line for line in lines)
+    assert "page tables what the driver was told to put there. " in words
+    told = terminal.tell(dataclasses.replace(three, system="gpuvm", views=views))
+    assert re.search(r"Told\sfrom\sevent\s\d+\.", told)
+    assert "No invalidation was completed" not in told
+
+
 # -- forms -----------------------------------------------------------------------------------
 
 
