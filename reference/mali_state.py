@@ -87,6 +87,8 @@ MAP_FLAGS: Final = 7
 
 NONE: Final = -1
 """No VM, no buffer, no fence, no AS."""
+GONE: Final = -2
+"""In place of the address of a root that was freed."""
 
 SMALLEST_VA: Final = 1 << 28
 """Bytes of the smallest kernel part (formats.md B.5)."""
@@ -294,7 +296,8 @@ class MaliSeen:
 class MaliState:
     """A device, the VMs, buffers, fences and nodes of the process that uses it.
 
-    ``va_bits``, ``pa_bits``, ``slots``, ``coherent``: the device's.
+    ``va_bits``, ``pa_bits``, ``slots``, ``coherent``: the device's. ``may_time_out``: a command
+    may never end; ``timed_out``: one was seen not to, and until a reset nothing is flushed.
     """
 
     def __init__(self, va_bits: int, pa_bits: int, slots: int, coherent: bool) -> None:
@@ -314,6 +317,7 @@ class MaliState:
         self.reset_asked: bool = False
         self.unplugged: bool = False
         self.may_time_out: bool = False
+        self.timed_out: bool = False
         # Counts that are wrong and were reported: by how much, by (what, VM, number).
         self.owed: dict[tuple[int, int, int], int] = {}
         # Which VM a table page belongs to; VMs with stores that no barrier followed yet.
@@ -378,7 +382,7 @@ class MaliState:
     def fall_due(self, bind: Bind, event: int) -> None:
         """Nothing that is not promised may be cached for the range of a bind any more."""
         vm = self.vms[bind.vm]
-        if not vm.view.walked:
+        if not vm.view.walked or self.timed_out:
             return
         self.seen.due += 1
         fact = vm.view.stale(vm.pages, bind.first, min(bind.last, TOP_VA))
@@ -486,6 +490,7 @@ class MaliState:
                 self._look_at(event, slot)
         if page == vm.root:
             vm.exists = False
+            vm.root = GONE
 
     def _tell(self, event: i64, kind: i64, a: i64, b: i64, c: i64) -> None:
         seen = self.seen
@@ -594,6 +599,14 @@ class MaliState:
         self.seen.lost_registers = True
         self.reset_asked = False
         self.may_time_out = False
+        self.timed_out = False
+        self.halt(event)
+
+    def halt(self, event: i64) -> None:
+        """No job runs any more, and before one does, all registers and caches will be lost.
+
+        Until then it does not matter what is cached.
+        """
         for number in range(len(self.slots)):
             slot = self.slots[number]
             for vm in sorted(slot.roots):
@@ -664,9 +677,9 @@ class MaliState:
         slot = self.slots[number]
         roots = self.mmu.roots(number)
         now: set[int] = set()
-        if roots:
+        if roots and not self.resetting:
             for vm in self.vms:
-                if vm.root != NONE and vm.root in roots and vm.root in self.owners:
+                if vm.root in roots:
                     now.add(vm.number)
         if now == slot.roots:
             return

@@ -233,6 +233,7 @@ class MaliSession(JudgedSession):
         self.trace.emit(END, step.result.result, step.result.value)
         self.results.append(step.result)
         step.end_event = len(self.trace) - 1
+        step.may_time_out = state.may_time_out
         state.feed(self.trace.words, begin)
         if step.result.finished:
             self._keep_promise(state, step)
@@ -360,6 +361,8 @@ class MaliSession(JudgedSession):
             bind = _bind_of(step.operation)
             state.carry_out(bind)
             state.fall_due(bind, step.end_event)
+            # What comes off while the device is reset may be kept until it was.
+            state.vms[bind.vm].busy_until_reset |= state.resetting
         elif name == "queue":
             bind = _bind_of(step.operation)
             bind.fence, bind.waits_for = len(state.fences), int(args["fence"])
@@ -389,6 +392,7 @@ class MaliSession(JudgedSession):
             self._freed(state, step, node)
         elif name == "pre_reset":
             state.resetting = True
+            state.halt(step.end_event)
         elif name == "post_reset":
             state.resetting = False
         elif name == "suspend":
@@ -447,6 +451,8 @@ class MaliSession(JudgedSession):
             fence = state.fences[number] if number < len(state.fences) else None
             if fence is not None and fence.bind is not None and fence.result:
                 vm = state.vms[fence.bind.vm]
+                if fence.result == _TIMED_OUT:
+                    state.timed_out = not state.seen.lost_registers
                 if vm.handle and fence.result == _TIMED_OUT:
                     self._take_over(state, step, fence.bind)
         if not int(step.operation.args["steps"]):
@@ -457,6 +463,7 @@ class MaliSession(JudgedSession):
 
     def _after_timeout(self, state: MaliState, step: MaliStep) -> None:
         """The result says that the device did not answer: the promise follows the driver."""
+        state.timed_out = not state.seen.lost_registers
         name, args = step.kind, step.operation.args
         if name == "bind" and step.spans:
             self._take_over(state, step, _bind_of(step.operation))
@@ -487,11 +494,11 @@ class MaliSession(JudgedSession):
             fence = state.fences[number] if number < len(state.fences) else None
             if fence is not None and fence.bind is not None and result:
                 state.vms[fence.bind.vm].usable = False
-        if step.kind in ("post_reset", "suspend"):
+        if state.seen.lost_registers and step.kind != "run":
             for vm in state.vms:
-                vm.busy_until_reset = False
                 # What waited for the reset is deferred work now.
-                vm.busy_until_run = vm.busy_until_run or not vm.at_rest()
+                vm.busy_until_run |= vm.busy_until_reset
+                vm.busy_until_reset = False
         state.settle_slots()
 
     def _changed(self, step: MaliStep) -> bool:

@@ -23,8 +23,8 @@ def result_check(step: MaliStep) -> int:
     step.violations.append(
         Violation(
             "ER-1",
-            f"{step.kind}, {step.sort}{why}, returned {errno_kind(result)}",
-            f"{step.kind} returned {errno_name(result)}; the call was {step.sort}{why}.",
+            f"{step.what}, {step.sort}{why}, returned {errno_kind(result)}",
+            f"{step.what} returned {errno_name(result)}; the call was {step.sort}{why}.",
             step.end_event,
             step.first,
             names,
@@ -81,7 +81,7 @@ def fence_check(step: MaliStep) -> int:
         count += 1
         # What was queued may fail once its VM is destroyed, or once a bind before it failed.
         may_fail = not vm.handle or not vm.usable or not vm.exists
-        if result == 0 or may_fail or (result == TIMED_OUT and step.state.may_time_out):
+        if result == 0 or may_fail or (result == TIMED_OUT and step.may_time_out):
             continue
         step.violations.append(
             Violation(

@@ -67,7 +67,7 @@ def flush_check(step: MaliStep) -> int:
     """OR-6: a flush is of a locked region, and the lock is released."""
     _observed(step, "OR-6", FLUSHING, "LOCK of at least 32 KiB, seen to end, then the flush")
     for slot in range(len(step.state.slots)):
-        if step.state.mmu.may_be_locked(slot) and not step.state.may_time_out:
+        if step.state.mmu.may_be_locked(slot) and not step.may_time_out:
             step.state.mmu.assume_unlocked(slot)
             step.violations.append(
                 Violation(
@@ -93,7 +93,7 @@ def update_check(step: MaliStep) -> int:
     """OR-4: the end of an UPDATE is seen before anyone relies on it."""
     state = step.state
     slots = {slot: event for event, slot in step.seen.unseen_updates}
-    if not state.may_time_out:
+    if not step.may_time_out:
         for slot in range(len(state.slots)):
             if state.mmu.runs(slot) == UPDATE:
                 slots.setdefault(slot, step.end_event)

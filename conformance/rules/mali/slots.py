@@ -15,7 +15,7 @@ _WRITE_BACK = 2
 def root_check(step: MaliStep) -> int:
     """IS-1: an AS walks the tables of the VM that it was given to."""
     state = step.state
-    if step.sort != "legal" or state.may_time_out:
+    if step.sort != "legal" or step.may_time_out:
         return 0
     count = 0
     if step.activated >= 0 and step.result.result == 0:

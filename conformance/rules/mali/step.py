@@ -12,6 +12,7 @@ from reference.va_promise import Mapping as Vma
 from reports.operations import Operation
 
 PAGE = 0x1000
+BIND_NAMES = ("map", "unmap", "wait")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class MaliStep:
     ``faulted``: the AS whose fault the driver has to handle; ``activated``: the VM that a first
     job uses from now on; -1 each for none. ``running``: the AS of each VM that jobs used before.
     ``holes``: (first, last) of what was free in the kernel's part before ``alloc``.
+    ``may_time_out``: whether a command of the device may not have ended.
     """
 
     operation: Operation
@@ -60,12 +62,21 @@ class MaliStep:
     activated: int = -1
     running: Mapping[int, int] = field(default_factory=dict)
     holes: Sequence[tuple[int, int]] = ()
+    may_time_out: bool = False
     violations: list[Violation] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
         """The operation's name."""
         return self.operation.name
+
+    @property
+    def what(self) -> str:
+        """The operation's name; for binds, whether it maps or unmaps."""
+        if "kind" not in self.operation.args:
+            return self.kind
+        kind = self.operation.number("kind")
+        return f"{self.kind} ({BIND_NAMES[kind] if kind < len(BIND_NAMES) else 'unknown'})"
 
     @property
     def warned(self) -> int:
