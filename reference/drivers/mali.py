@@ -896,6 +896,11 @@ class Vm(Gpuvm):
             buffer.pins += 1
         return link
 
+    def insert(self, vma: Vma, link: VmBo) -> None:
+        """As any VA manager."""
+        self.touched.link(self, link.buffer)
+        super().insert(vma, link)
+
     def put_link(self, link: VmBo) -> None:
         """As any VA manager; a link that is gone pins no more."""
         buffer = link.buffer
@@ -1705,6 +1710,10 @@ class Device:
         if self.hardware.powered:
             self.slots.disarm()
             self.release_slots(True)
+            # What is stuck is stopped by a reset, for there is no later.
+            if self.hardware.reset_asked:
+                self.hardware.reset()
+                self.give_kept_back()
         self.hardware.unplugged = True
         return 0
 
