@@ -187,7 +187,7 @@ class MaliTarget:
         if not 0 <= slot < SLOTS or first < -1:
             return -errno.EINVAL
         if exists:
-            mmu.stick(slot, first, second)
+            mmu.stick(slot, first, second & 0xFFFF_FFFF_FFFF_FFFF)
         return 0
 
     def _deliver(self) -> None:

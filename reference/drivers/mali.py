@@ -779,7 +779,7 @@ class Vm(Gpuvm):
         self.pool.spare = bind.pages
         self.pool.free_spare(0)
         bind.pages = []
-        bind.vmas.clear()
+        bind.vmas = []
         self.put_bind_link(bind)
 
     def put_bind_link(self, bind: Bind) -> None:
@@ -808,7 +808,8 @@ class Vm(Gpuvm):
             result = self.sm_unmap(page_of(bind.va), page_of(bind.size))
         # 3. What is left.
         self.give_back()
-        bind.vmas = self.spare
+        self.spare = []
+        bind.vmas = []
         bind.pages = self.pool.spare
         self.pool.spare = []
         return result if result != 0 else self.result
@@ -894,6 +895,11 @@ class Vm(Gpuvm):
             assert isinstance(buffer, MaliBuffer)
             buffer.pins += 1
         return link
+
+    def insert(self, vma: Vma, link: VmBo) -> None:
+        """As any VA manager."""
+        self.touched.link(self, link.buffer)
+        super().insert(vma, link)
 
     def put_link(self, link: VmBo) -> None:
         """As any VA manager; a link that is gone pins no more."""
@@ -1395,9 +1401,10 @@ class Device:
     def check(self, vm: Vm, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64) -> i64:
         """What any change needs. EINVAL, or ERANGE for pages that no entry can name."""
         # 1. Whole pages, in the process's part of the addresses.
-        if (va | size | offset) & PAGE_MASK:
+        if (va | size) & PAGE_MASK:
             return -errno.EINVAL
-        if va < 0 or size <= 0 or size > vm.user_end or va > vm.user_end - size:
+        limit = vm.user_end
+        if va < 0 or size <= 0 or size > limit or va > limit - size:
             return -errno.EINVAL
         # 2. A part of a buffer, or nothing.
         if kind == MAP:
@@ -1416,7 +1423,7 @@ class Device:
         if offset < 0 or offset & PAGE_MASK:
             return -errno.EINVAL
         whole: i64 = buffer.pages * PAGE
-        if size > whole or offset > whole - size:
+        if size < 0 or size > whole or offset > whole - size:
             return -errno.EINVAL
         if buffer.at.address(offset + size - 1) >= vm.tables.output_limit:
             return -errno.ERANGE
@@ -1571,13 +1578,15 @@ class Device:
     def alloc_in(self, vm: Vm, size: i64, va: i64, bo: i64, offset: i64) -> tuple[i64, i64]:
         """As ``alloc``."""
         # 1. Refuse what cannot be.
-        if size <= 0 or size & PAGE_MASK or (va != AUTO_VA and va & PAGE_MASK):
+        if size == 0 or (size | offset) & PAGE_MASK or (va != AUTO_VA and va & PAGE_MASK):
             return -errno.EINVAL, 0
         if bo != NONE:
             result = self.check_buffer(vm, bo, offset, size)
             if result != 0:
                 return result, 0
-        # 2. The range.
+        # 2. The range. A size that reads as negative is more than there can be.
+        if size < 0:
+            return -errno.ENOSPC, 0
         if va == AUTO_VA:
             va = vm.kernel.alloc(size, LARGE_PAGE if size >= LARGE_PAGE else PAGE)
             if va < 0:
@@ -1701,6 +1710,10 @@ class Device:
         if self.hardware.powered:
             self.slots.disarm()
             self.release_slots(True)
+            # What is stuck is stopped by a reset, for there is no later.
+            if self.hardware.reset_asked:
+                self.hardware.reset()
+                self.give_kept_back()
         self.hardware.unplugged = True
         return 0
 
