@@ -725,11 +725,10 @@ def _alloc_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[i
         reason = _buffer_refusal(state, vm, number, size, offset)
         if reason:
             return reason, ()
-        if not vm.usable:
-            return "VM is unusable", ()
-    if _has_room(state, vm, size, NONE if auto else va):
-        return "", ()
-    return "no room", (-errno.ENOSPC,)
+    if not _has_room(state, vm, size, NONE if auto else va):
+        return "no room", (-errno.ENOSPC,)
+    # Whether the kernel itself may map in a VM that is unusable is its own affair.
+    return "", () if vm.usable or number == NONE else _INVALID
 
 
 def _free_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[int, ...]]:

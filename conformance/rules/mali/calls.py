@@ -73,6 +73,7 @@ def unchanged_check(step: MaliStep) -> int:
 def fence_check(step: MaliStep) -> int:
     """ER-3: the fence of a queued bind carries what became of it."""
     count = 0
+    failed: set[int] = set()
     for event, number, result in step.seen.fences:
         fence = step.state.fences[number] if number < len(step.state.fences) else None
         if fence is None or fence.bind is None:
@@ -80,7 +81,9 @@ def fence_check(step: MaliStep) -> int:
         vm = step.state.vms[fence.bind.vm]
         count += 1
         # What was queued may fail once its VM is destroyed, or once a bind before it failed.
-        may_fail = not vm.handle or not vm.usable or not vm.exists
+        may_fail = not vm.handle or not vm.usable or not vm.exists or vm.number in failed
+        if result:
+            failed.add(vm.number)
         if result == 0 or may_fail or (result == TIMED_OUT and step.may_time_out):
             continue
         step.violations.append(
