@@ -1173,26 +1173,24 @@ class Device:
         if vm.count == 0:
             self.free_vm(vm)
 
-    def open_vm(self, number: i64) -> Vm | None:
-        """The VM that the process names, and a reference to it; None: it has no such handle."""
+    def living_vm(self, number: i64) -> Vm | None:
+        """The VM of a number; None: it is gone, or was never made."""
         if not 0 <= number < len(self.vms):
             return None
-        vm = self.vms[number]
+        return self.vms[number]
+
+    def open_vm(self, number: i64) -> Vm | None:
+        """The VM that the process names, entered; None: it has no such handle."""
+        vm = self.living_vm(number)
         if vm is None or vm.handle == 0:
             return None
-        self.touched.named_vms.add(number)
-        self.enter(vm)
+        self.name_vm(vm)
         return vm
 
-    def living_vm(self, number: i64) -> Vm | None:
-        """As ``open_vm``, for those that need no handle."""
-        if not 0 <= number < len(self.vms):
-            return None
-        vm = self.vms[number]
-        if vm is not None:
-            self.touched.named_vms.add(number)
-            self.enter(vm)
-        return vm
+    def name_vm(self, vm: Vm) -> None:
+        """An operation is about a VM, which is entered."""
+        self.touched.named_vms.add(vm.number)
+        self.enter(vm)
 
     def open_buffer(self, number: i64) -> MaliBuffer | None:
         """The buffer that the process names; None: it has no such handle."""
@@ -1228,8 +1226,7 @@ class Device:
         tables = Tables(geometry, self.pa_bits, self.coherent, self.pool, self.trace)
         vm = Vm(number, geometry, user_end, tables, self.hardware, self.pool, self.touched)
         vm.buffers = self.buffers
-        self.enter(vm)
-        self.touched.named_vms.add(number)
+        self.name_vm(vm)
         if not self.pool.reserve(1) or not tables.make_root():
             return -errno.ENOMEM, 0
         # 4. Its handle keeps it.
@@ -1315,9 +1312,10 @@ class Device:
 
     def close_buffer(self, number: i64) -> i64:
         """Give a handle back. EINVAL: there is none."""
-        buffer = self.open_buffer(number)
-        if buffer is None:
+        buffer = self.buffers.get(number)
+        if buffer is None or not buffer.open:
             return -errno.EINVAL
+        self.touched.named_buffers.add(number)
         buffer.open = False
         buffer.count -= 1
         if buffer.count == 0:
@@ -1492,10 +1490,11 @@ class Device:
         """Carry out a queued bind, and signal its fence."""
         vm = bind.vm
         self.enter(vm)
-        # 1. It is the first of its queue.
+        # 1. It is the first of its queue; other VMs come before its next one.
         vm.queue.pop(0)
-        if not vm.queue:
-            self.waiting.remove(vm)
+        self.waiting.remove(vm)
+        if vm.queue:
+            self.waiting.append(vm)
         # 2. Nothing happens to a VM that was destroyed.
         result: i64 = 0
         if vm.destroyed:
@@ -1532,11 +1531,10 @@ class Device:
 
     def activate(self, number: i64) -> i64:
         """A job of the device starts to use a VM. EINVAL: none there, or no device to use."""
-        if not self.hardware.is_up() and not self.hardware.unplugged:
-            return -errno.EINVAL
         vm = self.living_vm(number)
-        if vm is None:
+        if vm is None or not (self.hardware.is_up() or self.hardware.unplugged):
             return -errno.EINVAL
+        self.name_vm(vm)
         result: i64 = -errno.ENODEV
         if not self.hardware.unplugged:
             result = self.slots.activate(vm)
@@ -1548,15 +1546,13 @@ class Device:
     def idle(self, number: i64) -> i64:
         """A job ends. EINVAL: there is none."""
         vm = self.living_vm(number)
-        if vm is None:
+        if vm is None or vm.active == 0:
             return -errno.EINVAL
-        result: i64 = -errno.EINVAL
-        if vm.active > 0:
-            result = 0
-            self.slots.deactivate(vm)
-            vm.count -= 1
+        self.name_vm(vm)
+        self.slots.deactivate(vm)
+        vm.count -= 1
         self.leave(vm)
-        return result
+        return 0
 
     # -- the kernel's part of a VM ----------------------------------------------------------
 
@@ -1619,8 +1615,11 @@ class Device:
         node = self.nodes[number]
         if node is None:
             return -errno.EINVAL
-        self.touched.named_vms.add(node.vm.number)
-        return self.free_node(number)
+        vm = node.vm
+        self.name_vm(vm)
+        result = self.free_node(number)
+        self.leave(vm)
+        return result
 
     def free_node(self, number: i64) -> i64:
         """Unmap it, give its range back, and let go of the VM."""
