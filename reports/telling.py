@@ -25,7 +25,10 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
-_HARDWARE: Final = {"gpuvm": "hardware what the driver was told to put in its page tables"}
+_HARDWARE: Final = {
+    "gpuvm": "hardware what the driver was told to put in its page tables",
+    "va-alloc": "hardware what the allocator says that it has there",
+}
 """What the second row of a drawing is, for systems whose tables nobody walks."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""

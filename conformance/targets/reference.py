@@ -6,6 +6,7 @@ from typing import Any
 from conformance import __version__
 from conformance.targets.protocol import Result, Target
 from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.targets.reference_va_alloc import VaAllocTarget
 from reference.drivers import pagetable
 from reference.formats import format_by_name
 from reference.trace import CRASH, HANG, Trace
@@ -105,6 +106,7 @@ class PageTableTarget:
 DRIVERS: Mapping[str, Callable[..., Target]] = {
     "pagetable": PageTableTarget,
     "gpuvm": GpuvmTarget,
+    "va-alloc": VaAllocTarget,
 }
 """The target of each system; called with a driver module, or without for our own."""
 

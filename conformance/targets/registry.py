@@ -43,6 +43,11 @@ KINDS: tuple[TargetKind, ...] = (
         ("gpuvm",),
     ),
     TargetKind(
+        "linux:drm-mm",
+        "Linux's drm_mm.c, built from a kernel tree (--kernel)",
+        ("va-alloc",),
+    ),
+    TargetKind(
         "python:MODULE:ATTRIBUTE",
         "your own: a callable that gives a Target (see conformance.targets.protocol)",
         tuple(DRIVERS),
@@ -119,6 +124,10 @@ def make_target(
         from conformance.targets.linux.gpuvm import LinuxGpuvm
 
         return LinuxGpuvm(kernel, progress)
+    if name == "linux:drm-mm":
+        from conformance.targets.linux.drm_mm import LinuxDrmMm
+
+        return LinuxDrmMm(kernel, progress)
     if kind == "linux":
         from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 
