@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from conformance.machines.session import Outcome
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
 from conformance.rules.va_alloc import VA_ALLOC
-from conformance.rules.va_alloc.step import AllocStep
+from conformance.rules.va_alloc.step import NO_ROOM, AllocStep
 from conformance.tally import Tally
 from conformance.targets.protocol import Result, Target
 from reference.trace import BEGIN, END, Trace
@@ -170,7 +170,7 @@ class VaAllocSession:
         if name == "alloc":
             size, align = to_unsigned(int(args["size"])), to_unsigned(int(args["align"]))
             step.rooms = state.rooms(size, align, step.first, step.last)
-            step.reason = "no bytes" if size == 0 else "" if step.rooms else "no room"
+            step.reason = "no bytes" if size == 0 else "" if step.rooms else NO_ROOM
         elif name == "reserve":
             step.first, size = to_unsigned(int(args["va"])), to_unsigned(int(args["size"]))
             step.last = step.first + max(size, 1) - 1
@@ -209,7 +209,7 @@ class VaAllocSession:
     def _keep_promise(self, step: AllocStep) -> None:
         """What callers were told by the result of this operation."""
         state, args = self.state, step.operation.args
-        if step.result.result != 0 or step.sort != LEGAL:
+        if step.result.result != 0 or step.reason not in ("", NO_ROOM):
             return
         if step.kind == "create":
             state.create(step.first, to_unsigned(int(args["size"])))

@@ -33,7 +33,7 @@ def _how(one: Range | None, other: Range | None) -> str:
 
 def tile_check(step: AllocStep) -> int:
     """SP-2: ranges and holes tile the window."""
-    if step.result.result != 0:
+    if step.result.result != 0 or (step.kind == "destroy" and not _all_free(step)):
         return 0
     found = _difference(step)
     if found is not None:
@@ -67,18 +67,27 @@ def unchanged_check(step: AllocStep) -> int:
     return 1
 
 
+def _all_free(step: AllocStep) -> bool:
+    """Whether all addresses of the window are holes', be it one or several."""
+    at = step.first
+    for one in step.seen.listed:
+        if one.number != HOLE or one.first != at:
+            return False
+        at = one.last + 1
+    return at == step.last + 1
+
+
 def left_check(step: AllocStep) -> int:
-    """RC-1: when all has come back, the window is one hole."""
-    found = _difference(step)
-    if found is not None:
-        _, one, other = found
-        kind = "hole" if other is None or other.number == HOLE else "range"
+    """RC-1: when all has come back, all is free."""
+    if not _all_free(step):
+        left = [one for one in step.seen.listed if one.number != HOLE]
+        what = shown(left[0]) if left else "addresses that are in no hole"
         step.violate(
             "RC-1",
-            f"{kind} left",
-            "All ranges were given back, and the window is not one hole.",
-            shown(one),
-            shown(other),
+            "range left" if left else "addresses lost",
+            f"All ranges were given back; what is left is {what}.",
+            "all addresses of the window free",
+            what,
         )
     return 1
 
@@ -91,7 +100,7 @@ RULES = (
         "Addresses are lost until the window ends, or are given out twice.",
         "Linux drivers/gpu/drm/drm_mm.c (overview); include/drm/drm_mm.h (drm_mm_hole_follows)",
         tile_check,
-        frozenset({"create", "alloc", "reserve", "free"}),
+        frozenset({"create", "alloc", "reserve", "free", "destroy"}),
     ),
     Rule(
         "ER-2",
@@ -103,7 +112,7 @@ RULES = (
     ),
     Rule(
         "RC-1",
-        "When all ranges have come back, the window is one hole, as it was at first.",
+        "When all ranges have come back, all addresses of the window are free again.",
         "What lives as long as the window, and is used again and again, fills up.",
         "include/drm/drm_mm.h (drm_mm_clean); drm_mm_takedown",
         left_check,

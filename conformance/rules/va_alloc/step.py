@@ -9,6 +9,9 @@ from reference.trace import WORDS, Trace
 from reference.va_space import HOLE, Range, Room, Seen, VaSpace
 from reports.operations import Operation
 
+NO_ROOM = "no room"
+"""Why an ``alloc`` is refused that asks for something."""
+
 
 @dataclass(slots=True)
 class AllocStep:
