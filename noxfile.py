@@ -78,7 +78,7 @@ def linux(session: nox.Session) -> None:
         # Without any, the command says what to install.
         trees = [f"--kernel={path}" for path in sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.*"))]
         for tree in trees or [""]:
-            for unit in ("io-pgtable-arm", "io-pgtable-dart", "gpuvm"):
+            for unit in ("io-pgtable-arm", "io-pgtable-dart", "gpuvm", "drm-mm"):
                 if unit == "gpuvm" and "linux-source-6.1." in tree:
                     session.log(f"linux:{unit} is skipped on {tree}: drm_gpuvm came with 6.7")
                     continue

@@ -6,7 +6,7 @@ its budget of executions is spent.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from conformance.systems import System
@@ -76,7 +76,8 @@ class _Minimiser:
             start = len(self.best) - size
             while start >= 1:
                 end = start + size
-                renumbered = self.best[:start] + _renumbered(self.best, start, end)
+                rest = _renumbered(self.best, start, end, self.system.made_by)
+                renumbered = self.best[:start] + rest
                 candidate = self.best[:start] + self.best[end:]
                 if self.accept(renumbered) or self.accept(candidate):
                     dropped = True
@@ -187,14 +188,23 @@ class _Minimiser:
         return lowered
 
 
-def _renumbered(operations: Sequence[Operation], start: int, end: int) -> list[Operation]:
+def _renumbered(
+    operations: Sequence[Operation],
+    start: int,
+    end: int,
+    made_by: Mapping[str, Sequence[str]],
+) -> list[Operation]:
     """The operations from ``end`` on, once those from ``start`` on are left out.
 
     Objects are named by their number, in an argument that has the name of the operation that
-    makes them: those that were made after what is left out have lower numbers without it.
+    makes them (or of which ``made_by`` says which do): those that were made after what is left
+    out have lower numbers without it.
     """
     before = Counter(one.name for one in operations[:start])
     gone = Counter(one.name for one in operations[start:end])
+    for argument, makers in made_by.items():
+        before[argument] = sum(before[name] for name in makers)
+        gone[argument] = sum(gone[name] for name in makers)
     rest = list(operations[end:])
     for at, one in enumerate(rest):
         for name in gone.keys() & one.args.keys():

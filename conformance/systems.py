@@ -1,11 +1,11 @@
 """The systems: what belongs to each, so that engine, minimiser and replay need know none."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from conformance.machines import gpuvm, mali, pagetable
+from conformance.machines import gpuvm, mali, pagetable, va_alloc
 from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
 from conformance.machines.gpuvm_session import GpuvmSession, possible
 from conformance.machines.gpuvm_views import GpuvmViews
@@ -16,6 +16,10 @@ from conformance.machines.mali_views import MaliViews
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.machines.pagetable_views import PageTableViews
 from conformance.machines.session import Session
+from conformance.machines.va_alloc_session import SPECS as VA_ALLOC_SPECS
+from conformance.machines.va_alloc_session import VaAllocSession
+from conformance.machines.va_alloc_session import possible as va_alloc_possible
+from conformance.machines.va_alloc_views import VaAllocViews
 from conformance.rules.rule import Rule, Violation
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
@@ -38,7 +42,8 @@ class System:
     operations up to it. ``moved_together``: groups of names of address arguments that the
     minimiser may move as one; the first name is that of the addresses that operations are about.
     ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
-    these traits.
+    these traits. ``made_by``: for each argument that numbers objects in the order in which they
+    were made, the operations that make them, where that is not one of the argument's name.
     """
 
     name: str
@@ -50,6 +55,7 @@ class System:
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[Sequence[str]]
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
@@ -113,6 +119,18 @@ SYSTEMS: dict[str, System] = {
         mali.machine_class,
         (("va",), ("va", "address"), ("offset",)),
         mali_possible,
+    ),
+    "va-alloc": System(
+        "va-alloc",
+        "ranges of addresses handed out by an allocator: best fit, alignment, fixed ranges",
+        VA_ALLOC_SPECS,
+        VaAllocSession.rules,
+        VaAllocSession,
+        VaAllocViews,
+        va_alloc.machine_class,
+        (("va",), ("va", "start"), ("va", "start", "first", "last")),
+        va_alloc_possible,
+        {"node": ("alloc", "reserve")},
     ),
 }
 """Every system, by name."""

@@ -61,6 +61,7 @@ VALIDATED: Final = 32
 VM: Final = 33
 FENCE: Final = 34
 SLOT: Final = 35
+RANGE: Final = 36
 
 # -- numbers inside events --------------------------------------------------------------
 
@@ -151,6 +152,7 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     VM: ("vm", (("number", _DECIMAL),)),
     FENCE: ("fence", (("number", _DECIMAL), ("result", _DECIMAL))),
     SLOT: ("slot", (("vm", _DECIMAL), ("slot", _DECIMAL), ("active", _DECIMAL))),
+    RANGE: ("range", (("first", _HEX), ("last", _HEX), ("number", _DECIMAL))),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -183,6 +185,8 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
   operation. ``fence``: a fence was signalled, with 0 or a negative errno. ``slot``: after
   an operation, the address space (-1: none) of a VM and how many jobs keep it active,
   when one of them has changed.
+* ``range``: after an operation, what an allocator of addresses has in and around the
+  range that it was about: a range that was given out, by its number, or a hole, -1.
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}

@@ -178,6 +178,9 @@ def event_text(event: t.Event, vm: int | None = None) -> str:
         return f"fence       {event.a} is signalled, {how}"
     if event.kind == t.SLOT:
         return f"slot        {_slot(event)}"
+    if event.kind == t.RANGE:
+        owner = "a hole" if event.c < 0 else f"range {event.c}"
+        return f"range       {_range(event.a, event.b)}: {owner}"
     if event.kind == t.MESSAGE and event.b in _MESSAGES:
         return f"message     {_MESSAGES[event.b]}"
     fields = ", ".join(

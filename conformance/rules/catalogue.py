@@ -12,6 +12,7 @@ from conformance.rules import (
 from conformance.rules.gpuvm import GPUVM
 from conformance.rules.mali import MALI
 from conformance.rules.rule import Rule
+from conformance.rules.va_alloc import VA_ALLOC
 
 PAGETABLE: tuple[Rule, ...] = (
     *ordering.RULES,
@@ -28,7 +29,12 @@ Causes come before what follows from them: what a rule reports is taken over by
 the promise, so that a later rule does not report the same defect again.
 """
 
-RULES: dict[str, tuple[Rule, ...]] = {"pagetable": PAGETABLE, "gpuvm": GPUVM, "mali": MALI}
+RULES: dict[str, tuple[Rule, ...]] = {
+    "pagetable": PAGETABLE,
+    "gpuvm": GPUVM,
+    "mali": MALI,
+    "va-alloc": VA_ALLOC,
+}
 """The rules of each system."""
 
 

@@ -48,6 +48,11 @@ KINDS: tuple[TargetKind, ...] = (
         ("mali",),
     ),
     TargetKind(
+        "linux:drm-mm",
+        "Linux's drm_mm.c, built from a kernel tree (--kernel)",
+        ("va-alloc",),
+    ),
+    TargetKind(
         "python:MODULE:ATTRIBUTE",
         "your own: a callable that gives a Target (see conformance.targets.protocol)",
         tuple(DRIVERS),
@@ -128,6 +133,10 @@ def make_target(
         from conformance.targets.linux.panthor import LinuxPanthor
 
         return LinuxPanthor(kernel, progress)
+    if name == "linux:drm-mm":
+        from conformance.targets.linux.drm_mm import LinuxDrmMm
+
+        return LinuxDrmMm(kernel, progress)
     if kind == "linux":
         from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 

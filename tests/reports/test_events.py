@@ -78,6 +78,14 @@ def test_every_event_has_a_line_of_its_own(data, kind):
             "vma         0xffffffffffffe000..0xffffffffffffefff (4K): buffer 0 from 0x0",
         ),
         (
+            t.Event(t.RANGE, 0x5000, 0x6FFF, 3),
+            "range       0x5000..0x6fff (8K): range 3",
+        ),
+        (
+            t.Event(t.RANGE, 0, 0xFFF, -1),
+            "range       0x0..0xfff (4K): a hole",
+        ),
+        (
             t.Event(t.PT_MAP, 0x5000, 0x4FFF, t.backing_of(1, 0)),
             "pt-map      0x5000 to 0x4fff, which is backwards: buffer 1 from 0x0",
         ),

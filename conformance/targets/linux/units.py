@@ -145,6 +145,22 @@ GPUVM = Unit(
 )
 """drm_gpuvm, which manages the virtual addresses of a GPU driver, and what is below it."""
 
+DRM_MM = Unit(
+    name="drm-mm",
+    objects=(
+        # First comes one with the kernel's ordinary flags: our files are compiled with them.
+        "lib/rbtree.o",
+        "drivers/gpu/drm/drm_mm.o",
+    ),
+    newer=(),
+    glue=("units/drm_mm.c",),
+    watched=(),
+    calls=("mmu_drm_mm_call",),
+    options=("64BIT", "BUG", "DRM"),
+    seen={"drivers/gpu/drm/drm_mm.o": ("mmu_access", "warn_slowpath_fmt")},
+)
+"""drm_mm, which gives out ranges of addresses."""
+
 PANTHOR = Unit(
     name="panthor",
     objects=(

@@ -1,0 +1,126 @@
+"""The target ``linux:drm-mm``.
+
+The real drm_mm, from which the kernel's graphics drivers get ranges of addresses. Around it the
+harness keeps the nodes that were given out (see ``native/units/drm_mm.c``).
+"""
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+
+from conformance.targets.linux.build import build
+from conformance.targets.linux.library import Library, arguments_of, held_words, load
+from conformance.targets.linux.toolchain import Progress, silent
+from conformance.targets.linux.tree import find_tree
+from conformance.targets.linux.units import DRM_MM
+from conformance.targets.protocol import Result
+from reference.trace import Trace
+from reports.operations import Operation
+
+SOURCE = "drivers/gpu/drm/drm_mm.c"
+"""The driver that is judged, from the tree's top."""
+
+_REQUIRED: None = None
+_ALL = -1
+
+_OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
+    "create": (("start", 0), ("size", 1 << 18)),
+    "alloc": (("size", _REQUIRED), ("align", 0), ("mode", 0), ("first", 0), ("last", _ALL)),
+    "reserve": (("va", _REQUIRED), ("size", _REQUIRED)),
+    "free": (("node", _REQUIRED),),
+    "find": (("first", 0), ("last", _ALL)),
+    "destroy": (),
+}
+"""Each operation's arguments, with the values that they have if they are left out.
+
+The place of an operation is its number in the native half.
+"""
+
+_NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_OPERATIONS)}
+
+MODES: Mapping[int | str, int] = {"best": 0, "low": 1, "high": 2}
+"""What the modes are called in ``enum drm_mm_insert_mode``."""
+
+
+class LinuxDrmMm:
+    """Linux's drm_mm as a target of system ``va-alloc``.
+
+    One target at a time can be used in a process: each ``reset`` takes the library over.
+
+    ``name``, ``version``, ``traits``, ``places``: see the target protocol. Nothing about
+    the configuration is restricted, so there are no traits.
+    """
+
+    def __init__(
+        self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
+    ) -> None:
+        """Find the tree, build what is not built yet, and load it.
+
+        Args:
+            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
+            progress: is told what is done when it takes long.
+
+        Raises:
+            TargetUnavailable: no tree, no tools, or another kind of host.
+            KernelTreeError: the tree that was named cannot be used.
+            BuildError: the build failed.
+            HarnessError: the library cannot be loaded.
+        """
+        tree = find_tree(kernel, progress)
+        tree.require((SOURCE, *DRM_MM.sources), "linux:drm-mm")
+        self.library: Library = load(build(tree, DRM_MM, progress))
+        self._call = self.library.call("mmu_drm_mm_call")
+        self._exists = False
+        self.name: str = "linux:drm-mm"
+        self.version: str = f"{tree.description}, {SOURCE}"
+        self.places: Sequence[str] = self.library.places
+        self.traits: Mapping[str, Sequence[str | int]] = {}
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the state before any operation, and take the library over."""
+        self.library.reset(self)
+        self._exists = False
+
+    def close(self) -> None:
+        """Let go of the library; ``reset`` takes it over again."""
+        if self.library.owner is self:
+            self.library.close()
+
+    def perform(self, operation: Operation, trace: Trace) -> Result:
+        """Carry out one operation and append its events to ``trace``.
+
+        Operations, arguments and what is told after each are those of system ``va-alloc``.
+        Addresses and sizes may be signed or unsigned; a mode may be its name or its number.
+        A node that does not exist is refused before the driver is asked (``-EINVAL``).
+
+        Raises:
+            ValueError: an unknown operation or mode, a missing argument, or an operation on an
+                allocator that does not exist.
+            HarnessError: another target has taken the library over since the last ``reset``.
+            MissingFunctionError: the driver called something that the harness does not have.
+        """
+        self.library.check_owner(self, self.name)
+        name = operation.name
+        values = arguments_of(operation, _OPERATIONS)
+        if self._exists == (name == "create"):
+            allowed = "there is only one" if self._exists else "allowed is create"
+            raise ValueError(
+                f"operation is {name!r} {'with' if self._exists else 'without'} an allocator; "
+                f"{allowed}"
+            )
+        if name == "alloc":
+            mode = values[2]
+            if mode not in MODES and mode not in MODES.values():
+                raise ValueError(f"mode is {mode!r}; allowed are {', '.join(map(str, MODES))}")
+            values = (*values[:2], MODES.get(mode, mode), *values[3:])
+        number = _NUMBERS[name]
+        try:
+            result, value, finished = self._call(trace, number, values)
+        except struct.error:
+            result, value, finished = self._call(trace, number, held_words(operation, values))
+        if name == "create":
+            self._exists = finished
+        elif name == "destroy":
+            self._exists = False
+        return Result(result, value, finished)
