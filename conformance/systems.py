@@ -119,6 +119,7 @@ SYSTEMS: dict[str, System] = {
         mali.machine_class,
         (("va",), ("va", "address"), ("offset",)),
         mali_possible,
+        {"fence": ("fence", "queue"), "node": ("alloc",)},
     ),
     "va-alloc": System(
         "va-alloc",

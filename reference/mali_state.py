@@ -265,8 +265,9 @@ class MaliSeen:
     """What the events of one operation said.
 
     ``observations``: (VM, what its view observed); ``commands``: what the MMU observed.
-    ``stale``, ``unflushed``: see there. ``unseen_updates``: (event, AS) of tables that were freed
-    while the UPDATE that takes them from an AS was not seen to end. ``done``: binds that were
+    ``stale``, ``unflushed``: see there. ``unseen_updates``: (event, AS, whether it
+    is to walk) of tables that were freed while the UPDATE that takes them from an AS was not seen
+    to end. ``done``: binds that were
     carried out. ``fences``: (event, fence, result). ``refs``: (event, what, VM or NONE, number,
     count). ``slots``: (event, VM, AS, jobs). ``changed``: VMs whose VMAs changed. ``warned``:
     event of a warning, -1 for none. ``asked``: event at which a reset was asked for, -1.
@@ -277,7 +278,7 @@ class MaliSeen:
         self.commands: list[MmuObservation] = []
         self.stale: list[Stale] = []
         self.unflushed: list[Unflushed] = []
-        self.unseen_updates: list[tuple[int, int]] = []
+        self.unseen_updates: list[tuple[int, int, bool]] = []
         self.done: list[Bind] = []
         self.fences: list[tuple[int, int, int]] = []
         self.refs: list[tuple[int, int, int, int, int]] = []
@@ -485,7 +486,7 @@ class MaliState:
         for slot in sorted(vm.slots):
             states = self.mmu.states(slot)
             if len(states) > 1 and states[-1].transtab != vm.root:
-                self.seen.unseen_updates.append((event, slot))
+                self.seen.unseen_updates.append((event, slot, states[-1].walks()))
                 self.mmu.assume_ended(slot)
                 self._look_at(event, slot)
         if page == vm.root:

@@ -92,19 +92,21 @@ def latch_check(step: MaliStep) -> int:
 def update_check(step: MaliStep) -> int:
     """OR-4: the end of an UPDATE is seen before anyone relies on it."""
     state = step.state
-    slots = {slot: event for event, slot in step.seen.unseen_updates}
+    unseen = {slot: (event, walks) for event, slot, walks in step.seen.unseen_updates}
     if not step.may_time_out:
         for slot in range(len(state.slots)):
             if state.mmu.runs(slot) == UPDATE:
-                slots.setdefault(slot, step.end_event)
+                walks = state.mmu.states(slot)[-1].walks()
+                unseen.setdefault(slot, (step.end_event, walks))
                 state.assume_updates_ended(slot, step.end_event)
-    for slot, event in sorted(slots.items()):
+    for slot, (event, walks) in sorted(unseen.items()):
+        what = "AS enabled" if walks else "AS disabled"
         step.violations.append(
             Violation(
                 "OR-4",
-                f"{step.kind}, UPDATE not seen to end",
-                f"AS {slot}: UPDATE was written, and nobody looked whether it has ended: the "
-                "address space may still work with its former root and mode.",
+                f"{what}, UPDATE not seen to end",
+                f"{what} in {step.kind}: UPDATE was written for AS {slot}, and nobody looked "
+                "whether it has ended: the AS may still work with its former root and mode.",
                 event,
                 step.first,
                 "STATUS seen idle after UPDATE",
