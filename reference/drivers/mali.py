@@ -424,14 +424,14 @@ class TablePool(TableMemory):
 
     ``spare``: those that were reserved for the change at work, which gets no others;
     ``removed``: those that it took off, which the device may still walk; ``kept``: those that
-    it may walk until it is reset.
+    it may walk until it is reset, by VM.
     """
 
     def __init__(self, trace: Trace) -> None:
         super().__init__(PAGE, trace)
         self.spare: list[i64] = []
         self.removed: list[i64] = []
-        self.kept: list[i64] = []
+        self.kept: dict[i64, list[i64]] = {}
 
     def reserve(self, count: i64) -> bool:
         """Add ``count`` pages to ``spare``; False, and none added, where memory runs out."""
@@ -459,18 +459,18 @@ class TablePool(TableMemory):
         """A page comes off a table. It is freed when the device was flushed."""
         self.removed.append(pa)
 
-    def settle(self, flushed: bool) -> None:
-        """Free what came off, or, if the device may still walk there, keep it."""
-        if not flushed:
-            self.kept += self.removed
+    def settle(self, vm: i64, flushed: bool) -> None:
+        """Free what came off a VM's tables, or, if the device may still walk there, keep it."""
+        if self.removed and not flushed:
+            self.kept.setdefault(vm, []).extend(self.removed)
             self.removed.clear()
         while self.removed:
             super().free(self.removed.pop(0))
 
-    def free_kept(self) -> None:
+    def free_kept(self, vm: i64) -> None:
         """The device was reset: nothing is walked any more."""
-        while self.kept:
-            super().free(self.kept.pop(0))
+        for page in self.kept.pop(vm):
+            super().free(page)
 
 
 class Tables(PageTable):
@@ -867,11 +867,13 @@ class Vm(Gpuvm):
         self.tables.barrier()
         if self.is_walked():
             self.note(self.hardware.carry_out(self.slot, FLUSH_PT))
-        self.pool.settle(self.is_flushed())
+        self.pool.settle(self.number, self.is_flushed())
 
     def is_walked(self) -> bool:
         """Whether a change has to tell an AS. Not after it got stuck by the same bind."""
-        return self.slot != NO_SLOT and self.hardware.is_up() and self.result != -errno.ETIMEDOUT
+        if self.slot == NO_SLOT or not self.hardware.is_up():
+            return False
+        return self.result != -errno.ETIMEDOUT
 
     def is_flushed(self) -> bool:
         """Whether no AS can use what the change at work has taken off."""
@@ -1157,15 +1159,19 @@ class Device:
         self.touched.clear()
 
     def enter(self, vm: Vm) -> None:
-        """From here on events are about a VM, which is kept until ``leave``."""
+        """Begin to work on a VM, which is kept until ``leave``."""
         self.touched.vms[vm.number] = vm
         vm.trace = self.trace
         vm.tables.trace = self.trace
         vm.tree.budget = self.looks + LOOKS_EACH * vm.count
         vm.count += 1
-        if self.told != vm.number:
-            self.told = vm.number
-            self.trace.emit(VM, vm.number)
+        self.tell(vm.number)
+
+    def tell(self, number: i64) -> None:
+        """From here on events are about a VM."""
+        if self.told != number:
+            self.told = number
+            self.trace.emit(VM, number)
 
     def leave(self, vm: Vm) -> None:
         """Drop a reference to a VM; the last one frees it."""
@@ -1275,7 +1281,7 @@ class Device:
             self.slots.release(vm)
         # 2. Its tables.
         vm.tables.remove_all()
-        self.pool.settle(vm.is_flushed())
+        self.pool.settle(vm.number, vm.is_flushed())
         self.vms[vm.number] = None
         vm.count = 0
 
@@ -1658,7 +1664,9 @@ class Device:
     def give_kept_back(self) -> None:
         """The device lost its registers: what it might have used is free."""
         self.slots.forget()
-        self.pool.free_kept()
+        for number in sorted(self.pool.kept):
+            self.tell(number)
+            self.pool.free_kept(number)
         for vm in self.vms:
             if vm is not None and (vm.lost or vm.kept):
                 self.enter(vm)
