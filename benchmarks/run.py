@@ -158,6 +158,7 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from conformance.targets.registry import make_target
     from strategies import pagetable as draw
 
+    name = options["system"]
     seen = {"steps": 0, "changing": 0, "before": 0}
 
     class Counted(RuleBasedStateMachine):
@@ -201,8 +202,8 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
         def draw(self, first: int, second: int, third: int) -> None:
             """Draw three integers."""
 
-    target = make_target(options["target"], options["kernel"])
-    system = system_by_name("pagetable")
+    target = make_target(options["target"], options["kernel"], system=name)
+    system = system_by_name(name)
 
     def idle(name: str) -> Any:
         def does_nothing(self: object, **drawn: object) -> None:
@@ -310,6 +311,49 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     return once
 
 
+def vmas_side(options: dict[str, Any]) -> Callable[[int], Sample]:
+    """Operations on a VM that has so many VMAs."""
+    from conformance.machines.mali_session import SPECS, MaliSession
+    from conformance.targets.registry import make_target
+    from reports.operations import make
+
+    target = make_target(options["target"], options["kernel"], system="mali")
+    session = MaliSession(target, None)
+    page = 0x1000
+
+    def do(name: str, **given: int) -> None:
+        outcome = session.run(make(name, SPECS, **given))
+        if outcome.sort != "legal" or outcome.result.result:
+            raise RuntimeError(f"{name} {given}: {outcome.sort}, {outcome.violations}")
+
+    for name in ("create", "vm"):
+        do(name)
+    do("bo", size=4 * page)
+    do("active", vm=0)
+    for number in range(options["vmas"]):
+        # Two pages, and a page between.
+        do("bind", va=number * 3 * page, size=2 * page, bo=0)
+    session.trace.clear()
+    free = 1 << 40
+    gc.collect()
+
+    def once(number: int) -> Sample:
+        chance = random.Random(number)
+        operations = 0
+        started = time.process_time()
+        for _ in range(options["rounds"]):
+            va = chance.randrange(options["vmas"]) * 3 * page
+            do("bind", kind=1, va=va + page, size=page)
+            do("bind", va=va, size=2 * page, bo=0)
+            do("bind", va=free, size=3 * page, bo=0)
+            do("bind", kind=1, va=free + page, size=page)
+            do("bind", kind=1, va=free, size=3 * page)
+            operations += 5
+        return Sample(time.process_time() - started, operations, {})
+
+    return once
+
+
 def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Translations of many addresses: one after the other, or all at once."""
     import numpy as np
@@ -368,6 +412,7 @@ SIDES: dict[str, Callable[[dict[str, Any]], Callable[[int], Sample]]] = {
     "model": model_side,
     "machine": machine_side,
     "mapped": mapped_side,
+    "vmas": vmas_side,
     "walker": walker_side,
 }
 
@@ -543,7 +588,7 @@ def copy_sources(folder: Path) -> None:
 
 
 def step_rows(effort: Effort, target: str, kernel: str | None) -> Iterator[Row]:
-    """(b), (c) Steps of the machine against steps of machines that do nothing."""
+    """(b), (c) Steps of the machine ``pagetable`` against steps of machines that do nothing."""
     empty = Row(
         f"{target}: steps that change state / steps of an empty machine",
         "a second of processor time; the empty Hypothesis machine draws three integers a step, "
@@ -558,7 +603,9 @@ def step_rows(effort: Effort, target: str, kernel: str | None) -> Iterator[Row]:
         0.6,
         None,
     )
-    options: dict[str, Any] = {"target": target, "kernel": kernel, "examples": effort.examples}
+    options: dict[str, Any] = {
+        "system": "pagetable", "target": target, "kernel": kernel, "examples": effort.examples,
+    }  # fmt: skip
     try:
         with ExitStack() as on:
             sides = [
@@ -569,18 +616,77 @@ def step_rows(effort: Effort, target: str, kernel: str | None) -> Iterator[Row]:
     except Unmeasured as error:
         empty.note = draws.note = f"not measured: {error}"
     else:
-        share = sum(one.count for one in ours) / sum(one.more["steps"] for one in ours)
-        steps = median([one.more["steps"] / one.seconds for one in ours])
-        for row, other in ((empty, nothing), (draws, only)):
-            row.note = (
-                f"{median(rates(ours)):,.0f} steps a second change state, which are {share:.0%} "
-                f"of the {steps:,.0f} it makes; the other makes {median(rates(other)):,.0f}, so "
-                f"that the ratio of all steps is {figure(steps / median(rates(other)))}"
-            )
+        empty.note = steps_told(ours, nothing)
+        draws.note = steps_told(ours, only)
         ratio(empty, rates(ours), rates(nothing))
         ratio(draws, rates(ours), rates(only))
     yield empty
     yield draws
+
+
+def steps_told(ours: Sequence[Sample], other: Sequence[Sample]) -> str:
+    """What a row of steps says besides its ratio."""
+    share = sum(one.count for one in ours) / sum(one.more["steps"] for one in ours)
+    steps = median([one.more["steps"] / one.seconds for one in ours])
+    return (
+        f"{median(rates(ours)):,.0f} steps a second change state, which are {share:.0%} of the "
+        f"{steps:,.0f} it makes; the other makes {median(rates(other)):,.0f}, so that the ratio "
+        f"of all steps is {figure(steps / median(rates(other)))}"
+    )
+
+
+def mali_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
+    """(g) Steps of the machine ``mali``, each of some operations, against the empty machine."""
+    for target, tree in (("reference", None), ("linux:panthor", kernel)):
+        row = Row(
+            f"mali, {target}: steps that change state / steps of an empty machine",
+            "as for page tables; a step of this machine is about three operations, such as a job "
+            "that starts, a bind and an unbind",
+            0.35,
+            None,
+        )
+        options: dict[str, Any] = {
+            "system": "mali", "target": target, "kernel": tree, "examples": effort.examples,
+        }  # fmt: skip
+        with unmeasured_is_told(row):
+            with ExitStack() as on:
+                sides = [
+                    on.enter_context(Side("machine", which=which, **options))
+                    for which in ("ours", "empty")
+                ]
+                ours, nothing = in_turns(sides, effort.repetitions)
+            row.note = steps_told(ours, nothing)
+            ratio(row, rates(ours), rates(nothing))
+        yield row
+
+
+def vmas_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
+    """(h) Operations on a VM with many VMAs against those on one with few."""
+    many, few = effort.pages // 10, 100
+    for target, tree in (("reference", None), ("linux:panthor", kernel)):
+        row = Row(
+            f"mali, {target}: an operation with {many:,} VMAs in a VM / with {few}",
+            "maps, holes and unmaps of pages at random places in a VM that a job uses",
+            0.8,
+            None,
+        )
+        with unmeasured_is_told(row):
+            with ExitStack() as on:
+                sides = [
+                    on.enter_context(
+                        Side(
+                            "vmas", vmas=vmas, target=target, kernel=tree, rounds=effort.rounds * 8
+                        )
+                    )
+                    for vmas in (many, few)
+                ]
+                ours, other = in_turns(sides, effort.repetitions)
+            row.note = (
+                f"{1e6 / median(rates(ours)):,.0f} and {1e6 / median(rates(other)):,.0f} us an "
+                "operation"
+            )
+            ratio(row, rates(ours), rates(other))
+        yield row
 
 
 def mapped_row(effort: Effort) -> Row:
@@ -701,6 +807,8 @@ ROWS: dict[str, Callable[[Effort, str | None], Iterator[Row]]] = {
     "reference": lambda effort, kernel: step_rows(effort, "reference", None),
     "linux": lambda effort, kernel: step_rows(effort, "linux:io-pgtable-arm", kernel),
     "mapped": lambda effort, kernel: iter([mapped_row(effort)]),
+    "mali": mali_rows,
+    "vmas": vmas_rows,
     "walker": lambda effort, kernel: iter([walker_row(effort)]),
     "workers": lambda effort, kernel: iter([workers_row(effort)]),
 }
