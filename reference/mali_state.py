@@ -126,12 +126,16 @@ def prot_of(flags: int) -> int:
 
 
 class MaliBuffer:
-    """A buffer of the process; ``vm``: the only one that may map it, or NONE."""
+    """A buffer of the process; ``vm``: the only one that may map it, or NONE.
 
-    def __init__(self, size: int, vm: int, pages: BufferPages) -> None:
+    ``imported``: another driver's, which keeps its pages where they are without being asked.
+    """
+
+    def __init__(self, size: int, vm: int, pages: BufferPages, imported: bool = False) -> None:
         self.size: int = size
         self.vm: int = vm
         self.pages: BufferPages = pages
+        self.imported: bool = imported
         self.open: bool = True
 
 
@@ -358,9 +362,9 @@ class MaliState:
         """In how many VMs a buffer is mapped."""
         return sum([1 for vm in self.vms if vm.vmas.get(buffer, 0) > 0])
 
-    def add_buffer(self, size: int, vm: int, pieces: int) -> None:
+    def add_buffer(self, size: int, vm: int, pieces: int, imported: bool = False) -> None:
         """A buffer was made."""
-        self.buffers.append(MaliBuffer(size, vm, self.layout.take(size, pieces)))
+        self.buffers.append(MaliBuffer(size, vm, self.layout.take(size, pieces), imported))
 
     def carry_out(self, bind: Bind) -> None:
         """A bind was done: what it asked for is promised from now on."""

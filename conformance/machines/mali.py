@@ -100,7 +100,8 @@ class MaliMachine(RuleBasedStateMachine):
             return -1
         self.made += 1
         vm = self._vm(which).number if private else NONE
-        return self.do("bo", size=size, vm=vm, pieces=pieces)
+        imported = int(self.made > 3 and not private and self.made % 3 == 0)
+        return self.do("bo", size=size, vm=vm, pieces=pieces, imported=imported)
 
     def _vm(self, pick: int) -> MaliVm:
         """A VM whose handle the process has; a new one where there is none."""

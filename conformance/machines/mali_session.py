@@ -77,11 +77,12 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "bo",
         "Make a buffer, for one VM only or for all (vm none); in pieces of so many pages, or "
-        "in whole (0).",
+        "in whole (0); of this driver, or imported from another.",
         (
             ArgSpec("size", "size", default=0x40_0000),
             ArgSpec("vm", "count", default=NONE, low=NONE, high=LIMIT_VMS),
             ArgSpec("pieces", "count", default=0, high=1 << 18),
+            ArgSpec("imported", "choice", choices=(0, 1), default=0),
         ),
         value_kind="count",
         value_text="buffer {}",
@@ -372,7 +373,8 @@ class MaliSession(JudgedSession):
         elif name == "fence":
             state.fences.append(MaliFence(None))
         elif name == "bo":
-            state.add_buffer(to_unsigned(int(args["size"])), int(args["vm"]), int(args["pieces"]))
+            size, owner = to_unsigned(int(args["size"])), int(args["vm"])
+            state.add_buffer(size, owner, int(args["pieces"]), bool(args["imported"]))
         elif name == "close":
             state.buffers[int(args["bo"])].open = False
         elif name == "destroy_vm":

@@ -54,7 +54,7 @@ OPERATIONS: Mapping[str, Mapping[str, int | None]] = {
     "create": {"va_bits": 48, "pa_bits": 40, "slots": 4, "coherent": 1},
     "vm": {"user_va": 0},
     "destroy_vm": {"vm": None},
-    "bo": {"size": None, "vm": NONE, "pieces": 0},
+    "bo": {"size": None, "vm": NONE, "pieces": 0, "imported": 0},
     "close": {"bo": None},
     "bind": {**_BIND, "fail_at": 0},
     "queue": {**_BIND, "fence": NONE},

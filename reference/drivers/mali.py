@@ -620,14 +620,20 @@ class MaliBuffer(Buffer):
     """A buffer whose pages lie at ``at``.
 
     ``owner``: the VM to which it belongs, or NONE. ``pins``: how many links there are, each of
-    which keeps its pages in memory.
+    which keeps its pages in memory; none where it is ``imported``: they are another driver's.
     """
 
-    def __init__(self, number: i64, size: i64, at: BufferPages, owner: i64) -> None:
+    def __init__(self, number: i64, size: i64, at: BufferPages, owner: i64, imported: bool) -> None:
         super().__init__(number, page_of(size), owner != NONE)
         self.at: BufferPages = at
         self.owner: i64 = owner
+        self.imported: bool = imported
         self.pins: i64 = 0
+
+    def pin(self, change: i64) -> None:
+        """A link came (1) or went (-1)."""
+        if not self.imported:
+            self.pins += change
 
 
 class Fence:
@@ -895,7 +901,7 @@ class Vm(Gpuvm):
         self.touched.link(self, buffer)
         if is_new and link is not None:
             assert isinstance(buffer, MaliBuffer)
-            buffer.pins += 1
+            buffer.pin(1)
         return link
 
     def insert(self, vma: Vma, link: VmBo) -> None:
@@ -910,7 +916,7 @@ class Vm(Gpuvm):
         super().put_link(link)
         if link.count == 0:
             assert isinstance(buffer, MaliBuffer)
-            buffer.pins -= 1
+            buffer.pin(-1)
 
     def unlink(self, vma: Vma) -> None:
         """Drop a VMA's reference to its link, unless the device may still use the pages."""
@@ -1296,8 +1302,11 @@ class Device:
 
     # -- buffers ----------------------------------------------------------------------------
 
-    def make_buffer(self, size: i64, owner: i64, pieces: i64) -> tuple[i64, i64]:
-        """A buffer, which belongs to VM ``owner`` or NONE: (result, number)."""
+    def make_buffer(self, size: i64, owner: i64, pieces: i64, imported: i64) -> tuple[i64, i64]:
+        """A buffer, which belongs to VM ``owner`` or NONE: (result, number).
+
+        ``imported``: another driver's, if not 0.
+        """
         if size <= 0 or size & PAGE_MASK or size >= BUFFER_BYTES:
             return -errno.EINVAL, 0
         if not 0 <= pieces <= LARGEST_PIECES:
@@ -1311,7 +1320,8 @@ class Device:
             self.leave(vm)
         number = self.buffers_made
         self.buffers_made += 1
-        buffer = MaliBuffer(number, size, self.layout.take(size, pieces), owner)
+        pages = self.layout.take(size, pieces)
+        buffer = MaliBuffer(number, size, pages, owner, imported != 0)
         self.buffers[number] = buffer
         self.touched.named_buffers.add(number)
         return 0, number

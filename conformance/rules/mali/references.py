@@ -57,7 +57,7 @@ def _expected(step: MaliStep, what: int, vm: int, number: int) -> int:
         return -1
     links = state.links(number)
     if what == REFS_PINS:
-        return links
+        return 0 if state.buffers[number].imported else links
     return links + (1 if state.buffers[number].open else 0)
 
 

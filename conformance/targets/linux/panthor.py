@@ -46,7 +46,7 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "create": (("va_bits", 48), ("pa_bits", 40), ("slots", 4), ("coherent", 1)),
     "vm": (("user_va", 0),),
     "destroy_vm": (("vm", _REQUIRED),),
-    "bo": (("size", _REQUIRED), ("vm", NONE), ("pieces", 0)),
+    "bo": (("size", _REQUIRED), ("vm", NONE), ("pieces", 0), ("imported", 0)),
     "close": (("bo", _REQUIRED),),
     "bind": (*_BIND, ("fail_at", 0)),
     "queue": (*_BIND, ("fence", NONE)),

@@ -22,7 +22,7 @@ void open_file(void);
 void close_file(void);
 mmu_s64 make_vm(mmu_u64 user_range, mmu_u64 *value);
 mmu_s64 destroy_vm(mmu_u64 number);
-mmu_s64 make_buffer(mmu_u64 size, mmu_u64 owner, mmu_u64 pieces, mmu_u64 *value);
+mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value);
 mmu_s64 close_buffer(mmu_u64 number);
 mmu_s64 bind_now(const mmu_u64 *argument);
 mmu_s64 bind_later(const mmu_u64 *argument, mmu_u64 *value);

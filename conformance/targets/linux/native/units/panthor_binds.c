@@ -6,6 +6,7 @@
  * Calls from the MMU code into drm_gpuvm that change the tree of mappings come
  * through here (the linker wraps them), so that what happened can be told.
  */
+#include <linux/dma-buf.h>
 #include <linux/dma-fence.h>
 #include <linux/err.h>
 #include <linux/errno.h>
@@ -440,8 +441,11 @@ static const struct drm_gem_object_funcs buffer_functions = {
 	.free = free_buffer,
 };
 
-mmu_s64 make_buffer(mmu_u64 size, mmu_u64 owner, mmu_u64 pieces, mmu_u64 *value)
+/* The argument words: size, VM or NONE, pages in a piece, whether it is another driver's. */
+mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 {
+	static struct dma_buf_attachment attachment;
+	mmu_u64 size = argument[0], owner = argument[1], pieces = argument[2];
 	struct drm_gem_object *object;
 	struct panthor_vm *vm = NULL;
 	struct buffer *buffer;
@@ -473,6 +477,7 @@ mmu_s64 make_buffer(mmu_u64 size, mmu_u64 owner, mmu_u64 pieces, mmu_u64 *value)
 		object->resv = buffer->base.exclusive_vm_root_gem->resv;
 	}
 	drm_gem_private_object_init(&gpu.base, object, size);
+	object->import_attach = argument[3] ? &attachment : NULL;
 	drm_gem_gpuva_set_lock(object, &buffer->base.gpuva_list_lock);
 	panthor_vm_put(vm);
 	buffers[buffer_count].buffer = buffer;

@@ -347,7 +347,7 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 		result->result = destroy_vm(argument[0]);
 		break;
 	case BO:
-		result->result = make_buffer(argument[0], argument[1], argument[2], &result->value);
+		result->result = make_buffer(argument, &result->value);
 		break;
 	case CLOSE:
 		result->result = close_buffer(argument[0]);
