@@ -100,8 +100,11 @@ def test_an_alignment_need_be_no_power_of_two(drm_mm: LinuxDrmMm) -> None:
 
 def test_bounds_are_inclusive_and_can_be_filled(drm_mm: LinuxDrmMm) -> None:
     run(drm_mm, CREATE)
-    bounds = {"first": 8 * PAGE, "last": 12 * PAGE - 1}
-    results, _ = run(drm_mm, alloc(5, **bounds), alloc(4, **bounds), alloc(1, "high", **bounds))
+    wishes = [
+        alloc(count, mode, first=8 * PAGE, last=12 * PAGE - 1)
+        for count, mode in ((5, "best"), (4, "best"), (1, "high"))
+    ]
+    results, _ = run(drm_mm, *wishes)
     assert results == [FULL, Result(0, 8 * PAGE), FULL]
     # The last page of the window can be had like any other.
     results, trace = run(drm_mm, alloc(52), alloc(8), alloc())
