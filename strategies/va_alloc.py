@@ -47,6 +47,7 @@ ALIGNS: tuple[int, ...] = (0, 0, 0, 0, 0, 1, 2, 4, 3, 5, 16)
 """Pages of an alignment: none, powers of two, and others."""
 
 MODES: tuple[str, ...] = ("best", "low", "high", "best")
+"""Drawn by the low bits of two numbers that stand for other things, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,8 @@ it ends."""
 picks: SearchStrategy[int] = st.integers(0, 63)
 """Which of the things that are there, modulo how many there are."""
 
-requests: Pairs[int, tuple[int, str]] = Pairs(
-    SIZES, [(align, mode) for align in ALIGNS for mode in MODES]
-)
-"""How many pages; at which multiple, and of which hole."""
+requests: Pairs[int, int] = Pairs(SIZES, ALIGNS)
+"""How many pages, and at which multiple."""
 
 bounds: Pairs[Bounds, int] = Pairs(BOUNDS, range(8))
 """Which addresses, and which of the holes."""

@@ -70,7 +70,7 @@ class VaAllocMachine(RuleBasedStateMachine):
         yield
         if not self.changed and not self.session.ended:
             if any(hole.last - hole.first + 1 >= PAGE for hole in self.session.state.holes()):
-                self.alloc(PAGE, mode=draw.MODES[pick % len(draw.MODES)])
+                self.alloc(PAGE, mode=_mode(pick))
             else:
                 self._free(pick)
 
@@ -104,11 +104,11 @@ class VaAllocMachine(RuleBasedStateMachine):
     @rule(shape=draw.requests.numbers, where=draw.bounds.numbers)
     def ask(self, shape: int, where: int) -> None:
         """Ask for addresses, somewhere."""
-        pages, (align, mode) = draw.requests.pair(shape)
+        pages, align = draw.requests.pair(shape)
         bounds, pick = draw.bounds.pair(where)
         with self._step(pick):
             first, last = self._bounds(bounds, pick)
-            self.alloc(pages * PAGE, align * PAGE, mode, first, last)
+            self.alloc(pages * PAGE, align * PAGE, _mode(shape ^ where), first, last)
 
     @rule(pick=draw.picks, where=draw.bounds.numbers)
     def ask_for_all(self, pick: int, where: int) -> None:
@@ -121,7 +121,7 @@ class VaAllocMachine(RuleBasedStateMachine):
             size = hole.last - hole.first + 1 - (pick & 1) * PAGE
             first, last = self._bounds(bounds, which)
             if size > 0:
-                self.alloc(size, 0, draw.MODES[pick // 2 % len(draw.MODES)], first, last)
+                self.alloc(size, 0, _mode(pick // 2 ^ where), first, last)
 
     @rule(where=draw.parts.numbers)
     def reserve(self, where: int) -> None:
@@ -171,7 +171,7 @@ class VaAllocMachine(RuleBasedStateMachine):
     def _err(self, mistake: str, which: int) -> None:
         state = self.session.state
         hole, one = self._hole(which), self._range(which)
-        mode = draw.MODES[which % len(draw.MODES)]
+        mode = _mode(which)
         holes = state.holes()
         if mistake == "no-bytes":
             self.alloc(0, mode=mode)
@@ -208,6 +208,10 @@ class VaAllocMachine(RuleBasedStateMachine):
             self.do("reserve", va=state.last, size=ALL - 1 - (which & 1) * PAGE)
         elif mistake == "no-such-range":
             self.do("free", node=state.made + which % 2)
+
+
+def _mode(number: int) -> str:
+    return draw.MODES[number % len(draw.MODES)]
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[VaAllocMachine]:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from conformance.targets.linux.cache import CACHE_VARIABLE
+from conformance.targets.linux.drm_mm import LinuxDrmMm
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
@@ -167,6 +168,21 @@ def gpuvm(built_gpuvm: LinuxGpuvm) -> LinuxGpuvm:
     """drm_gpuvm, with no VM and no buffer."""
     built_gpuvm.reset()
     return built_gpuvm
+
+
+@pytest.fixture(scope="session")
+def built_drm_mm(kernel: Path | None) -> Iterator[LinuxDrmMm]:
+    """drm_mm of each tree."""
+    target = _made(lambda: LinuxDrmMm(kernel))
+    yield target
+    target.close()
+
+
+@pytest.fixture
+def drm_mm(built_drm_mm: LinuxDrmMm) -> LinuxDrmMm:
+    """drm_mm, with no allocator."""
+    built_drm_mm.reset()
+    return built_drm_mm
 
 
 @pytest.fixture(scope="session")
