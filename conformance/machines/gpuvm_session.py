@@ -7,15 +7,14 @@ state, moves the promise on, and asks the rules. It draws nothing and knows no r
 import errno
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
-from dataclasses import replace
 
+from conformance.machines.judged import JudgedSession
 from conformance.machines.session import Outcome
 from conformance.rules.gpuvm import GPUVM
 from conformance.rules.gpuvm.step import VaStep
-from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
-from conformance.tally import Tally
-from conformance.targets.protocol import Result, Target
-from reference.trace import BEGIN, END, Trace
+from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
+from conformance.targets.protocol import Result
+from reference.trace import BEGIN, END
 from reference.va_state import BufferState, Seen, VmState
 from reference.words import to_signed, to_unsigned
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
@@ -92,32 +91,22 @@ def possible(operation: Operation, traits: MappingOf[str, Sequence[str | int]]) 
     return aligned and size > 0 and start + size <= ALL and inside
 
 
-class GpuvmSession:
+class GpuvmSession(JudgedSession):
     """Runs operations of one example on ``target`` and judges each.
 
-    ``muted``: identities (rule, signature) that are known; ``None`` mutes all. The session goes
-    on after a violation: the operation is undone by running the ones before it again.
+    It goes on after a violation: the operation is undone by running the ones before it again.
     """
 
     system = "gpuvm"
     specs: MappingOf[str, OperationSpec] = SPECS
     rules: tuple[Rule, ...] = GPUVM
 
-    def __init__(
-        self, target: Target, muted: set[tuple[str, str]] | None = None, tally: Tally | None = None
-    ) -> None:
-        self.target = target
-        self.muted = muted
-        self.tally = tally if tally is not None else Tally()
-        self.operations: list[Operation] = []
-        self.results: list[Result] = []
-        self.trace = Trace()
-        self.ended = False
-        self.frozen_on: tuple[str, str] | None = None
+    def _forget(self) -> None:
         self.state = VmState()
-        self._effective: list[Operation] = []
-        self._replaying = False
-        target.reset()
+
+    def _is_lost(self) -> bool:
+        # Not even the VM could be made without what is wrong, or it is gone.
+        return not self.state.exists
 
     # -- one operation ------------------------------------------------------------------------
 
@@ -152,7 +141,7 @@ class GpuvmSession:
             self._judge(step, _RULES[name])
         else:
             self._judge(step, _ENDING_RULES)
-        if any(violation.identity == self.frozen_on for violation in step.violations):
+        if self._is_frozen(step):
             self.ended = True
             return Outcome(step.result, step.sort, True, step.violations, ())
         changed = self._changed(step)
@@ -281,59 +270,12 @@ class GpuvmSession:
             state.promise.clear()
             state.exists = False
 
-    def _judge(self, step: VaStep, rules: Sequence[Rule]) -> None:
-        checked = {} if self._replaying else self.tally.checked
-        for rule in rules:
-            count = rule.check(step)
-            if count:
-                checked[rule.id] = checked.get(rule.id, 0) + count
-            if step.violations and any(one.corrupts for one in step.violations):
-                break
-        if step.sort == MISUSE and step.violations:
-            step.violations = [replace(one, label="misuse") for one in step.violations]
-
     def _changed(self, step: VaStep) -> bool:
         if not step.result.finished:
             return False
         if step.kind in ("create", "bo", "close", "destroy"):
             return step.result.result == 0
         return step.seen.changed or bool(step.due)
-
-    def _report(self, step: VaStep) -> list[Violation]:
-        fresh: list[Violation] = []
-        for violation in step.violations:
-            if self._replaying:
-                continue
-            self.tally.violated[violation.rule] = self.tally.violated.get(violation.rule, 0) + 1
-            identity = " ".join(violation.identity)
-            self.tally.hits[identity] = self.tally.hits.get(identity, 0) + 1
-            if self.muted is not None and violation.identity not in self.muted:
-                fresh.append(violation)
-        return fresh
-
-    def _undo(self, step: VaStep) -> None:
-        """Start again, and do everything before the operation that broke a rule."""
-        if self._replaying:
-            self.ended = True
-            return
-        kept, results, trace = self.operations, self.results, self.trace
-        again, self._effective = self._effective, []
-        self._replaying = True
-        self.operations, self.results, self.trace = [], [], Trace()
-        self.state = VmState()
-        self.target.reset()
-        for operation in again:
-            self.run(operation)
-            if self.ended:
-                break
-        self._replaying = False
-        self.operations, self.results, self.trace = kept, results, trace
-        if not self.state.exists:
-            # Not even the VM could be made without what is wrong, or it is gone.
-            self.ended = True
-        if self.ended:
-            identity = " ".join(step.violations[0].identity)
-            self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
 
     def finish(self) -> Outcome | None:
         """Destroy the VM at the end of an example, if it still exists."""
