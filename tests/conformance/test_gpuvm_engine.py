@@ -339,5 +339,5 @@ def test_windows_that_cannot_be_are_not_made_while_minimising():
 def test_without_one_object_those_behind_it_have_lower_numbers(start, end, left):
     makers = [op("create"), *[op("bo")] * 4]
     users = [a_map(9, bo=number) for number in range(4)]
-    rest = module._renumbered([*makers, *users], start, end)
+    rest = module._renumbered([*makers, *users], start, end, {})
     assert rest == [*makers[end:], *(a_map(9, bo=number) for number in left)]
