@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from conformance import minimise as module
 from conformance.engine import Plan, run_shard
 from conformance.minimise import minimise
 from conformance.rules.va_alloc import VA_ALLOC
@@ -104,3 +105,13 @@ def test_what_is_left_is_the_least(name):
         assert found == least
     else:
         assert found is None or len(found) <= 3
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "left"), [(1, 2, (0, 0, 1)), (2, 3, (0, 1, 1)), (1, 3, (0, 1, 0))]
+)
+def test_without_one_range_those_behind_it_have_lower_numbers(start, end, left):
+    makers = [op("create"), op("alloc"), op("reserve", va=0x8000), op("alloc")]
+    users = [op("free", node=number) for number in range(3)]
+    rest = module._renumbered([*makers, *users], start, end, SYSTEM.made_by)
+    assert rest == [*makers[end:], *(op("free", node=number) for number in left)]

@@ -172,7 +172,7 @@ def hole_size(owner, at):
 @pytest.mark.parametrize("seed", range(60))
 def test_against_a_list_of_addresses(seed):
     draw = random.Random(seed)
-    owner: list[object] = [None] * 80
+    owner = [None] * 80
     allocator = VaAllocator(0, 80)
     made = {}
     for _ in range(150):
