@@ -7,13 +7,13 @@ asks the rules. It draws nothing and knows no rule by name.
 import errno
 from collections.abc import Mapping, Sequence
 
+from conformance.machines.judged import JudgedSession
 from conformance.machines.session import Outcome
-from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
+from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
 from conformance.rules.va_alloc import VA_ALLOC
 from conformance.rules.va_alloc.step import NO_ROOM, AllocStep
-from conformance.tally import Tally
-from conformance.targets.protocol import Result, Target
-from reference.trace import BEGIN, END, Trace
+from conformance.targets.protocol import Result
+from reference.trace import BEGIN, END
 from reference.va_space import Seen, VaSpace
 from reference.words import to_signed, to_unsigned
 from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
@@ -85,32 +85,21 @@ def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) ->
     return True
 
 
-class VaAllocSession:
+class VaAllocSession(JudgedSession):
     """Runs operations of one example on ``target`` and judges each.
 
-    ``muted``: identities (rule, signature) that are known; ``None`` mutes all. The session goes
-    on after a violation: the operation is undone by running the ones before it again.
+    It goes on after a violation: the operation is undone by running the ones before it again.
     """
 
     system = "va-alloc"
     specs: Mapping[str, OperationSpec] = SPECS
     rules: tuple[Rule, ...] = VA_ALLOC
 
-    def __init__(
-        self, target: Target, muted: set[tuple[str, str]] | None = None, tally: Tally | None = None
-    ) -> None:
-        self.target = target
-        self.muted = muted
-        self.tally = tally if tally is not None else Tally()
-        self.operations: list[Operation] = []
-        self.results: list[Result] = []
-        self.trace = Trace()
-        self.ended = False
-        self.frozen_on: tuple[str, str] | None = None
+    def _forget(self) -> None:
         self.state = VaSpace()
-        self._effective: list[Operation] = []
-        self._replaying = False
-        target.reset()
+
+    def _is_lost(self) -> bool:
+        return not self.state.exists
 
     # -- one operation ------------------------------------------------------------------------
 
@@ -144,7 +133,7 @@ class VaAllocSession:
         if step.result.finished:
             self._keep_promise(step)
         self._judge(step, _RULES[name] if step.result.finished else _ENDING_RULES)
-        if any(violation.identity == self.frozen_on for violation in step.violations):
+        if self._is_frozen(step):
             self.ended = True
             return Outcome(step.result, step.sort, True, step.violations, ())
         changed = step.result.finished and step.result.result == 0 and name != "find"
@@ -225,51 +214,6 @@ class VaAllocSession:
             state.remove(int(args["node"]))
         elif step.kind == "destroy":
             state.clear()
-
-    def _judge(self, step: AllocStep, rules: Sequence[Rule]) -> None:
-        checked = {} if self._replaying else self.tally.checked
-        for rule in rules:
-            count = rule.check(step)
-            if count:
-                checked[rule.id] = checked.get(rule.id, 0) + count
-            if any(one.corrupts for one in step.violations):
-                break
-
-    def _report(self, step: AllocStep) -> list[Violation]:
-        fresh: list[Violation] = []
-        for violation in step.violations:
-            if self._replaying:
-                continue
-            self.tally.violated[violation.rule] = self.tally.violated.get(violation.rule, 0) + 1
-            identity = " ".join(violation.identity)
-            self.tally.hits[identity] = self.tally.hits.get(identity, 0) + 1
-            if self.muted is not None and violation.identity not in self.muted:
-                fresh.append(violation)
-        return fresh
-
-    def _undo(self, step: AllocStep) -> None:
-        """Start again, and do everything before the operation that broke a rule."""
-        if self._replaying:
-            self.ended = True
-            return
-        kept, results, trace = self.operations, self.results, self.trace
-        again, self._effective = self._effective, []
-        self._replaying = True
-        self.operations, self.results, self.trace = [], [], Trace()
-        self.state = VaSpace()
-        self.target.reset()
-        for operation in again:
-            self.run(operation)
-            if self.ended:
-                break
-        self._replaying = False
-        self.operations, self.results, self.trace = kept, results, trace
-        if not self.state.exists:
-            # Not even the allocator could be made without what is wrong, or it is gone.
-            self.ended = True
-        if self.ended:
-            identity = " ".join(step.violations[0].identity)
-            self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
 
     def finish(self) -> Outcome | None:
         """Destroy the allocator at the end of an example, if it still exists."""
