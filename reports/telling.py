@@ -49,7 +49,7 @@ class _Hardware:
 _WALKED: Final = _Hardware("hardware", "what a walk of the tables finds", True)
 _HARDWARE: Final[Mapping[str, _Hardware]] = {
     "gpuvm": _Hardware("page tables", "what the driver was told to put there", False),
-    "va-alloc": _Hardware("allocator", "what it says that it has there", False),
+    "va-alloc": _Hardware("allocator", "what the allocator says that it has there", False),
 }
 """For systems whose tables nobody walks."""
 

@@ -337,6 +337,9 @@ class MaliSession(JudgedSession):
             "bind", "alloc", "free", "active", "destroy_vm", "close_file",
         ):  # fmt: skip
             errors += (_TIMED_OUT,)
+            if name == "active":
+                # An AS that could not be enabled may be lost until the reset.
+                errors += (-errno.EBUSY,)
         return (REFUSED if reason else LEGAL), reason, errors
 
     # -- moving on --------------------------------------------------------------------------------
