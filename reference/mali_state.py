@@ -206,8 +206,8 @@ class MaliVm:
     event at which one was added where another is, or removed that is not there, NONE for none.
     ``busy_until_run``, ``busy_until_reset``: deferred work may hold references.
     ``reported``: it was told that it lives on. ``root``: of its tables, NONE before it is known.
-    ``slots``: the AS that may walk it. ``counts_before``: the view's counts before the operation
-    at hand.
+    ``slots``: the AS that may walk it. ``has_stored``: stores wait for a barrier. ``counts_before``:
+    the view's counts before the operation at hand.
     """
 
     def __init__(self, number: int, geometry: Geometry, coherent: bool, user_end: int) -> None:
@@ -235,6 +235,7 @@ class MaliVm:
         self.reported: bool = False
         self.nodes: int = 0
         self.touched: bool = False
+        self.has_stored: bool = False
         self.counts_before: list[i64] = []
 
     def at_rest(self) -> bool:
@@ -463,6 +464,8 @@ class MaliState:
             vm.view.now = event
             vm.view.take(BARRIER, a, b, c)
         if a == BARRIER_FULL:
+            for vm in self.stored.values():
+                vm.has_stored = False
             self.stored.clear()
 
     def _table(self, event: i64, kind: i64, a: i64, b: i64, c: i64) -> None:
@@ -477,7 +480,8 @@ class MaliState:
         elif kind == FREE:
             self.owners.pop(page, None)
             self._freed(event, vm, page)
-        else:
+        elif not vm.has_stored:
+            vm.has_stored = True
             self.stored[number] = vm
         vm.view.now = event
         vm.view.take(kind, a, b, c)

@@ -41,7 +41,9 @@ PLACES: tuple[int, ...] = (
 )  # fmt: skip
 """Addresses in the process's part of a VM; negative ones are counted from its end."""
 
-COUNTS: tuple[int, ...] = (1, 1, 1, 2, 2, 3, 3, 4, 9, 16, 512, 512, 512, 513, 1024, 1536)
+COUNTS: tuple[int, ...] = (
+    1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 9, 9, 16, 33, 512, 512, 513, 1024,
+)  # fmt: skip
 """Pages of a bind, as far as the buffer has them."""
 
 SHORT: tuple[int, ...] = (1, 1, 1, 2, 2, 3, 3, 4, 9, 16)

@@ -264,11 +264,12 @@ class MaliMachine(RuleBasedStateMachine):
     # -- jobs of the device -------------------------------------------------------------------
 
     def _job(self, vm: MaliVm) -> bool:
-        """A job starts to use a VM, if there is an address space for it; whether one does."""
-        state = self.state
-        if vm.active == 0 and not self._make_room(vm):
+        """A job uses a VM, if there is an address space for it; whether one does."""
+        if vm.active > 0:
+            return True
+        if not self._make_room(vm):
             return False
-        return state.is_up() and self.do("active", vm=vm.number) >= 0
+        return self.state.is_up() and self.do("active", vm=vm.number) >= 0
 
     def _make_room(self, vm: MaliVm) -> bool:
         """Jobs of others end until an address space can be had."""
@@ -296,15 +297,14 @@ class MaliMachine(RuleBasedStateMachine):
             if how < 2:
                 self._end_jobs(vm)
             elif how < 5:
-                self._job(vm)
+                if self._job(vm) and how == 4:
+                    self.do("active", vm=vm.number)
             else:
-                for number in range(len(self.state.slots)):
+                for number in range(min(len(self.state.slots), 3)):
                     turn = self._vm(which + number)
-                    if self._job(turn) and how & 1:
-                        self._map(turn, pick % 8 * PAGE, draw.SHAPES[pick], number)
-                    if number or how == 7:
+                    self._end_jobs(turn)
+                    if self._job(turn) and how == 7:
                         self._end_jobs(turn)
-                self._job(vm)
 
     # -- VMs, buffers, nodes ------------------------------------------------------------------
 

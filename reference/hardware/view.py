@@ -219,20 +219,26 @@ class HardwareView:
             if not self.coherent:
                 self._soil(page, index)
             return
+        if len(page.paths) == 1:
+            self._stored(page, page.paths[0], index, old, new, pa)
+            return
         for path in page.paths.copy():
-            if fmt.same(path.level, old, new):
-                continue
-            if path.level == self.geometry.start_level and index >= self.geometry.entries(
-                path.level
-            ):
-                continue
-            page.stored_at = self.now
-            self.last_store = self.now
-            self.last_store_pa = pa
-            if not self.coherent:
-                self._soil(page, index)
-            va: i64 = path.va + (index << fmt.shift(path.level))
-            self._entry_changed(path, va, old, new, pa)
+            self._stored(page, path, index, old, new, pa)
+
+    def _stored(self, page: TablePage, path: Path, index: i64, old: i64, new: i64, pa: i64) -> None:
+        """A word of a page changed that ``path`` leads to."""
+        fmt = self.geometry.format
+        if fmt.same(path.level, old, new):
+            return
+        if path.level == self.geometry.start_level and index >= self.geometry.entries(path.level):
+            return
+        page.stored_at = self.now
+        self.last_store = self.now
+        self.last_store_pa = pa
+        if not self.coherent:
+            self._soil(page, index)
+        va: i64 = path.va + (index << fmt.shift(path.level))
+        self._entry_changed(path, va, old, new, pa)
 
     def _barrier(self, kind: i64) -> None:
         if kind == BARRIER_FULL:

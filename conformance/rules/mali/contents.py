@@ -133,8 +133,7 @@ def _translation(step: MaliStep, rule: str, address: bool) -> int:
         if not _is_judged(step, span):
             continue
         count += 1
-        first, last = span.window
-        seen = span.vm.view.difference(span.vm.pages, first, last)
+        seen = step.difference(span)
         if seen is None or seen.address != address:
             continue
         expected, prot = span.vm.pages.lookup(seen.va)

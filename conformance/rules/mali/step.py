@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from conformance.rules.rule import Violation
 from conformance.targets.protocol import Result
-from reference.hardware.view import Observation
+from reference.hardware.view import Difference, Observation
 from reference.mali_state import MaliSeen, MaliState, MaliVm
 from reference.trace import WORDS, Trace
 from reference.va_promise import Mapping as Vma
@@ -15,7 +15,7 @@ PAGE = 0x1000
 BIND_NAMES = ("map", "unmap", "wait")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Span:
     """Addresses ``first``..``last`` of a VM that an operation was about.
 
@@ -63,12 +63,22 @@ class MaliStep:
     running: Mapping[int, int] = field(default_factory=dict)
     holes: Sequence[tuple[int, int]] = ()
     may_time_out: bool = False
+    compared: dict[Span, Difference | None] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
         """The operation's name."""
         return self.operation.name
+
+    def difference(self, span: Span) -> Difference | None:
+        """The lowest address of a span's window at which tables do not say what was promised.
+
+        It is looked for once in a step.
+        """
+        if span not in self.compared:
+            self.compared[span] = span.vm.view.difference(span.vm.pages, *span.window)
+        return self.compared[span]
 
     @property
     def what(self) -> str:
