@@ -206,8 +206,8 @@ class MaliVm:
     event at which one was added where another is, or removed that is not there, NONE for none.
     ``busy_until_run``, ``busy_until_reset``: deferred work may hold references.
     ``reported``: it was told that it lives on. ``root``: of its tables, NONE before it is known.
-    ``slots``: the AS that may walk it. ``has_stored``: stores wait for a barrier. ``counts_before``:
-    the view's counts before the operation at hand.
+    ``slots``: the AS that may walk it. ``has_stored``: stores wait for a barrier.
+    ``counts_before``: the view's counts before the operation at hand.
     """
 
     def __init__(self, number: int, geometry: Geometry, coherent: bool, user_end: int) -> None:

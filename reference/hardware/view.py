@@ -212,7 +212,6 @@ class HardwareView:
             self._observe(STORED_OUTSIDE, -1, -1, 0, new, pa)
             return
         old = page.set(index, new)
-        fmt = self.geometry.format
         if not page.paths:
             # Not linked yet: only whether the content is visible when it is published matters.
             page.stored_at = self.now
