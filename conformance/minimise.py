@@ -187,14 +187,19 @@ class _Minimiser:
         return lowered
 
 
+_MADE_BY = {"queue": "fence", "alloc": "node"}
+"""The argument that names what an operation makes, where it is not the operation's own name."""
+
+
 def _renumbered(operations: Sequence[Operation], start: int, end: int) -> list[Operation]:
     """The operations from ``end`` on, once those from ``start`` on are left out.
 
     Objects are named by their number, in an argument that has the name of the operation that
-    makes them: those that were made after what is left out have lower numbers without it.
+    makes them, or that ``_MADE_BY`` tells: those that were made after what is left out have
+    lower numbers without it.
     """
-    before = Counter(one.name for one in operations[:start])
-    gone = Counter(one.name for one in operations[start:end])
+    before = Counter(_MADE_BY.get(one.name, one.name) for one in operations[:start])
+    gone = Counter(_MADE_BY.get(one.name, one.name) for one in operations[start:end])
     rest = list(operations[end:])
     for at, one in enumerate(rest):
         for name in gone.keys() & one.args.keys():
