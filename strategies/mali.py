@@ -141,6 +141,9 @@ binds: Pairs[int, Shape] = Pairs(PLACES, SHAPES)
 parts: Pairs[Part, int] = Pairs(PARTS, FAILURES)
 """Where by a mapping, and which allocation fails."""
 
+larges: Pairs[Part, int] = Pairs(PARTS, range(8))
+"""Where by a mapping of large pages, and what is done there."""
+
 queues: Pairs[Part, int] = Pairs(PARTS, range(16))
 """Where by a mapping, and in which order queued binds wait for what."""
 

@@ -221,6 +221,38 @@ class MaliMachine(RuleBasedStateMachine):
                 where, size = self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)])
                 self._unmap(vm, where, size)
 
+    @rule(pick=draw.picks, where=draw.larges.numbers)
+    def bind_large(self, pick: int, where: int) -> None:
+        """Large pages are mapped, and then all or a part of them is mapped over or unmapped."""
+        part, how = draw.larges.pair(where)
+        with self._step(pick):
+            vm = self._vm(pick)
+            number = self._whole_buffer(vm, pick >> 2)
+            if number < 0:
+                return
+            if how & 1:
+                self._job(vm)
+            first = (1 + pick % 3) * draw.LARGE
+            size = draw.LARGE if how & 4 else min(2 * draw.LARGE, self.state.buffers[number].size)
+            self.do("bind", vm=vm.number, va=first, size=size, bo=number)
+            one = vm.promise.first_in(first, first)
+            if one is None:
+                return
+            start, size = self._range(vm, one, part)
+            if how & 2:
+                self._unmap(vm, start, size)
+            else:
+                self._map(vm, start, draw.Shape(size // PAGE, 0, 0, 0), pick >> 1)
+
+    def _whole_buffer(self, vm: MaliVm, pick: int) -> int:
+        """A buffer that large pages can map; a new one where there is none."""
+        numbers = [
+            number
+            for number, one in enumerate(self.state.buffers)
+            if one.open and one.vm in (NONE, vm.number) and one.pages.contiguous(0) >= draw.LARGE
+        ]
+        return numbers[pick % len(numbers)] if numbers else self._new_buffer(1)
+
     # -- queued binds -------------------------------------------------------------------------
 
     @rule(pick=draw.picks, what=draw.binds.numbers)

@@ -173,6 +173,8 @@ _ENDING_RULES = tuple(rule for rule in MALI if rule.id in ("PG-1", "PG-2"))
 
 _TIMED_OUT = -errno.ETIMEDOUT
 _INVALID = (-errno.EINVAL,)
+_SILENT = frozenset({"destroy_vm", "close_file", "idle"})
+"""Operations that may use the device and give no error when it does not answer."""
 
 
 def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:
@@ -280,6 +282,7 @@ class MaliSession(JudgedSession):
                     bind = state.fences[number].bind
                     if bind is not None and bind.kind != SYNC_ONLY:
                         _widen(vm, bind.first, bind.last)
+                        step.beside[number] = _span(vm, bind.first, bind.last).outside
         elif name == "alloc":
             self._before_alloc(step)
         elif name == "free" and 0 <= int(args["node"]) < len(state.nodes):
@@ -348,10 +351,16 @@ class MaliSession(JudgedSession):
         """What the process was told by the result of this operation."""
         name, args, result = step.kind, step.operation.args, step.result
         if name == "run":
-            step.spans += [_span(state.vms[one.vm], one.first, one.last) for one in state.seen.done]
+            step.spans += [_done_span(step, one) for one in state.seen.done]
             self._after_run(state, step)
         if name == "vm" and result.result != 0:
             self._unmake_vm(state)
+        asked = state.may_time_out and state.seen.asked >= 0
+        if name in _SILENT and (asked or state.timed_out) and not state.seen.lost_registers:
+            # What could not be flushed is kept until the device was reset.
+            state.timed_out = True
+            for vm in state.vms:
+                vm.busy_until_reset = True
         if result.result == _TIMED_OUT and step.sort == LEGAL:
             self._after_timeout(state, step)
             return
@@ -491,7 +500,7 @@ class MaliSession(JudgedSession):
         elif not held:
             state.carry_out(Bind(vm.number, UNMAP, bind.first, bind.last, NONE, 0, 0))
         if step.kind == "run":
-            step.spans.append(_span(vm, bind.first, bind.last))
+            step.spans.append(_done_span(step, bind))
 
     def _move_on(self, state: MaliState, step: MaliStep) -> None:
         """After an operation that stands: who is unusable, which address spaces have jobs."""
@@ -782,6 +791,15 @@ def _span(vm: MaliVm, first: int, last: int) -> Span:
         one for one in vm.promise.within(*span.window) if one.last < first or one.first > last
     ]
     return Span(vm, first, last, outside)
+
+
+def _done_span(step: MaliStep, bind: Bind) -> Span:
+    """The range of a queued bind that was done, with what was beside it before and still is."""
+    vm = step.state.vms[bind.vm]
+    there = {one.first: one for one in vm.promise.within(*Span(vm, bind.first, bind.last).window)}
+    before = step.beside.get(bind.fence, ())
+    outside = [one for one in before if one.first in there and there[one.first].same(one)]
+    return Span(vm, bind.first, bind.last, outside)
 
 
 def _widen(vm: MaliVm, first: int, last: int) -> None:

@@ -1,6 +1,6 @@
 """The promise against a dictionary of pages, in a format with blocks of 4 and 16 pages."""
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -199,6 +199,52 @@ TestPromise = PromiseMachine.TestCase
 TestPromise.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 
 
+# -- ranges ---------------------------------------------------------------------------------
+
+
+@given(page_numbers, page_numbers, st.integers(1, PAGES), prots)
+def test_a_range_is_promised_page_for_page_in_the_largest_entries_that_fit(
+    page: int, physical: int, count: int, prot: int
+) -> None:
+    count = min(count, PAGES - page)
+    promise = Promise(FORMAT)
+    promise.add_range(page * PAGE, physical * PAGE, count * PAGE, prot)
+    assert promise.bytes == count * PAGE
+    for number in range(PAGES):
+        inside = page <= number < page + count
+        expected = ((physical + number - page) * PAGE, prot) if inside else (-1, 0)
+        assert promise.lookup(number * PAGE) == expected
+    for level, span in enumerate(SPANS):
+        aligned = (page - physical) % span == 0
+        # Aligned in both spaces, and whole in the range: as large as it can be.
+        for base in range(0, PAGES, span):
+            if aligned and page <= base and base + span <= page + count:
+                assert promise.level_at(base * PAGE) <= level
+    for one in promise.parts(0, TOP):
+        assert one.pa % (SPANS[one.level] * PAGE) == 0
+        assert page * PAGE <= one.first
+        assert one.last < (page + count) * PAGE
+
+
+@given(page_numbers, page_numbers, st.integers(1, PAGES), page_numbers, page_numbers)
+def test_a_part_of_a_range_can_be_taken_back_and_promised_again(
+    page: int, physical: int, count: int, one: int, other: int
+) -> None:
+    count = min(count, PAGES - page)
+    promise = Promise(FORMAT)
+    promise.add_range(page * PAGE, physical * PAGE, count * PAGE, 3)
+    first, last = min(one, other), max(one, other)
+    promise.remove(first * PAGE, (last + 1) * PAGE - 1)
+    promise.add_range(first * PAGE, 0x9000_0000, (last + 1 - first) * PAGE, 1)
+    for number in range(PAGES):
+        expected = (-1, 0)
+        if first <= number <= last:
+            expected = (0x9000_0000 + (number - first) * PAGE, 1)
+        elif page <= number < page + count:
+            expected = ((physical + number - page) * PAGE, 3)
+        assert promise.lookup(number * PAGE) == expected
+
+
 # -- with real sizes ------------------------------------------------------------------------
 
 _2M, _1G = 1 << 21, 1 << 30
@@ -240,3 +286,16 @@ def test_what_is_beside_is_not_removed() -> None:
     assert promise.lookup(_2M) == (_2M, 3)
     assert promise.level_at(_2M) == 2
     assert promise.bytes == _2M + PAGE
+
+
+def test_a_range_in_the_pages_of_a_gpu() -> None:
+    promise = Promise(LPAE_S1)
+    promise.add_range(_2M - PAGE, 2 * _2M - PAGE, 2 * _2M + 2 * PAGE, 7)
+    parts = promise.parts(0, 8 * _2M)
+    assert [part.level for part in parts] == [3, 2, 2, 3]
+    assert [part.first for part in parts] == [_2M - PAGE, _2M, 2 * _2M, 3 * _2M]
+    # Off by a page in one of the two spaces, no large page fits.
+    other = Promise(LPAE_S1)
+    other.add_range(_2M, _2M + PAGE, _2M, 7)
+    assert {part.level for part in other.parts(0, 4 * _2M)} == {3}
+    assert other.bytes == _2M

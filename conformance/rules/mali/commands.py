@@ -70,9 +70,15 @@ def protocol_check(step: MaliStep) -> int:
 def flush_check(step: MaliStep) -> int:
     """OR-6: a flush is of a locked region, and the lock is released."""
     _observed(step, "OR-6", FLUSHING, "LOCK of at least 32 KiB, seen to end, then the flush")
+    # What became of a lock after commands that cannot be relied on is not known.
+    doubtful = {
+        seen.slot for seen in step.seen.commands if seen.kind in (COMMAND_BUSY, REGISTER_BUSY)
+    }
     for slot in range(len(step.state.slots)):
         if step.state.mmu.may_be_locked(slot) and not step.may_time_out:
             step.state.mmu.assume_unlocked(slot)
+            if slot in doubtful:
+                continue
             step.violations.append(
                 Violation(
                     "OR-6",

@@ -50,7 +50,8 @@ def _expected(step: MaliStep, what: int, vm: int, number: int) -> int:
         if not 0 <= vm < len(state.vms):
             return -1
         one = state.vms[vm]
-        if not one.at_rest() or not one.exists:
+        # Of one that lives on without a reason, that was told.
+        if not one.at_rest() or not one.exists or one.reported:
             return -1
         return one.references() if what == REFS_VM else one.vmas.get(number, 0)
     if not 0 <= number < len(state.buffers) or not state.at_rest():

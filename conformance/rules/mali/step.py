@@ -42,6 +42,7 @@ class MaliStep:
     ``spans``: what it was about, queued binds that were done included.
     ``faulted``: the AS whose fault the driver has to handle; ``activated``: the VM that a first
     job uses from now on; -1 each for none. ``running``: the AS of each VM that jobs used before.
+    ``beside``: of each queued bind, the VMAs that reached up to its range before ``run``.
     ``holes``: (first, last) of what was free in the kernel's part before ``alloc``.
     ``may_time_out``: whether a command of the device may not have ended.
     """
@@ -61,6 +62,7 @@ class MaliStep:
     faulted: int = -1
     activated: int = -1
     running: Mapping[int, int] = field(default_factory=dict)
+    beside: dict[int, Sequence[Vma]] = field(default_factory=dict)
     holes: Sequence[tuple[int, int]] = ()
     may_time_out: bool = False
     compared: dict[Span, Difference | None] = field(default_factory=dict)

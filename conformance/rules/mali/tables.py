@@ -195,6 +195,7 @@ def freed_check(step: MaliStep) -> int:
                 "the entry cleared, a flush of its range seen to end, then the table freed",
                 "no such flush since the entry was cleared" if not linked else "still linked",
                 stale=(seen.level, seen.va, last, seen.old) if not linked else None,
+                corrupts=linked,
             )
         )
     return step.occasions(FREED_CACHED)
