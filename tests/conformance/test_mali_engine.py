@@ -325,7 +325,7 @@ def test_fences_and_nodes_have_lower_numbers_without_those_before(start, end, fe
     if start == 2 and end == 6:
         # The fence that it names is gone itself: what it is then is nobody's concern.
         users[0] = op("signal", fence=5)
-    rest = module._renumbered([*MAKERS, *users], start, end)
+    rest = module._renumbered([*MAKERS, *users], start, end, SYSTEM.made_by)
     assert rest[: len(MAKERS) - end] == MAKERS[end:]
     signal, free = rest[-2:]
     assert (signal.number("fence"), free.number("node")) == (fence, node)

@@ -1,6 +1,7 @@
 """What events say of a Mali device: who walks what, what was flushed, what is promised and held."""
 
 import errno
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -243,7 +244,7 @@ def test_who_walks_is_what_the_mmu_says_after_every_event(
 ) -> None:
     world = World(3)
     for slot, what, number in drawn:
-        events = {
+        possible: dict[str, Sequence[tuple[int, ...]]] = {
             "root": configure(slot, ROOTS[number]),
             "none": configure(slot, 0),
             "update": command(slot, UPDATE, seen=False),
@@ -251,7 +252,8 @@ def test_who_walks_is_what_the_mmu_says_after_every_event(
             "busy": [status(slot, active=1)],
             "flush": flush(slot, *ALL),
             "lose": [(t.MESSAGE, 0, t.MESSAGE_WAS_RESET)],
-        }[what]
+        }
+        events = possible[what]
         state = world.state
         if what in ("root", "none") and state.mmu.busy(slot):
             # Who writes registers while a command looks at them is reported for that.
@@ -489,7 +491,7 @@ def take_away(*, seen: bool, free: int = ROOT) -> tuple[World, MaliSeen]:
 
 def test_a_table_is_freed_while_the_update_that_takes_it_away_may_run() -> None:
     world, seen = take_away(seen=False)
-    assert seen.unseen_updates == [(len(world.trace) - 1, 1)]
+    assert seen.unseen_updates == [(len(world.trace) - 1, 1, False)]
     # It was told; what follows from it is not told as well.
     assert [one.kind for _, one in seen.observations] == []
     assert not world.state.mmu.busy(1)
@@ -783,7 +785,7 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
     assert [(x.first, x.last) for x in one.held.within(0, 99 * PAGE)] == [(4 * PAGE, 6 * PAGE - 1)]
 
 
-MUDDLES = {
+MUDDLES: dict[str, list[tuple[int, ...]]] = {
     "added over another": [vma(t.VMA_ADD, 3)],
     "added over a part": [vma(t.VMA_ADD, 1, 2)],
     "removed where none is": [vma(t.VMA_REMOVE, 9)],
