@@ -182,7 +182,7 @@ class CrashesOnThirdBind(MaliTarget):
 
 
 STALE = ("TL-1", "bind, bind, level 3, stale leaf")
-UNSEEN = ("OR-4", "active, UPDATE not seen to end")
+UNSEEN = ("OR-4", "AS enabled, UPDATE not seen to end")
 TOO_MANY = ("RC-1", "run, buffer, too many references")
 CRASHED = ("PG-2", "bind, legal, crashed")
 

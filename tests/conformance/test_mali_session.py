@@ -403,8 +403,9 @@ def test_an_allocation_that_is_made_to_fail_and_a_stuck_command_may_be_the_answe
     assert not session.run(op("stick", polls=5)).violations
     assert session._sort(session.state, bind(0)) == (LEGAL, "", ())
     assert not session.run(op("stick", slot=2, polls=-1)).violations
-    for call in (bind(0), op("alloc"), active(), DESTROY, CLOSE_FILE):
+    for call in (bind(0), op("alloc"), DESTROY, CLOSE_FILE):
         assert session._sort(session.state, call) == (LEGAL, "", (STUCK,)), call
+    assert session._sort(session.state, active()) == (LEGAL, "", (STUCK, -errno.EBUSY))
     assert session._sort(session.state, queue(0)) == (LEGAL, "", ())
     session.run(PRE_RESET)
     session.run(POST_RESET)
@@ -772,9 +773,8 @@ WRONG = {
         (*JOB, op("alloc", bo=0)), op("free"), without(REGISTERS),
     ),
     ("TL-1", "destroy_vm, bind, level 3, stale leaf"): (THREE, DESTROY, without(REGISTERS)),
-    ("OR-4", "active, UPDATE not seen to end"): (ON, active(), without(reads(STATUS), -1)),
-    ("OR-4", "destroy_vm, UPDATE not seen to end"): (IDLE, DESTROY, without(reads(STATUS), -1)),
-    ("OR-4", "fault, UPDATE not seen to end"): (JOB, op("fault"), without(reads(STATUS), -1)),
+    ("OR-4", "AS enabled, UPDATE not seen to end"): (ON, active(), without(reads(STATUS), -1)),
+    ("OR-4", "AS disabled, UPDATE not seen to end"): (IDLE, DESTROY, without(reads(STATUS), -1)),
     ("OR-5", "bind, a command is written while another may be running"): (
         THREE, NEW, without(reads(STATUS), 1),
     ),
@@ -1205,7 +1205,7 @@ def test_a_driver_that_never_looks_whether_an_update_has_ended_breaks_only_that_
     session.finish()
     assert set(session.tally.violated) == {"OR-4"}
     assert set(session.tally.hits) == {
-        f"OR-4 {name}, UPDATE not seen to end" for name in ("active", "idle")
+        f"OR-4 AS {name}, UPDATE not seen to end" for name in ("enabled", "disabled")
     }
 
 

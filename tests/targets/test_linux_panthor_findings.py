@@ -40,7 +40,7 @@ FINDINGS: dict[str, tuple[tuple[Operation, ...], str, str]] = {
     "KB-04 nobody waits for the last UPDATE": (
         (VM, ACTIVE),
         "OR-4",
-        "active, UPDATE not seen to end",
+        "AS enabled, UPDATE not seen to end",
     ),
     "KB-14 a queued bind of no pages": (
         (VM, op("queue", kind=1, size=0)),
