@@ -270,12 +270,13 @@ class MaliSeen:
     """What the events of one operation said.
 
     ``observations``: (VM, what its view observed); ``commands``: what the MMU observed.
-    ``stale``, ``unflushed``: see there. ``unseen_updates``: (event, AS, whether it
-    is to walk) of tables that were freed while the UPDATE that takes them from an AS was not seen
-    to end. ``done``: binds that were
-    carried out. ``fences``: (event, fence, result). ``refs``: (event, what, VM or NONE, number,
-    count). ``slots``: (event, VM, AS, jobs). ``changed``: VMs whose VMAs changed. ``warned``:
-    event of a warning, -1 for none. ``asked``: event at which a reset was asked for, -1.
+    ``stale``, ``unflushed``: see there. ``unseen_updates``: (event, AS, whether it is to walk) of
+    tables that were freed while the UPDATE that takes them from an AS was not seen to end.
+    ``done``: binds that were carried out. ``fences``: (event, fence, result). ``refs``: (event,
+    what, VM or NONE, number, count). ``slots``: (event, VM, AS, jobs). ``changed``: VMs whose VMAs
+    changed. ``warned``: event of a warning, ``asked``: at which a reset was asked for; -1: none.
+    ``registers``, ``flushes``, ``updates``, ``starts``, ``due``: how often a register was used, a
+    flush was seen to end, an UPDATE was written, an AS took a root up, a duty to flush fell due.
     """
 
     def __init__(self) -> None:
@@ -293,6 +294,7 @@ class MaliSeen:
         self.failed_allocations: int = 0
         self.asked: int = -1
         self.lost_registers: bool = False
+        self.registers: int = 0
         self.flushes: int = 0
         self.updates: int = 0
         self.starts: int = 0
@@ -633,6 +635,7 @@ class MaliState:
             self.mmu.observe_write(event, offset, value)
         else:
             self.mmu.observe_read(event, offset, value)
+        self.seen.registers += 1
         place = place_at(offset)
         if place is None or place.slot == NO_SLOT or place.slot >= len(self.slots):
             return

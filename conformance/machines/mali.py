@@ -328,13 +328,12 @@ class MaliMachine(RuleBasedStateMachine):
             vm = self._vm(which)
             if how < 2:
                 self._end_jobs(vm)
-            elif how < 5:
-                if self._job(vm) and how == 4:
+            elif how < 6:
+                if self._job(vm) and how == 5:
                     self.do("active", vm=vm.number)
             else:
                 for number in range(min(len(self.state.slots), 3)):
                     turn = self._vm(which + number)
-                    self._end_jobs(turn)
                     if self._job(turn) and how == 7:
                         self._end_jobs(turn)
 

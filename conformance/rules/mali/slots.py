@@ -26,6 +26,8 @@ def root_check(step: MaliStep) -> int:
             how = "another VM's" if roots else "no"
             _wrong_root(step, vm.number, vm.slot, f"{how} tables")
             return count
+    if not (step.seen.registers or step.seen.slots):
+        return count
     for number in range(len(state.slots)):
         for vm_number in sorted(state.slots[number].roots):
             count += 1

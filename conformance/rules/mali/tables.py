@@ -41,6 +41,8 @@ def _describe(vm: MaliVm, level: int, word: int) -> str:
 
 def publish_check(step: MaliStep) -> int:
     """OR-1: what a walk can reach is written and visible."""
+    if not step.state.touched:
+        return 0
     for vm, seen in step.observed(*PUBLISHED):
         what = PUBLISHED[seen.kind]
         step.violations.append(
@@ -60,6 +62,8 @@ def publish_check(step: MaliStep) -> int:
 
 def replace_check(step: MaliStep) -> int:
     """OR-2: break before make, unless accesses to the entry stall."""
+    if not step.state.touched:
+        return 0
     for vm, seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, *CONFLICTS):
         if seen.kind in CONFLICTS and step.may_time_out:
             # Nothing can be flushed any more; a reset has to come.
@@ -83,6 +87,8 @@ def replace_check(step: MaliStep) -> int:
 
 def visible_check(step: MaliStep) -> int:
     """OR-3: stores are visible before the flush that is meant for them, and before the return."""
+    if not step.state.touched:
+        return 0
     count = step.occasions(ISSUED_UNSEEN)
     for vm, seen in step.observed(ISSUED_UNSEEN):
         step.violations.append(
@@ -120,6 +126,8 @@ def visible_check(step: MaliStep) -> int:
 
 def neighbours_check(step: MaliStep) -> int:
     """NB-1: what is not named translates all the time as it did."""
+    if not step.state.touched:
+        return 0
     for vm, seen in step.observed(CHANGED_OUTSIDE):
         _changed(step, vm, seen.va, seen.event, seen.level)
         break
@@ -174,6 +182,8 @@ def stale_check(step: MaliStep) -> int:
 
 def freed_check(step: MaliStep) -> int:
     """TL-2: a table is freed only when the device can neither walk it nor has walked to it."""
+    if not step.state.touched:
+        return 0
     fmt = step.state.geometry.format
     for vm, seen in step.observed(FREED_CACHED, FREED_LINKED):
         linked = seen.kind == FREED_LINKED
@@ -203,6 +213,8 @@ def freed_check(step: MaliStep) -> int:
 
 def freed_linked_check(step: MaliStep) -> int:
     """RC-4: of a VM that lives on, no table is freed that is linked, or not allocated."""
+    if not step.state.touched:
+        return 0
     for vm in step.state.touched:
         found, vm.view.freed_linked = vm.view.freed_linked, []
         for seen in found:
@@ -236,6 +248,8 @@ def freed_linked_check(step: MaliStep) -> int:
 
 def store_check(step: MaliStep) -> int:
     """RC-5: entries are stored only to allocated tables."""
+    if not step.state.touched:
+        return 0
     for vm, seen in step.observed(STORED_FREED, STORED_OUTSIDE):
         where = "a freed table" if seen.kind == STORED_FREED else "memory outside every table"
         step.violations.append(
