@@ -344,7 +344,8 @@ class MaliSession(JudgedSession):
         """What the process was told by the result of this operation."""
         name, args, result = step.kind, step.operation.args, step.result
         if name == "run":
-            step.spans += [_span(state.vms[one.vm], one.first, one.last) for one in state.seen.done]
+            # What was beside each of them before is not known any more: SP-1 judges it.
+            step.spans += [Span(state.vms[one.vm], one.first, one.last) for one in state.seen.done]
             self._after_run(state, step)
         if name == "vm" and result.result != 0:
             self._unmake_vm(state)
@@ -431,8 +432,8 @@ class MaliSession(JudgedSession):
         vm.nodes += 1
         if buffer != NONE and last < state.geometry.limit:
             offset = to_unsigned(int(args["offset"]))
-            state.carry_out(Bind(vm.number, MAP, first, last, buffer, offset, NOEXECUTE))
             step.spans.append(_span(vm, first, last))
+            state.carry_out(Bind(vm.number, MAP, first, last, buffer, offset, NOEXECUTE))
 
     def _freed(self, state: MaliState, step: MaliStep, node: MaliNode) -> None:
         vm = state.vms[node.vm]
@@ -486,7 +487,7 @@ class MaliSession(JudgedSession):
         elif not held:
             state.carry_out(Bind(vm.number, UNMAP, bind.first, bind.last, NONE, 0, 0))
         if step.kind == "run":
-            step.spans.append(_span(vm, bind.first, bind.last))
+            step.spans.append(Span(vm, bind.first, bind.last))
 
     def _move_on(self, state: MaliState, step: MaliStep) -> None:
         """After an operation that stands: who is unusable, which address spaces have jobs."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.mutants import gpuvm, pagetable
+from conformance.mutants import gpuvm, mali, pagetable
 from conformance.mutants.mutant import Mutant
 
 
@@ -27,6 +27,7 @@ CATALOGUES: dict[str, Catalogue] = {
         "pagetable", pagetable.MUTANTS, pagetable.PACKAGE, pagetable.FILE, pagetable.NOT_HERE
     ),
     "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
+    "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}),
 }
 """Every catalogue, by system."""
 

@@ -63,12 +63,16 @@ def _expected(step: MaliStep, what: int, vm: int, number: int) -> int:
 
 def alive_check(step: MaliStep) -> int:
     """RC-2: a destroyed VM goes as soon as no job and no queued bind uses it."""
+    state = step.state
     judged = 0
-    for vm in step.state.vms:
+    for vm in state.vms:
         if vm.handle or vm.reported or vm.active or not vm.at_rest() or vm.nodes:
             continue
         judged += 1
-        if vm.exists:
+        if vm.exists and state.owed.get((REFS_VM, vm.number, vm.number), 0) > 0:
+            # It was reported that it has too many references.
+            vm.reported = True
+        elif vm.exists:
             vm.reported = True
             step.violations.append(
                 Violation(
