@@ -12,7 +12,8 @@ class Catalogue:
     """The mutants of one system.
 
     ``package``, ``file``: the driver that they are edits of. ``not_here``: known bugs of such
-    code that have no mutant at this layer, and why.
+    code that have no mutant at this layer, and why. ``examples``: so many of a part of a run
+    are tried whatever is found.
     """
 
     system: str
@@ -20,6 +21,7 @@ class Catalogue:
     package: str
     file: str
     not_here: Mapping[str, str]
+    examples: int = 200
 
 
 CATALOGUES: dict[str, Catalogue] = {
@@ -27,7 +29,7 @@ CATALOGUES: dict[str, Catalogue] = {
         "pagetable", pagetable.MUTANTS, pagetable.PACKAGE, pagetable.FILE, pagetable.NOT_HERE
     ),
     "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
-    "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}),
+    "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}, examples=60),
 }
 """Every catalogue, by system."""
 

@@ -24,12 +24,6 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-14",
     ),
     Mutant(
-        "signalled-twice",
-        "ER-1",
-        "a fence that was signalled can be signalled again",
-        (("if not fence.made or fence.signalled:", "if not fence.made:"),),
-    ),
-    Mutant(
         "kernel-part-open",
         "IS-3",
         "a process can bind anywhere in a VM",

@@ -5,31 +5,24 @@ from conformance.mutants.mutant import Mutant
 MUTANTS: tuple[Mutant, ...] = (
     # -- splitting ----------------------------------------------------------------------------
     Mutant(
-        "hole-from-the-start",
+        "one-page-more-unmapped",
         "NB-1",
-        "a hole in a mapping is unmapped from the start of the mapping on",
-        (("hole_first = max(vma.first, first)", "hole_first = vma.first"),),
-        known="KB-35",
-        file="gpuvm.py",
-    ),
-    Mutant(
-        "next-one-unmapped",
-        "NB-1",
-        "the mapping right behind a range is unmapped, too",
+        "an unmap takes the page behind its range, too",
         (
             (
                 """
-                if vma.first < end:
-                    return vma
+                bind.vm.fail_at = self.fail_at
+                result = bind.vm.prepare(bind, buffer)
                 """,
                 """
-                if vma.first <= end:
-                    return vma
+                bind.vm.fail_at = self.fail_at
+                if bind.kind == UNMAP and bind.va + bind.size < bind.vm.user_end:
+                    bind.size += PAGE
+                result = bind.vm.prepare(bind, buffer)
                 """,
             ),
         ),
         known="KB-35",
-        file="gpuvm.py",
     ),
     Mutant(
         "split-forgets-flags",
@@ -47,9 +40,9 @@ MUTANTS: tuple[Mutant, ...] = (
         file="pagetable.py",
     ),
     Mutant(
-        "rest-without-vma",
+        "rest-in-two",
         "SP-1",
-        "of a mapping with a hole, what is behind the hole has no VMA",
+        "what is behind a hole gets a VMA for its first page, and one for what follows",
         (
             (
                 """
@@ -58,7 +51,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 after.set(end, vma.end, vma.offset + (end - vma.first))
-                self.free(after)
+                if vma.end > end + 1:
+                    after.set(end, end + 1, vma.offset + (end - vma.first))
+                    rest = Vma()
+                    rest.set(end + 1, vma.end, vma.offset + (end + 1 - vma.first))
+                    self.count += 1
+                    self.insert(rest, link)
+                self.insert(after, link)
                 """,
             ),
         ),

@@ -238,6 +238,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
+                self.pool.spare = bind.pages
                 self.pool.free_spare(0)
                 bind.pages = []
                 """,

@@ -163,8 +163,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "vma-search-never-ends",
         "PG-1",
-        "the search for a VMA keeps the middle one that it has ruled out",
-        (("index = middle + 1", "index = middle"),),
+        "the search for a chunk of VMAs keeps the middle one that it has ruled out",
+        (("low = middle + 1", "low = middle"),),
         file="gpuvm.py",
     ),
     Mutant(
