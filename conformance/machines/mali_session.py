@@ -350,6 +350,11 @@ class MaliSession(JudgedSession):
     def _keep_promise(self, state: MaliState, step: MaliStep) -> None:
         """What the process was told by the result of this operation."""
         name, args, result = step.kind, step.operation.args, step.result
+        results = [result.result, *(told for _, _, told in state.seen.fences)]
+        if _TIMED_OUT in results or state.seen.asked >= 0:
+            # What some address space may still use is kept until the reset.
+            for one in state.vms:
+                one.busy_until_reset = True
         if name == "run":
             step.spans += [_done_span(step, one) for one in state.seen.done]
             self._after_run(state, step)
@@ -445,8 +450,8 @@ class MaliSession(JudgedSession):
         vm.nodes += 1
         if buffer != NONE and last < state.geometry.limit:
             offset = to_unsigned(int(args["offset"]))
-            state.carry_out(Bind(vm.number, MAP, first, last, buffer, offset, NOEXECUTE))
             step.spans.append(_span(vm, first, last))
+            state.carry_out(Bind(vm.number, MAP, first, last, buffer, offset, NOEXECUTE))
 
     def _freed(self, state: MaliState, step: MaliStep, node: MaliNode) -> None:
         vm = state.vms[node.vm]
@@ -481,18 +486,14 @@ class MaliSession(JudgedSession):
         name, args = step.kind, step.operation.args
         if name == "bind" and step.spans:
             self._take_over(state, step, _bind_of(step.operation))
-        elif name in ("destroy_vm", "close_file", "free", "alloc"):
-            for vm in state.vms:
-                vm.busy_until_reset = True
-            if name == "destroy_vm":
-                self._destroyed(state, step, state.vms[int(args["vm"])])
-            elif name == "free":
-                self._freed(state, step, state.nodes[int(args["node"])])
+        elif name == "destroy_vm":
+            self._destroyed(state, step, state.vms[int(args["vm"])])
+        elif name == "free":
+            self._freed(state, step, state.nodes[int(args["node"])])
 
     def _take_over(self, state: MaliState, step: MaliStep, bind: Bind) -> None:
         """Promise what the driver's VMAs say for a range, with the permissions of a bind."""
         vm = state.vms[bind.vm]
-        vm.busy_until_reset = True
         held = vm.held.within(bind.first, bind.last)
         whole = len(held) == 1 and (held[0].first, held[0].last) == (bind.first, bind.last)
         if bind.kind == MAP and whole and held[0].buffer == bind.buffer:
@@ -508,7 +509,7 @@ class MaliSession(JudgedSession):
             fence = state.fences[number] if number < len(state.fences) else None
             if fence is not None and fence.bind is not None and result:
                 state.vms[fence.bind.vm].usable = False
-        if state.seen.lost_registers and step.kind != "run":
+        if state.seen.lost_registers:
             for vm in state.vms:
                 # What waited for the reset is deferred work now.
                 vm.busy_until_run |= vm.busy_until_reset

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.mutants import gpuvm, pagetable, va_alloc
+from conformance.mutants import gpuvm, mali, pagetable, va_alloc
 from conformance.mutants.mutant import Mutant
 
 
@@ -12,7 +12,8 @@ class Catalogue:
     """The mutants of one system.
 
     ``package``, ``file``: the driver that they are edits of. ``not_here``: known bugs of such
-    code that have no mutant at this layer, and why.
+    code that have no mutant at this layer, and why. ``examples``: so many of a part of a run
+    are tried whatever is found.
     """
 
     system: str
@@ -20,6 +21,7 @@ class Catalogue:
     package: str
     file: str
     not_here: Mapping[str, str]
+    examples: int = 200
 
 
 CATALOGUES: dict[str, Catalogue] = {
@@ -28,6 +30,7 @@ CATALOGUES: dict[str, Catalogue] = {
     ),
     "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
     "va-alloc": Catalogue("va-alloc", va_alloc.MUTANTS, va_alloc.PACKAGE, va_alloc.FILE, {}),
+    "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}, examples=60),
 }
 """Every catalogue, by system."""
 

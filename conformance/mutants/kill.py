@@ -27,9 +27,6 @@ from conformance.targets.protocol import Target
 from conformance.targets.reference import reference_target
 from reports.operations import Operation, text
 
-EXAMPLES = 200
-"""Examples of a part of a run: so many are tried whatever is found."""
-
 PARTS = 12
 """Parts of a run at most: the others are tried only while nothing is found."""
 
@@ -88,16 +85,17 @@ class Verdict:
 
 def run_mutant(
     mutant: Mutant,
-    examples: int = EXAMPLES,
+    examples: int = 0,
     parts: int = PARTS,
     seed: int = 0,
     system_name: str = "",
 ) -> Verdict:
     """Run one mutant: ``examples``, and up to ``parts`` times as many while nothing fails.
 
-    ``system_name``: whose driver it is an edit of; "" for that of its catalogue.
+    ``examples``: 0 for as many as its catalogue says; ``system_name``: whose driver it is an edit of; "" for that of its catalogue.
     """
     system = system_by_name(system_name or catalogue_of(mutant).system)
+    examples = examples or CATALOGUES[system.name].examples
     started = time.monotonic()
     target = mutant_target([mutant], system.name)
     # Minimising is left for the end: one counterexample of the mutant's rule is enough.
@@ -163,12 +161,15 @@ def passes(system: System, target: Target, operations: Sequence[Operation]) -> b
 
 def run_all(
     mutants: Sequence[Mutant],
-    examples: int = EXAMPLES,
+    examples: int = 0,
     seed: int = 0,
     processes: int = 0,
     progress: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
-    """Run mutants, in as many processes (0: in this one); the verdicts in the mutants' order."""
+    """Run mutants, in as many processes (0: in this one); the verdicts in the mutants' order.
+
+    ``examples``: for each of them; 0 for as many as its catalogue says.
+    """
     verdicts: dict[str, Verdict] = {}
     if processes <= 0:
         for mutant in mutants:
@@ -189,15 +190,17 @@ def _run_by_id(mutant_id: str, examples: int, seed: int) -> Verdict:
 
 
 def subset(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """The first mutant of each rule, and of each known bug; in the order of ``mutants``."""
+    """The first mutant of each rule, and of each known bug, by system; in the order of ``mutants``."""
     chosen: list[Mutant] = []
-    rules: set[str] = set()
-    bugs: set[str] = {""}
+    seen: set[tuple[str, str]] = set()
     for mutant in mutants:
-        if mutant.rule not in rules or mutant.known not in bugs:
+        system = catalogue_of(mutant).system
+        what = {(system, mutant.rule)}
+        if mutant.known:
+            what.add((system, mutant.known))
+        if not what <= seen:
             chosen.append(mutant)
-        rules.add(mutant.rule)
-        bugs.add(mutant.known)
+        seen |= what
     return chosen
 
 
@@ -276,13 +279,15 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help="mutants to run (default: all)")
     parser.add_argument("--system", choices=CATALOGUES, help="only mutants of this system")
     parser.add_argument("--subset", action="store_true", help="one for each rule and known bug")
-    parser.add_argument("--examples", type=int, default=EXAMPLES, help="examples for each mutant")
+    parser.add_argument(
+        "--examples", type=int, help="examples for each mutant (default: as its catalogue says)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-n", "--processes", type=int, default=0, help="processes (0: this one)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the kill table as Markdown")
     parser.add_argument("--show", action="store_true", help="print the minimised operations too")
     chosen = parser.parse_args(arguments)
-    if chosen.examples < 1:
+    if chosen.examples is not None and chosen.examples < 1:
         parser.error(f"examples is {chosen.examples}; allowed are 1 and above")
     try:
         mutants = [mutant_by_id(one) for one in chosen.ids] or list(MUTANTS)
@@ -299,7 +304,7 @@ def main(arguments: Sequence[str]) -> int:
             for line in verdict.witness:
                 print(f"    {line}", flush=True)
 
-    verdicts = run_all(mutants, chosen.examples, chosen.seed, chosen.processes, progress)
+    verdicts = run_all(mutants, chosen.examples or 0, chosen.seed, chosen.processes, progress)
     killed = sum(verdict.killed for verdict in verdicts)
     print(f"{len(verdicts)} mutants, {killed} killed")
     if chosen.out:

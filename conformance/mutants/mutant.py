@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from types import ModuleType
@@ -27,7 +27,8 @@ class Mutant:
     ``id``: its name, as in ``mutant:ID``; ``rule``: the one rule that has to catch it;
     ``story``: what is wrong, in one sentence; ``edits``: pairs of lines and the lines
     instead, at any common indentation; the former stand exactly once in the driver.
-    ``known``: the known bug that it is after, "" if none.
+    ``known``: the known bug that it is after, "" if none. ``file``: the module beside the
+    driver that is edited, which the driver imports from; "" for the driver itself.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Mutant:
     story: str
     edits: tuple[tuple[str, str], ...]
     known: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,9 @@ class Change:
 class LoadedDriver:
     """A driver with the edits of mutants.
 
-    ``module``: the driver; ``source``: its text; ``places``: for each of its changed places
-    the mutant that it belongs to; ``counts``: how often each place was reached so far.
+    ``module``: the driver; ``source``: its text, behind those of edited modules that it
+    imports from; ``places``: for each of the changed places the mutant that it belongs to;
+    ``counts``: how often each place was reached so far.
     """
 
     module: ModuleType
@@ -83,22 +86,67 @@ def driver_source(package: str, file: str) -> str:
 def load(package: str, file: str, mutants: Sequence[Mutant]) -> LoadedDriver:
     """The driver with the edits of all ``mutants``, interpreted, as a module of a private name.
 
+    Where an edit is in another file, that module is loaded in the same way before, and the
+    driver imports from it.
+
     Raises:
         ValueError: an edit does not fit the driver, or two of them do not fit each other.
     """
+    name = "_mmu_mutant_" + "_".join(one.id.replace("-", "_") for one in mutants)
+    loaded = LoadedDriver(ModuleType(name), "", (), [])
+    instead: dict[str, str] = {}
+    for other in dict.fromkeys(one.file for one in mutants if one.file not in ("", file)):
+        stem = other.removesuffix(".py")
+        edits = [one for one in mutants if one.file == other]
+        loaded = _load_one(package, other, edits, f"{name}_of_{stem}", {}, loaded)
+        instead[f"{package}.{stem}"] = f"{name}_of_{stem}"
+    edits = [one for one in mutants if one.file in ("", file)]
+    return _load_one(package, file, edits, name, instead, loaded)
+
+
+def _load_one(
+    package: str,
+    file: str,
+    mutants: Sequence[Mutant],
+    name: str,
+    instead: Mapping[str, str],
+    before: LoadedDriver,
+) -> LoadedDriver:
+    """One module, called ``name``, that imports from others ``instead``; ``before``: those."""
     source, ranges = edited(driver_source(package, file), mutants)
     tree = ast.parse(source)
-    for number, (name, first, end) in enumerate(ranges):
-        _count_at(tree, number, name, first, end)
-    module_name = "_mmu_mutant_" + "_".join(one.id.replace("-", "_") for one in mutants)
-    spec = importlib.util.spec_from_loader(module_name, loader=None)
+    _import_from(tree, file, instead)
+    places, counts = [*before.places], before.counts
+    for mutant, first, end in ranges:
+        _count_at(tree, len(places), mutant, first, end)
+        places.append(mutant)
+        counts.append(0)
+    spec = importlib.util.spec_from_loader(name, loader=None)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    counts = [0] * len(ranges)
     module.__dict__[COUNTS] = counts
-    sys.modules[module_name] = module
-    exec(compile(ast.fix_missing_locations(tree), f"<{module_name}>", "exec"), module.__dict__)
-    return LoadedDriver(module, source, tuple(name for name, _, _ in ranges), counts)
+    sys.modules[name] = module
+    exec(compile(ast.fix_missing_locations(tree), f"<{name}>", "exec"), module.__dict__)
+    return LoadedDriver(module, before.source + source, tuple(places), counts)
+
+
+def _import_from(tree: ast.Module, file: str, instead: Mapping[str, str]) -> None:
+    """Have a module import from others ``instead`` of those that it names.
+
+    Raises:
+        ValueError: it does not import from one of them.
+    """
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module in instead:
+            found.add(node.module)
+            node.module = instead[node.module]
+    if len(found) < len(instead):
+        missing = ", ".join(sorted(instead.keys() - found))
+        raise ValueError(
+            f"edits are in {missing}, from which {file} does not import; allowed are {file} and "
+            "modules that it imports from"
+        )
 
 
 # -- editing ----------------------------------------------------------------------------------

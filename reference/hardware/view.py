@@ -310,7 +310,9 @@ class HardwareView:
 
     def _fill(self, pa: i64, size: i64, word: i64) -> None:
         page = self.memory.page_of(pa)
-        if page is None or page.paths or size < len(page.words) * 8:
+        # A root that was never written is no table in use before somebody walks it.
+        is_new: bool = page is not None and not self.walked and page.unwritten == len(page.words)
+        if page is None or (page.paths and not is_new) or size < len(page.words) * 8:
             # Part of a table, or a table in use: the same as so many stores.
             target: i64 = pa
             while target < pa + size:
@@ -319,6 +321,9 @@ class HardwareView:
             return
         page.fill(word)
         page.stored_at = self.now
+        if page.paths:
+            self.last_store = self.now
+            self.last_store_pa = page.pa
         if not self.coherent:
             page.all_unclean = True
             page.unclean.clear()
@@ -551,9 +556,13 @@ class HardwareView:
         self.walked = True
         self.stalled_last = -1
         self.counts[PUBLISHED_UNORDERED] += 1
+        level: i64 = self.geometry.start_level
+        page = self.memory.pages.get(self.walker.root)
+        if page is not None and POISON in page.words[: self.geometry.entries(level)]:
+            self._observe(PUBLISHED_UNWRITTEN, level - 1, 0, 0, 0, page.pa)
         unseen = self.unseen_store()
         if unseen >= 0:
-            self._observe(PUBLISHED_UNORDERED, self.geometry.start_level - 1, 0, 0, 0, unseen)
+            self._observe(PUBLISHED_UNORDERED, level - 1, 0, 0, 0, unseen)
             self.make_all_seen()
 
     def stop_walking(self) -> None:

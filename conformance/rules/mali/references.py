@@ -64,12 +64,18 @@ def _expected(step: MaliStep, what: int, vm: int, number: int) -> int:
 
 def alive_check(step: MaliStep) -> int:
     """RC-2: a destroyed VM goes as soon as no job and no queued bind uses it."""
+    state = step.state
     judged = 0
-    for vm in step.state.vms:
+    for vm in state.vms:
         if vm.handle or vm.reported or vm.active or not vm.at_rest() or vm.nodes:
             continue
         judged += 1
-        if vm.exists:
+        if vm.exists and any(
+            of == vm.number and owed > 0 for (_, of, _), owed in state.owed.items()
+        ):
+            # It was reported that it, or a link to it, has too many references.
+            vm.reported = True
+        elif vm.exists:
             vm.reported = True
             step.violations.append(
                 Violation(
@@ -119,6 +125,15 @@ def table_check(step: MaliStep) -> int:
 
 RULES = (
     Rule(
+        "RC-1",
+        "When nothing is going on, the references of VMs, buffers, links and pinned pages are "
+        "what a recount gives.",
+        "Objects live for ever, or are freed while something still uses them.",
+        "formats.md B.6 (refcounts); KB-13, KB-48",
+        count_check,
+        EVERY,
+    ),
+    Rule(
         "RC-2",
         "A destroyed VM is gone as soon as no job and no queued bind uses it.",
         "Every process that ends leaves its address space behind.",
@@ -133,15 +148,6 @@ RULES = (
         "Memory is lost with every bind until the machine runs out of it.",
         "formats.md B.6 (pre-allocation)",
         table_check,
-        EVERY,
-    ),
-    Rule(
-        "RC-1",
-        "When nothing is going on, the references of VMs, buffers, links and pinned pages are "
-        "what a recount gives.",
-        "Objects live for ever, or are freed while something still uses them.",
-        "formats.md B.6 (refcounts); KB-13, KB-48",
-        count_check,
         EVERY,
     ),
 )

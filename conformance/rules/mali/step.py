@@ -33,6 +33,22 @@ class Span:
         limit = self.vm.view.geometry.limit
         return max(self.first - PAGE, 0), min(self.last + PAGE, limit - 1)
 
+    def beside(self, others: Sequence["Span"]) -> list[tuple[int, int]]:
+        """(first, last) of the pages on each side, but for those that ``others`` are about."""
+        first, last = self.window
+        return [
+            (one, other)
+            for one, other in ((first, self.first - 1), (self.last + 1, last))
+            if one <= other
+            and not any(
+                span.vm is self.vm and span.first <= other and span.last >= one for span in others
+            )
+        ]
+
+    def is_judged(self, result: Result) -> bool:
+        """Whether the driver still has the VM, and what was asked of it was done."""
+        return result.result == 0 and self.vm.exists and self.vm.handle
+
 
 @dataclass(slots=True)
 class MaliStep:
@@ -74,12 +90,12 @@ class MaliStep:
         return self.operation.name
 
     def difference(self, span: Span) -> Difference | None:
-        """The lowest address of a span's window at which tables do not say what was promised.
+        """The lowest address of a span at which tables do not say what was promised.
 
         It is looked for once in a step.
         """
         if span not in self.compared:
-            self.compared[span] = span.vm.view.difference(span.vm.pages, *span.window)
+            self.compared[span] = span.vm.view.difference(span.vm.pages, span.first, span.last)
         return self.compared[span]
 
     @property

@@ -65,8 +65,11 @@ def replace_check(step: MaliStep) -> int:
     if not step.state.touched:
         return 0
     for vm, seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, *CONFLICTS):
-        if seen.kind in CONFLICTS and step.may_time_out:
-            # Nothing can be flushed any more; a reset has to come.
+        if step.may_time_out:
+            # Nothing can be locked or flushed any more; a reset has to come.
+            break
+        if seen.kind in CONFLICTS and any(one.bind.vm == vm.number for one in step.seen.stale):
+            # What was not flushed is still cached at the end: that is TL-1's to say.
             continue
         old, new = _entry(vm, seen.level, seen.old), _entry(vm, seen.level, seen.new)
         how = "cached entry conflicts" if seen.kind in CONFLICTS else f"{old} -> {new}"
@@ -137,6 +140,13 @@ def neighbours_check(step: MaliStep) -> int:
             # Nobody could look meanwhile: what counts is how it ends.
             if not step.violations and vm.view.difference(vm.pages, va, va) is not None:
                 _changed(step, vm, va, step.end_event, -1)
+    for span in step.spans:
+        # What an operation is about may be told in one range only, with what lies between.
+        if not step.violations and span.is_judged(step.result):
+            for first, last in span.beside(step.spans):
+                seen = span.vm.view.difference(span.vm.pages, first, last)
+                if seen is not None and not step.violations:
+                    _changed(step, span.vm, seen.va, step.end_event, seen.level)
     return step.occasions(CHANGED_OUTSIDE)
 
 
