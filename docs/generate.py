@@ -11,6 +11,7 @@ from pathlib import Path
 
 from conformance.rules.catalogue import RULES
 from conformance.rules.rule import Rule
+from conformance.systems import system_by_name
 from reference.formats import FORMATS
 from reference.formats.format import (
     FIXED,
@@ -24,6 +25,8 @@ from reference.formats.format import (
     prot_text,
 )
 from reference.words import hex_word
+from reports import terminal
+from reports.counterexample import load
 
 HERE = Path(__file__).resolve().parent
 
@@ -70,6 +73,48 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "formats/index.md", formats_page()
     for one in FORMATS.values():
         yield f"formats/{one.name}.md", format_page(one)
+    for name, (title, words) in REPORTS.items():
+        yield f"reports/{name}.md", report_page(name, title, words)
+
+
+# -- reports ----------------------------------------------------------------------------
+
+REPORTS = {
+    "kb-03": (
+        "A table that is freed before the flush",
+        "Two megabytes are mapped in pages, because the buffer's memory is scattered, a job uses "
+        "the VM, and all of it is unmapped. Panthor of Linux 6.12 gives the page of the table "
+        "back before it flushes. Read the events from 1105 on: store, free, and only then LOCK "
+        "and FLUSH_PT.",
+    ),
+    "kb-14": (
+        "A queued bind of no bytes",
+        "Four pages are mapped, and a queued bind is to unmap 0 bytes in the middle of them. "
+        "Panthor of Linux 6.12 takes it. When it is run, drm_gpuvm splits the mapping in two, "
+        "although nothing was to be unmapped.",
+    ),
+}
+"""Counterexamples that are shown as a user gets them: title, and what to look at."""
+
+
+def report_page(name: str, title: str, words: str) -> str:
+    """A counterexample as the terminal tells it."""
+    counterexample = load(HERE / "reports" / f"{name}.json")
+    told = terminal.tell(counterexample, specs=system_by_name(counterexample.system).specs)
+    lines = [
+        f"# {title}",
+        "",
+        words,
+        "",
+        f"This is what a run tells, made from its file ([{name}.json]({name}.json)); why it is "
+        "believed stands on the page of [findings](../findings.md), how to read it on the page "
+        "about [reading a counterexample](../reading-a-counterexample.md).",
+        "",
+        "```text",
+        told.rstrip("\n"),
+        "```",
+    ]
+    return finished(lines)
 
 
 # -- rules ------------------------------------------------------------------------------
