@@ -11,6 +11,7 @@ from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of
 from conformance.systems import SYSTEMS
 from conformance.targets.reference import DRIVERS, PageTableTarget
 from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.targets.reference_mali import MaliTarget
 from conformance.targets.registry import KINDS, default_systems, make_target, systems_of
 from reference.trace import Trace
 from reports.operations import make
@@ -32,7 +33,7 @@ def own(monkeypatch):
 # -- the systems of a name ----------------------------------------------------------------------
 
 SPEAKS = {
-    "reference": ("pagetable", "gpuvm"),
+    "reference": ("pagetable", "gpuvm", "mali"),
     "mutant:unmap-not-flushed": ("pagetable",),
     "mutant:unmap-not-flushed+wrong-attribute": ("pagetable",),
     "mutant:map-of-nothing": ("gpuvm",),
@@ -40,7 +41,8 @@ SPEAKS = {
     "linux:io-pgtable-arm": ("pagetable",),
     "linux:io-pgtable-dart": ("pagetable",),
     "linux:gpuvm": ("gpuvm",),
-    "python:some.module:maker": ("pagetable", "gpuvm"),
+    "linux:panthor": ("mali",),
+    "python:some.module:maker": ("pagetable", "gpuvm", "mali"),
 }
 
 
@@ -78,6 +80,7 @@ def test_the_reference_speaks_the_first_or_the_system_asked_for():
     assert isinstance(make_target("reference"), PageTableTarget)
     assert isinstance(make_target("reference", system="pagetable"), PageTableTarget)
     assert isinstance(make_target("reference", system="gpuvm"), GpuvmTarget)
+    assert isinstance(make_target("reference", system="mali"), MaliTarget)
 
 
 @pytest.mark.parametrize("name", ["unmap-not-flushed", "map-of-nothing"])
@@ -86,9 +89,10 @@ def test_a_mutant_speaks_the_system_of_its_catalogue(name):
     for target in (make_target(f"mutant:{name}"), make_target(f"mutant:{name}", system=system)):
         assert target.name == f"mutant:{name}"
         assert [one for one in SYSTEMS if is_of(target, one)] == [system]
-    (other,) = set(SYSTEMS) - {system}
-    with pytest.raises(ValueError, match=f"'mutant:{name}', which does not speak {other}; allowed"):
-        make_target(f"mutant:{name}", system=other)
+    for other in set(SYSTEMS) - {system}:
+        said = f"'mutant:{name}', which does not speak {other}; allowed"
+        with pytest.raises(ValueError, match=said):
+            make_target(f"mutant:{name}", system=other)
 
 
 def test_every_mutant_can_be_named():
