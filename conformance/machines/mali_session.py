@@ -355,8 +355,8 @@ class MaliSession(JudgedSession):
         if name in _SILENT and (asked or state.timed_out) and not state.seen.lost_registers:
             # What could not be flushed is kept until the device was reset.
             state.timed_out = True
-            for vm in state.vms:
-                vm.busy_until_reset = True
+            for one in state.vms:
+                one.busy_until_reset = True
         if result.result == _TIMED_OUT and step.sort == LEGAL:
             self._after_timeout(state, step)
             return
