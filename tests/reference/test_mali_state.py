@@ -1,7 +1,6 @@
 """What events say of a Mali device: who walks what, what was flushed, what is promised and held."""
 
 import errno
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -244,7 +243,7 @@ def test_who_walks_is_what_the_mmu_says_after_every_event(
 ) -> None:
     world = World(3)
     for slot, what, number in drawn:
-        possible: dict[str, Sequence[tuple[int, ...]]] = {
+        choices: dict[str, list[Event]] = {
             "root": configure(slot, ROOTS[number]),
             "none": configure(slot, 0),
             "update": command(slot, UPDATE, seen=False),
@@ -253,7 +252,7 @@ def test_who_walks_is_what_the_mmu_says_after_every_event(
             "flush": flush(slot, *ALL),
             "lose": [(t.MESSAGE, 0, t.MESSAGE_WAS_RESET)],
         }
-        events = possible[what]
+        events = choices[what]
         state = world.state
         if what in ("root", "none") and state.mmu.busy(slot):
             # Who writes registers while a command looks at them is reported for that.
@@ -390,7 +389,7 @@ def test_after_a_flush_of_everything_it_does_not() -> None:
     assert switch(*flush(1, *ALL, FLUSH_MEM)).unflushed == []
 
 
-NOT_ENOUGH = {
+NOT_ENOUGH: dict[str, list[Event]] = {
     "a part of it": flush(1, 0, 1 << 47),
     "the upper part": flush(1, 1 << 47, 1 << 47),
     "another AS": flush(2, *ALL),
@@ -785,7 +784,7 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
     assert [(x.first, x.last) for x in one.held.within(0, 99 * PAGE)] == [(4 * PAGE, 6 * PAGE - 1)]
 
 
-MUDDLES: dict[str, list[tuple[int, ...]]] = {
+MUDDLES: dict[str, list[Event]] = {
     "added over another": [vma(t.VMA_ADD, 3)],
     "added over a part": [vma(t.VMA_ADD, 1, 2)],
     "removed where none is": [vma(t.VMA_REMOVE, 9)],

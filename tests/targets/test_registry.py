@@ -11,6 +11,7 @@ from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of
 from conformance.systems import SYSTEMS
 from conformance.targets.reference import DRIVERS, PageTableTarget
 from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.targets.reference_mali import MaliTarget
 from conformance.targets.reference_va_alloc import VaAllocTarget
 from conformance.targets.registry import KINDS, default_systems, make_target, systems_of
 from reference.trace import Trace
@@ -33,7 +34,7 @@ def own(monkeypatch):
 # -- the systems of a name ----------------------------------------------------------------------
 
 SPEAKS = {
-    "reference": ("pagetable", "gpuvm", "va-alloc"),
+    "reference": ("pagetable", "gpuvm", "mali", "va-alloc"),
     "mutant:unmap-not-flushed": ("pagetable",),
     "mutant:unmap-not-flushed+wrong-attribute": ("pagetable",),
     "mutant:map-of-nothing": ("gpuvm",),
@@ -43,7 +44,8 @@ SPEAKS = {
     "linux:gpuvm": ("gpuvm",),
     "mutant:page-behind-lost": ("va-alloc",),
     "linux:drm-mm": ("va-alloc",),
-    "python:some.module:maker": ("pagetable", "gpuvm", "va-alloc"),
+    "linux:panthor": ("mali",),
+    "python:some.module:maker": ("pagetable", "gpuvm", "mali", "va-alloc"),
 }
 
 
@@ -81,6 +83,7 @@ def test_the_reference_speaks_the_first_or_the_system_asked_for():
     assert isinstance(make_target("reference"), PageTableTarget)
     assert isinstance(make_target("reference", system="pagetable"), PageTableTarget)
     assert isinstance(make_target("reference", system="gpuvm"), GpuvmTarget)
+    assert isinstance(make_target("reference", system="mali"), MaliTarget)
     assert isinstance(make_target("reference", system="va-alloc"), VaAllocTarget)
 
 
@@ -91,6 +94,8 @@ def test_a_mutant_speaks_the_system_of_its_catalogue(name):
         assert target.name == f"mutant:{name}"
         assert [one for one in SYSTEMS if is_of(target, one)] == [system]
     for other in set(SYSTEMS) - {system}:
+        said = f"'mutant:{name}', which does not speak {other}; allowed"
+        with pytest.raises(ValueError, match=said):
         with pytest.raises(ValueError, match=f"'mutant:{name}', which does not speak {other}; all"):
             make_target(f"mutant:{name}", system=other)
 

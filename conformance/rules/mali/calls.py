@@ -200,7 +200,7 @@ RULES = (
         "ER-5",
         "When a command of the device does not end, VMAs and page tables say the same afterwards.",
         "Entries under no mapping, and later binds that fail for no reason.",
-        "semantics.md (progress: a stuck device)",
+        "semantics.md (progress)",
         timeout_check,
         frozenset({"bind", "run", "alloc", "free", "destroy_vm"}),
     ),

@@ -192,7 +192,7 @@ RULES = (
         "An address space is enabled for a VM only after everything that it may have cached from "
         "before was flushed.",
         "A job reads and writes pages of another process, or pages that were given back.",
-        "semantics.md (eviction); formats.md B.3; KB-50",
+        "semantics.md (when a duty falls due); formats.md B.3; KB-50",
         left_check,
         SWITCHING,
     ),
