@@ -346,11 +346,12 @@ class MaliSession(JudgedSession):
         results = [result.result, *(told for _, _, told in state.seen.fences)]
         if _TIMED_OUT in results or state.seen.asked >= 0:
             # What some address space may still use is kept until the reset.
-            for vm in state.vms:
-                vm.busy_until_reset = True
+            for one in state.vms:
+                one.busy_until_reset = True
         if name == "run":
             # What was beside each of them before is not known any more: SP-1 judges it.
-            step.spans += [Span(state.vms[one.vm], one.first, one.last) for one in state.seen.done]
+            for bind in state.seen.done:
+                step.spans.append(Span(state.vms[bind.vm], bind.first, bind.last))
             self._after_run(state, step)
         if name == "vm" and result.result != 0:
             self._unmake_vm(state)

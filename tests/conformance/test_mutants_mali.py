@@ -97,11 +97,13 @@ def test_a_module_from_which_the_driver_does_not_import_is_refused():
     edit = ("self.ticket += 1", "self.ticket += 2")
     one = Mutant("tried", "TR-1", "tried", (edit,), file="pagetable.py")
     assert set(load(mali.PACKAGE, mali.FILE, [one]).places) == {"tried"}
-    with pytest.raises(ValueError, match="from which gpuvm.py does not import"):
+    with pytest.raises(ValueError, match=r"from which gpuvm\.py does not import"):
         load(gpuvm.PACKAGE, gpuvm.FILE, [one])
 
 
-@pytest.mark.parametrize(("name", "kind"), [("vma-search-never-ends", HANG), ("one-vma-to-unmap", CRASH)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("vma-search-never-ends", HANG), ("one-vma-to-unmap", CRASH)]
+)
 def test_a_call_that_does_not_come_back_is_told(name, kind):
     events = run_on(
         mutant_target([mutant_by_id(name)]),

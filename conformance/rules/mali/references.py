@@ -69,7 +69,9 @@ def alive_check(step: MaliStep) -> int:
         if vm.handle or vm.reported or vm.active or not vm.at_rest() or vm.nodes:
             continue
         judged += 1
-        if vm.exists and any(of == vm.number and owed > 0 for (_, of, _), owed in state.owed.items()):
+        if vm.exists and any(
+            of == vm.number and owed > 0 for (_, of, _), owed in state.owed.items()
+        ):
             # It was reported that it, or a link to it, has too many references.
             vm.reported = True
         elif vm.exists:
