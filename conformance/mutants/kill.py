@@ -92,7 +92,8 @@ def run_mutant(
 ) -> Verdict:
     """Run one mutant: ``examples``, and up to ``parts`` times as many while nothing fails.
 
-    ``examples``: 0 for as many as its catalogue says; ``system_name``: whose driver it is an edit of; "" for that of its catalogue.
+    ``examples``: 0 for as many as its catalogue says; ``system_name``: whose driver it is an
+    edit of; "" for that of its catalogue.
     """
     system = system_by_name(system_name or catalogue_of(mutant).system)
     examples = examples or CATALOGUES[system.name].examples
@@ -190,7 +191,7 @@ def _run_by_id(mutant_id: str, examples: int, seed: int) -> Verdict:
 
 
 def subset(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """The first mutant of each rule, and of each known bug, by system; in the order of ``mutants``."""
+    """The first mutant of each system's rules and known bugs; in the order of ``mutants``."""
     chosen: list[Mutant] = []
     seen: set[tuple[str, str]] = set()
     for mutant in mutants:

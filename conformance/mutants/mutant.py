@@ -138,7 +138,7 @@ def _import_from(tree: ast.Module, file: str, instead: Mapping[str, str]) -> Non
     """
     found: set[str] = set()
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.module in instead:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module in instead:
             found.add(node.module)
             node.module = instead[node.module]
     if len(found) < len(instead):

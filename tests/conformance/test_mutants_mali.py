@@ -97,7 +97,7 @@ def test_a_module_from_which_the_driver_does_not_import_is_refused():
     edit = ("self.ticket += 1", "self.ticket += 2")
     one = Mutant("tried", "TR-1", "tried", (edit,), file="pagetable.py")
     assert set(load(mali.PACKAGE, mali.FILE, [one]).places) == {"tried"}
-    with pytest.raises(ValueError, match="from which gpuvm.py does not import"):
+    with pytest.raises(ValueError, match=r"from which gpuvm\.py does not import"):
         load(gpuvm.PACKAGE, gpuvm.FILE, [one])
 
 

@@ -96,7 +96,6 @@ def test_a_mutant_speaks_the_system_of_its_catalogue(name):
     for other in set(SYSTEMS) - {system}:
         said = f"'mutant:{name}', which does not speak {other}; allowed"
         with pytest.raises(ValueError, match=said):
-        with pytest.raises(ValueError, match=f"'mutant:{name}', which does not speak {other}; all"):
             make_target(f"mutant:{name}", system=other)
 
 

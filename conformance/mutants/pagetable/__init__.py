@@ -29,8 +29,8 @@ FIRST_TEN: tuple[str, ...] = (
 """The ten wrong versions that every change of the suite has to find at once."""
 
 NOT_HERE: dict[str, str] = {
-    "KB-38 (in part)": "how a flush is encoded in the Mali unit's region register belongs to "
-    "that unit; its arithmetic is here, on the driver's own flush.",
+    "KB-38 (in part)": "how a flush is encoded in a Mali GPU's region register belongs to "
+    "system mali; its arithmetic is here, on the driver's own flush.",
     "KB-52": "the flush after a map belongs to the DART driver's iotlb_sync_map, for which the "
     "bare page table is not judged.",
 }

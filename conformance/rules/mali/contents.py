@@ -235,7 +235,8 @@ RULES = (
     ),
     Rule(
         "TR-1",
-        "After a bind the addresses that it was about translate to the pages that are mapped there.",
+        "After a bind the addresses that it was about translate to the pages that are mapped "
+        "there.",
         "The device reads and writes other pages.",
         "formats.md B.2, B.6; KB-33",
         translation_check,

@@ -144,9 +144,9 @@ def neighbours_check(step: MaliStep) -> int:
         # What an operation is about may be told in one range only, with what lies between.
         if not step.violations and span.is_judged(step.result):
             for first, last in span.beside(step.spans):
-                seen = span.vm.view.difference(span.vm.pages, first, last)
-                if seen is not None and not step.violations:
-                    _changed(step, span.vm, seen.va, step.end_event, seen.level)
+                found = span.vm.view.difference(span.vm.pages, first, last)
+                if found is not None and not step.violations:
+                    _changed(step, span.vm, found.va, step.end_event, found.level)
     return step.occasions(CHANGED_OUTSIDE)
 
 
