@@ -126,10 +126,14 @@ class NvidiaPromise:
                 self._add(Piece(start, one.last, one.what, one.pa_at(start), one.meaning))
 
     def take(self, first: i64, last: i64, pieces: list[Piece]) -> None:
-        """first..last are what ``pieces``, which lie in it, say: another view is right there."""
+        """first..last are what ``pieces``, which lie in it, say: another view is right there.
+
+        What is ARBITRARY to the other is not promised.
+        """
         self.clear(first, last)
         for one in pieces:
-            self._put(Piece(one.first, one.last, one.what, one.pa, one.meaning))
+            if one.what in (ZEROS, MAPPED):
+                self._put(Piece(one.first, one.last, one.what, one.pa, one.meaning))
 
     def _put(self, one: Piece) -> None:
         self.clear(one.first, one.last)

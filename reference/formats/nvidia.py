@@ -570,14 +570,14 @@ def _alone(
     return EntryKind(name, role, tables, fields)
 
 
-def _not_valid(role: int, tables: tuple[int, ...], source: str) -> EntryKind:
+def _not_valid(name: str, role: int, tables: tuple[int, ...], source: str) -> EntryKind:
     """What is not valid, and none of the markers."""
     return EntryKind(
-        "not valid",
+        name,
         role,
         tables,
         [
-            Field("rest", 63, 1, IGNORED, "what the device makes of it is not known", source),
+            Field("rest", 63, 1, IGNORED, "what the device makes of it is written nowhere", source),
             Field("valid", 0, 0, FIXED, "no page", source),
         ],
     )
@@ -741,22 +741,24 @@ def _gf_format(
     chip: str, title: str, source: str, large: int, hole: bool, sparse: bool
 ) -> NvidiaFormat:
     """GF100's tables with large pages of 2**large bytes, with what later chips added."""
-    page = _gf_page()
-    zero = _alone("unmapped", INVALID, (_GF_LPT, _GF_SPT), -1, "", "nothing", _GF100)
+    tables = (_GF_LPT, _GF_SPT)
+    zero = _alone("unmapped", INVALID, tables, -1, "", "nothing", _GF100)
+    sparse_page = _alone("sparse", SPARSE, tables, 32, "VOL", "sparse", _GM200)
     marker = _alone(
-        "hole", HOLE, (_GF_LPT,), 1, "privileged", "the small table is not looked at", _GK104
+        "hole", HOLE, tables, 1, "privileged", "the small table is not looked at", _GK104
     )
-    sparse_page = _alone("sparse", SPARSE, (_GF_LPT, _GF_SPT), 32, "VOL", "sparse", _GM200)
-    large_kinds = [page, zero]
-    small_kinds = [page, zero]
+    large_kinds = [_gf_page()]
+    small_kinds = [_gf_page()]
+    if hole:
+        large_kinds += [zero, marker]
+        small_kinds.append(zero)
     if sparse:
         large_kinds.append(sparse_page)
         small_kinds.append(sparse_page)
-    if hole:
-        large_kinds.append(marker)
-    # What is neither valid nor a marker: before there were markers, simply nothing.
-    large_kinds.append(_not_valid(HOLE if hole else INVALID, (_GF_LPT,), _GF100))
-    small_kinds.append(_not_valid(INVALID, (_GF_SPT,), _GF100))
+    # Before there were markers, what is not valid is simply nothing.
+    name = "not valid" if hole else "unmapped"
+    large_kinds.append(_not_valid(name, HOLE if hole else INVALID, tables, _GF100))
+    small_kinds.append(_not_valid(name, INVALID, tables, _GF100))
     halves = [
         Half("large", 0, _GF_LPT, _gf_large_half(sparse)),
         Half("small", 0, _GF_SPT, _gf_small_half()),
@@ -1013,9 +1015,9 @@ def _gp_page_kinds(large: bool) -> list[EntryKind]:
                 _GP100,
             )
         )
-        found.append(_not_valid(HOLE, (_GP_LPT,), _GP100))
+        found.append(_not_valid("not valid", HOLE, (_GP_LPT,), _GP100))
     else:
-        found.append(_not_valid(INVALID, (_GP_SPT,), _GP100))
+        found.append(_not_valid("not valid", INVALID, (_GP_SPT,), _GP100))
     return found
 
 
@@ -1248,9 +1250,9 @@ def _gh_page_kinds(large: bool) -> list[EntryKind]:
                 ],
             )
         )
-        found.append(_not_valid(HOLE, (_GH_LPT,), _GH100))
+        found.append(_not_valid("not valid", HOLE, (_GH_LPT,), _GH100))
     else:
-        found.append(_not_valid(INVALID, (_GH_SPT,), _GH100))
+        found.append(_not_valid("not valid", INVALID, (_GH_SPT,), _GH100))
     return found
 
 
