@@ -14,8 +14,8 @@ a table counts as reachable through an entry that was replaced, until then.
 That invalid entries are cached is not stated by anybody; drivers invalidate after a map, too,
 and the model takes them at their word. ``Change.how`` tells such changes apart.
 
-The device walks from the root from when the root is known: whoever made an address space may
-hand it to the device at any time.
+The device walks from the root from when the root is written: whoever made an address space may
+hand it to the device at any time after that.
 
 Source: formats.md D.1 to D.5, D.7, F.1; semantics.md, "The maximal TLB".
 """
@@ -538,7 +538,12 @@ class NvidiaMmu:
 
     def _fill(self, pa: i64, size: i64, word: i64) -> None:
         table = self.table_of(pa)
-        if table is not None and table.number < 0 and table.pa == pa and size >= table.size:
+        if (
+            table is not None
+            and table.pa == pa
+            and size >= table.size
+            and self._unseen(table, word)
+        ):
             table.fill(word)
             if size == table.size:
                 return
@@ -552,6 +557,15 @@ class NvidiaMmu:
             if outside:
                 return
             pa += 8
+
+    def _unseen(self, table: Table, word: i64) -> bool:
+        """Whether no walk can see it if every word of a table becomes ``word``.
+
+        True of tables that nothing leads to, and of a root that is zeroed.
+        """
+        if table.number < 0:
+            return True
+        return table.number == 0 and word == 0 and table.unwritten == len(table.words)
 
     def _changed(self, table: Table, index: i64, old: i64, new: i64) -> None:
         """A word of a table that has a place in the format is another now."""
@@ -567,7 +581,10 @@ class NvidiaMmu:
         bases = self._bases(table, table.pa, number)
         if one.has_children:
             self._relink(table, one, entry, part, old, new, bases)
-        if not bases or (old != POISON and self.format.same(number, part, old, new)):
+        if not bases or (old == POISON and number == 0):
+            # Nobody walks: from no other table, or not yet from a root with this unwritten.
+            return
+        if old != POISON and self.format.same(number, part, old, new):
             return
         how = self._how(one, part, old, new)
         pa: i64 = table.pa + index * 8
@@ -1102,28 +1119,37 @@ class NvidiaMmu:
         return found
 
     def _run_end(self, one: Translation, last: i64) -> i64:
-        """The last address up to which the entries say what the one at ``one`` says.
+        """The last address up to which the entries say what that of ``one`` says.
 
-        Only runs of equal words in the small table are followed, for a hole in it is long.
+        Only runs of equal entries that are no pages are followed, for a hole can be long.
         """
         end: i64 = one.last
-        if one.table != self.format.small or one.entry < 0 or one.what == MAPPED or end >= last:
+        if one.entry < 0 or one.what == MAPPED or end >= last:
             return end
         table = self.table_of(one.entry)
         if table is None:
             return end
-        # Behind a large table, the next large entry decides anew.
-        number = self.format.large if one.beside else self.format.last_directory
-        stop: i64 = min(last, one.va | (self.format.tables[number].span - 1))
-        index: i64 = ((one.entry - table.pa) >> 3) + 1
-        count: i64 = len(table.words)
-        step = self.format.tables[self.format.small].span
+        here = self.format.tables[one.table]
+        stop: i64 = last
+        if one.beside and one.table == self.format.small:
+            # The next large entry decides anew.
+            stop = min(last, one.va | (self.format.tables[self.format.large].span - 1))
+        first: i64 = (one.entry - table.pa) >> 3
+        step = here.words
+        index: i64 = first + step
+        count: i64 = min(here.entries * step, len(table.words))
+        low: i64 = table.words[first]
+        high: i64 = table.words[first + 1] if step == 2 else low
         while end < stop and index < count:
             word: i64 = table.words[index]
-            if word != one.word:
+            if word != low:
                 break
-            end += step
-            index += 1
+            if step == 2:
+                word = table.words[index + 1]
+                if word != high:
+                    break
+            end += here.span
+            index += step
         return end
 
 
