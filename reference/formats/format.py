@@ -473,7 +473,7 @@ class Reading:
     @property
     def address(self) -> int | None:
         """Output address of a leaf, address of the next table, or None."""
-        return None if self.kind.role == INVALID else self.kind.output(self.word)
+        return self.kind.output(self.word) if self.kind.role in (TABLE, LEAF) else None
 
     def fields(self) -> list[tuple[Field, int]]:
         """Every field with its value (0 or above), from bit 63 down."""

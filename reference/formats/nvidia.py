@@ -41,6 +41,7 @@ from reference.formats.format import (
     TABLE,
     EntryKind,
     Field,
+    Reading,
 )
 from reference.words import hex_word, to_signed
 
@@ -464,6 +465,34 @@ class NvidiaFormat:
         """
         held = self._held(table, words)
         return [half.candidate(held[half.word]).kind for half in self.tables[table].halves]
+
+    def decode(self, word: int, table: int | None = None) -> list[Reading]:
+        """Every reading of a 64-bit word, held or not: one for each kind that a half can be.
+
+        Where entries have two words, the word is read as either. With ``table``, the readings
+        in that table.
+
+        Raises:
+            ValueError: ``word`` has more than 64 bits, or there is no such table.
+        """
+        held = to_signed(word)
+        if table is not None and not 0 <= table < len(self.tables):
+            raise ValueError(
+                f"table is {table}; allowed for {self.name} are 0 to {len(self.tables) - 1}"
+            )
+        kinds: list[EntryKind] = []
+        numbers: list[list[int]] = []
+        for number, one in enumerate(self.tables):
+            if table is not None and number != table:
+                continue
+            for half in one.halves:
+                kind = half.candidate(held).kind
+                if kind not in kinds:
+                    kinds.append(kind)
+                    numbers.append([number])
+                elif number not in numbers[kinds.index(kind)]:
+                    numbers[kinds.index(kind)].append(number)
+        return [Reading(kind, tuple(at), held) for kind, at in zip(kinds, numbers, strict=True)]
 
     def describe(self, table: int, words: Sequence[int]) -> str:
         """One line that says what an entry is: "large table pa=0x105000 aperture=vram; ...".

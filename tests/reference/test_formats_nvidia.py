@@ -594,6 +594,30 @@ def test_texts() -> None:
     assert hex_word(GP100.sparse(PD3)) == "0x8"
 
 
+@given(st.sampled_from(FORMATS), words)
+def test_readings_are_those_of_the_halves(fmt: NvidiaFormat, word: int) -> None:
+    told = {(n, reading.kind) for reading in fmt.decode(word) for n in reading.levels}
+    assert told == {(n, half.candidate(word).kind) for n, half in halves(fmt)}
+    for number in range(len(fmt.tables)):
+        at = [reading.kind for reading in fmt.decode(to_unsigned(word), number)]
+        assert at == list(
+            dict.fromkeys(half.candidate(word).kind for half in fmt.tables[number].halves)
+        )
+
+
+def test_readings_of_a_word() -> None:
+    told = [(one.levels, one.text, one.address) for one in GP100.decode(0x10402)]
+    assert told == [
+        ((0, 1, 2), "table pa=0x104000 aperture=vram", 0x104000),
+        ((3,), "table pa=0x104000 aperture=vram", 0x104000),
+        ((3,), "table pa=0x104000 aperture=vram", 0x104000),
+        ((4,), "not valid (rest[63:1]=0x8201)", None),
+        ((5,), "not valid (rest[63:1]=0x8201)", None),
+    ]
+    with pytest.raises(ValueError, match="table is 6"):
+        GP100.decode(0, 6)
+
+
 def test_formats_by_chip() -> None:
     assert nvidia_format("gp100") is GP100
     assert nvidia_format("gf100", 17) is GF100_128K

@@ -1185,6 +1185,7 @@ def test_the_cache_against_remembering_everything(calls) -> None:
             device.finish()
             naive.flushed(started)
             started = -1
+    whole = device.mmu.pieces(0, GP100.limit - 1)
     # 1. The same tables can be come to, in the same places in the format.
     mine = {
         (pa, number)
@@ -1201,7 +1202,18 @@ def test_the_cache_against_remembering_everything(calls) -> None:
         now = device.mmu.translate(va)
         others = [one for one in device.mmu.possible(va, 100000) if not one.same(now)]
         assert not others or device.mmu.unflushed(va, va)
-    # 4. An invalidation forgets everything.
+    # 4. Runs of entries say what each entry says.
+    pages = [*range(0, 0x30000, 0x1000), *range(M2 - 0x2000, M2 + 0x12000, 0x1000)]
+    for va in pages:
+        piece = device.mmu.pieces(va, va + 0xFFF)
+        single = device.at(va)
+        assert [(one.what, one.pa, one.meaning) for one in piece] == (
+            [] if single == NONE else [single]
+        )
+        assert [p.what for p in whole if p.first <= va <= p.last] == (
+            [] if single == NONE else [single[0]]
+        )
+    # 5. An invalidation forgets everything.
     device.finish()
     device.flush()
     assert device.mmu.changes == []
