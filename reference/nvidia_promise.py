@@ -25,6 +25,9 @@ MAPPED: Final = 2
 ARBITRARY: Final = 3
 """Never promised: what the device gets where a walk meets memory that holds anything."""
 
+TOP: Final = (1 << 62) - 1
+"""Stands for the end of what is beyond the address space."""
+
 WHAT_NAMES: Final = ("nothing", "sparse", "mapped", "arbitrary")
 
 
@@ -91,7 +94,9 @@ class NvidiaPromise:
         if found is not None:
             return found.last
         after: i64 = self.firsts.at_or_after(va)
-        return after - 1 if after >= 0 else self.limit - 1
+        if after >= 0:
+            return after - 1
+        return self.limit - 1 if va < self.limit else TOP
 
     def pieces(self, first: i64, last: i64) -> list[Piece]:
         """What of each piece lies in first..last, ascending."""

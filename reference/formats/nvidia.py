@@ -360,6 +360,14 @@ class NvidiaFormat:
             one.meanings[chosen] = known
         return known
 
+    def address_in(self, table: TableType, word: i64) -> i64:
+        """The bits that hold the address in a page of this table."""
+        return table.first.candidate(word).address
+
+    def page_step(self, table: TableType, word: i64) -> i64:
+        """What to add to a page of this table for one that leads to the memory after it."""
+        return table.span >> table.first.candidate(word).up
+
     def aperture(self, half: Half, word: i64) -> i64:
         """Where the table is that a half of this word leads to: VRAM, HOST or NCOH."""
         one = half.candidate(word)

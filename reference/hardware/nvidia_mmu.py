@@ -783,6 +783,14 @@ class NvidiaMmu:
                 found += 1
         return found
 
+    def unreachable(self) -> list[Table]:
+        """Tables that no walk comes to, cached entries included, by address."""
+        return [
+            self.tables[pa]
+            for pa in sorted(self.tables)
+            if not self._bases(self.tables[pa], pa, self.tables[pa].number)
+        ]
+
     # -- registers --------------------------------------------------------------------------
 
     def _written(self, register: i64, value: i64) -> None:
@@ -909,6 +917,8 @@ class NvidiaMmu:
         limit: int,
     ) -> None:
         """Walk on from the table at ``pa`` in every way, and add what is new to ``found``."""
+        if len(found) >= limit:
+            return
         one = self.format.tables[number]
         table = self.tables.get(pa)
         index: i64 = self.format.index(number, va) * one.words
@@ -1085,7 +1095,7 @@ class NvidiaMmu:
     def difference(self, promise: NvidiaPromise, first: i64, last: i64) -> NvidiaDifference | None:
         """The first address of first..last that is translated otherwise than promised."""
         va: i64 = first
-        while va <= last:
+        while va <= last and va < self.format.limit:
             found = self.translate(va)
             piece = promise.at(va)
             if piece is None:
@@ -1121,33 +1131,38 @@ class NvidiaMmu:
     def _run_end(self, one: Translation, last: i64) -> i64:
         """The last address up to which the entries say what that of ``one`` says.
 
-        Only runs of equal entries that are no pages are followed, for a hole can be long.
+        Entries that are equal say the same; pages do that go on in physical memory, too.
         """
         end: i64 = one.last
-        if one.entry < 0 or one.what == MAPPED or end >= last:
+        if one.entry < 0 or end >= last:
             return end
         table = self.table_of(one.entry)
         if table is None:
             return end
         here = self.format.tables[one.table]
+        step = here.words
+        if one.what == MAPPED and step > 1:
+            return end
         stop: i64 = last
         if one.beside and one.table == self.format.small:
             # The next large entry decides anew.
             stop = min(last, one.va | (self.format.tables[self.format.large].span - 1))
-        first: i64 = (one.entry - table.pa) >> 3
-        step = here.words
-        index: i64 = first + step
+        index: i64 = (one.entry - table.pa) >> 3
+        low: i64 = table.words[index]
+        high: i64 = table.words[index + 1] if step == 2 else low
+        grown: i64 = self.format.page_step(here, low) if one.what == MAPPED else 0
+        kept: i64 = ~self.format.address_in(here, low) if one.what == MAPPED else -1
         count: i64 = min(here.entries * step, len(table.words))
-        low: i64 = table.words[first]
-        high: i64 = table.words[first + 1] if step == 2 else low
+        index += step
         while end < stop and index < count:
             word: i64 = table.words[index]
-            if word != low:
+            if word != low + grown or (word ^ low) & kept:
                 break
             if step == 2:
-                word = table.words[index + 1]
-                if word != high:
+                other: i64 = table.words[index + 1]
+                if other != high:
                     break
+            low = word
             end += here.span
             index += step
         return end

@@ -462,7 +462,8 @@ def test_decoding_a_directory_entry_gives_what_was_encoded(
         assert kind
         pa = data.draw(st.integers(0, kind.address_bits)) & kind.address_bits
         targets.append(data.draw(st.sampled_from([pa, -1])))
-    entry = fmt.directory(number, targets[0], *targets[1:], aperture=aperture)
+    small = targets[1] if len(targets) > 1 else -1
+    entry = fmt.directory(number, targets[0], small, aperture)
     assert len(entry) == one.words
     for half, pa in zip(one.halves, targets, strict=True):
         word = entry[half.word]

@@ -558,6 +558,28 @@ def test_a_cached_hole_hides_a_small_page() -> None:
     ]
 
 
+def test_tables_that_no_walk_comes_to() -> None:
+    device = Device()
+    small_pages(device)
+    device.table(0x106000, SPT)
+    assert [one.pa for one in device.mmu.unreachable()] == [0x106000]
+    device.store(0x102000, 0)
+    assert [one.pa for one in device.mmu.unreachable()] == [0x106000]
+    device.flush()
+    assert [one.pa for one in device.mmu.unreachable()] == [0x103000, 0x104000, 0x106000]
+
+
+def test_no_more_translations_than_asked_for() -> None:
+    device = Device()
+    small_pages(device)
+    for i in range(20):
+        device.store(0x104000, GP100.page(SPT, 0x10000 * i, VRAM))
+    assert len(device.mmu.possible(0)) == 22
+    few = device.mmu.possible(0, 5)
+    assert len(few) == 5
+    assert few[0].same(device.mmu.translate(0))
+
+
 def test_assuming_that_it_is_invalidated() -> None:
     device = Device()
     small_pages(device)
@@ -971,6 +993,40 @@ def test_differences() -> None:
     assert (found.va, found.found.what) == (0x1FF000, ZEROS)
 
 
+def test_runs_of_pages_end_where_something_changes() -> None:
+    for changed, pieces in (
+        (0x1234201, [(0, 0x7FFF, 0x12340000)]),
+        (0x1234301, [(0, 0x1FFF, 0x12340000), (0x2000, 0x2FFF, 0x12343000), (0x3000, 0x7FFF, 0)]),
+        (0x1234241, [(0, 0x1FFF, 0x12340000), (0x2000, 0x2FFF, 0x12342000), (0x3000, 0x7FFF, 0)]),
+    ):
+        device = Device()
+        small_pages(device)
+        device.store(0x104000, *(GP100.page(SPT, 0x12340000 + 0x1000 * i, VRAM) for i in range(8)))
+        device.store(0x104010, changed)
+        found = [(one.first, one.last) for one in device.mmu.pieces(0, M2 - 1)]
+        assert found == [(first, last) for first, last, _ in pieces]
+        assert [one.pa for one in device.mmu.pieces(0, M2 - 1)][:2] == [pa for _, _, pa in pieces][
+            :2
+        ]
+
+
+def test_a_run_does_not_carry_into_other_fields() -> None:
+    """The last page of 128 GiB, and a word that is one page more as a number."""
+    device = Device()
+    small_pages(device)
+    last_page = GP100.page(SPT, (1 << 37) - 0x1000, VRAM)
+    device.store(0x104000, last_page, last_page + 0x100)
+    assert [one.last for one in device.mmu.pieces(0, 0x1FFF)] == [0xFFF, 0x1FFF]
+
+
+def test_comparing_beyond_the_address_space_ends() -> None:
+    device = Device()
+    promise = NvidiaPromise(GP100.limit)
+    assert device.mmu.difference(promise, GP100.limit - 1, GP100.limit + 5) is None
+    assert device.mmu.difference(NvidiaPromise(M2), 0, GP100.limit - 1) is None
+    assert device.mmu.pieces(GP100.limit, GP100.limit + 5) == []
+
+
 class Builder(Device):
     """Puts single entries in tables that it makes where they are needed."""
 
@@ -1093,7 +1149,7 @@ stores = st.one_of(
     st.tuples(
         st.just("store"),
         st.sampled_from([0x105000, 0x105008, 0x106000]),
-        st.sampled_from([0, 8, 0x1234001, 0x1236001]),
+        st.sampled_from([0, 8, 0x1234001, 0x1234101, 0x1236001]),
     ),
 )
 steps = st.lists(
@@ -1107,7 +1163,7 @@ class Remembering:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.old: list[tuple[int, int, int]] = []
-        self.walks: list[tuple[int, int, object]] = []
+        self.walks: list[tuple[int, int, nv.Translation]] = []
 
     def word(self, pa: int) -> int:
         table = self.device.mmu.table_of(pa)
