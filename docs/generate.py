@@ -24,6 +24,16 @@ from reference.formats.format import (
     access_text,
     prot_text,
 )
+from reference.formats.nvidia import (
+    ACCESS_NAMES,
+    HOST,
+    NVIDIA_FORMATS,
+    VOLATILE,
+    VRAM,
+    NvidiaFormat,
+    meaning_of,
+    meaning_text,
+)
 from reference.words import hex_word
 from reports import terminal
 from reports.counterexample import load
@@ -73,6 +83,8 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "formats/index.md", formats_page()
     for one in FORMATS.values():
         yield f"formats/{one.name}.md", format_page(one)
+    for nvidia in NVIDIA_FORMATS.values():
+        yield f"formats/{nvidia.name}.md", nvidia_page(nvidia)
     for name, (title, words) in REPORTS.items():
         yield f"reports/{name}.md", report_page(name, title, words)
 
@@ -176,6 +188,21 @@ def formats_page() -> str:
             f"| [`{one.name}`]({one.name}.md) | {cell(one.title)} | {one.levels} | {sizes} "
             f"| {spread(one.ias_choices)} | {spread(one.oas_choices)} |"
         )
+    lines += [
+        "",
+        "NVIDIA's have tables of two sizes of page side by side, and entries that lead to both:",
+        "",
+        "| format | is | tables | page sizes | sparse sizes | input bits |",
+        "|---|---|---|---|---|---|",
+    ]
+    for nvidia in NVIDIA_FORMATS.values():
+        pages = [size(1 << page.shift) for page in reversed(nvidia.pages) if page.vram]
+        sparse = [size(1 << page.shift) for page in reversed(nvidia.pages) if page.sparse]
+        lines.append(
+            f"| [`{nvidia.name}`]({nvidia.name}.md) | {cell(nvidia.title)} "
+            f"| {', '.join(table.name for table in nvidia.tables)} | {', '.join(pages)} "
+            f"| {', '.join(sparse) or 'none'} | {nvidia.va_bits} |"
+        )
     return finished(lines)
 
 
@@ -220,12 +247,96 @@ def format_page(one: Format) -> str:
     return finished(lines)
 
 
-def kind_text(kind: EntryKind) -> list[str]:
-    """One kind of entry, every bit of it."""
-    levels = f"level{'s' * (len(kind.levels) > 1)} {', '.join(map(str, kind.levels))}"
+def nvidia_page(one: NvidiaFormat) -> str:
+    """One of NVIDIA's formats: tables, page sizes, entries half by half, and some pages."""
+    hole = "Where it holds a hole, the small table is not looked at. " if one.has_hole() else ""
+    lines = [
+        f"# {one.name}",
+        "",
+        f"{one.title}. Source: {one.source}.",
+        "",
+        "A walk goes from the first directory down to the last, whose entries lead to a large and "
+        "a small table. The large table is looked at first; where its entry is unmapped, the small "
+        f"one decides. {hole}The model takes all entries, those that are not valid included, as "
+        "cached until an invalidation: that is not written anywhere.",
+        "",
+        "## Tables",
+        "",
+        "| number | name | address bits | an entry translates | entries | words in each | bytes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for number, table in enumerate(one.tables):
+        lines.append(
+            f"| {number} | {table.name} | {table.shift + table.bits - 1}:{table.shift} "
+            f"| {size(table.span)} | {table.entries} | {table.words} | {size(table.bytes)} |"
+        )
+    lines += [
+        "",
+        "## Page sizes",
+        "",
+        "| size | tables, from the entry's own to the root | can be sparse | in vram "
+        "| in system memory | compressed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for page in one.pages:
+        chain = ", ".join(one.tables[number].name for number in page.chain)
+        told = size(1 << page.shift)
+        if page.listed != page.shift:
+            told += f" (nouveau lists {size(1 << page.listed)})"
+        marks = (page.sparse, page.vram, page.host, page.compressed)
+        lines.append(
+            f"| {told} | {chain} | " + " | ".join("yes" if mark else "no" for mark in marks) + " |"
+        )
+    lines += ["", "## Entries"]
+    seen: list[tuple[EntryKind, ...]] = []
+    for number, table in enumerate(one.tables):
+        for half in table.halves:
+            if half.kinds in seen:
+                continue
+            seen.append(half.kinds)
+            names = [t.name for t in one.tables if half.kinds in [h.kinds for h in t.halves]]
+            word = f", word {half.word} of the entry" if table.words > 1 else ""
+            which = f", the {half.name} table's half{word}" if half.name else ""
+            lines += [
+                "",
+                f"### {', '.join(names) if not half.name else one.tables[number].name}{which}",
+                "",
+                "A word is of the first of these kinds whose fixed fields it has.",
+            ]
+            for kind in half.kinds:
+                lines += kind_text(kind, "####", "")
+    lines += nvidia_examples(one)
+    return finished(lines)
+
+
+def nvidia_examples(one: NvidiaFormat) -> list[str]:
+    """What pages with one thing special each become, in the small table."""
     lines = [
         "",
-        f"### {kind.name}, {levels}",
+        "## Pages",
+        "",
+        f"What a page of {size(one.tables[one.small].span)} at address 0 becomes.",
+        "",
+        "| page | entry |",
+        "|---|---|",
+    ]
+    meanings = [meaning_of(VRAM), meaning_of(HOST, VOLATILE)]
+    meanings += [
+        meaning_of(VRAM, 1 << bit) for bit in range(len(ACCESS_NAMES)) if one.access >> bit & 1
+    ]
+    meanings.append(meaning_of(VRAM, 0, one.storage))
+    for meaning in meanings:
+        word = one.page(one.small, 0, meaning)
+        lines.append(f"| {cell(meaning_text(meaning))} | `{hex_word(word)}` |")
+    return lines
+
+
+def kind_text(kind: EntryKind, heading: str = "###", at: str = "level") -> list[str]:
+    """One kind of entry, every bit of it; ``at``: what its levels are called, "" for nothing."""
+    levels = f", {at}{'s' * (len(kind.levels) > 1)} {', '.join(map(str, kind.levels))}"
+    lines = [
+        "",
+        f"{heading} {kind.name}{levels if at else ''}",
         "",
         f"To the walker: {ROLE_NAMES[kind.role]}.",
         "",

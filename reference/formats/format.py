@@ -31,8 +31,12 @@ TABLE: Final = 1
 """The address of a table of the next level."""
 LEAF: Final = 2
 """A translation: an output address and its attributes."""
+SPARSE: Final = 3
+"""No translation, and no fault: reads give zeros, writes are dropped."""
+HOLE: Final = 4
+"""Nothing, and nothing is looked for elsewhere: where two tables share a directory entry."""
 
-ROLE_NAMES: Final = ("invalid", "table", "leaf")
+ROLE_NAMES: Final = ("invalid", "table", "leaf", "sparse", "hole")
 
 # -- prot: what a caller asks for, with the values of the kernel's IOMMU_* flags --------
 
@@ -100,8 +104,10 @@ IGNORED: Final = 4
 """Not looked at by the hardware: free for software."""
 RESERVED: Final = 5
 """To be left zero."""
+ELSEWHERE: Final = 6
+"""Of the other half of an entry that points to two tables."""
 
-USE_NAMES: Final = ("fixed", "address", "attribute", "hint", "ignored", "reserved")
+USE_NAMES: Final = ("fixed", "address", "attribute", "hint", "ignored", "reserved", "elsewhere")
 
 _SLOTS: Final = 2048
 """Meanings remembered for each level, by a few attribute bits; a power of two."""
@@ -121,12 +127,12 @@ class Field:
     Args:
         name: as in the manual; fields of one kind that are encoded have names of their own.
         high, low: inclusive, 63 >= high >= low >= 0.
-        use: FIXED, ADDRESS, ATTRIBUTE, HINT, IGNORED or RESERVED.
+        use: FIXED, ADDRESS, ATTRIBUTE, HINT, IGNORED, RESERVED or ELSEWHERE.
         meaning: one phrase for a reader.
         source: where this is written or was measured.
         values: text for values that have one; "" for a value that goes without saying.
         match: the value of a FIXED field.
-        address_low: the lowest address bit that an ADDRESS field carries, low or above.
+        address_low: the lowest address bit that an ADDRESS field carries; low if left out.
 
     Raises:
         ValueError: an argument is outside what is said above.
@@ -148,19 +154,19 @@ class Field:
             raise ValueError(
                 f"high, low of field {name} are {high}, {low}; allowed are 63 >= high >= low >= 0"
             )
-        if not FIXED <= use <= RESERVED:
-            raise ValueError(f"use of field {name} is {use}; allowed are 0 to {RESERVED}")
+        if not FIXED <= use <= ELSEWHERE:
+            raise ValueError(f"use of field {name} is {use}; allowed are 0 to {ELSEWHERE}")
         if not 0 <= match < 1 << (high - low + 1) or (match and use != FIXED):
             raise ValueError(
                 f"match of field {name} is {match}; allowed is what {high - low + 1} bits hold, "
                 "and only 0 unless use is FIXED"
             )
+        if address_low < -1:
+            raise ValueError(
+                f"address_low of field {name} is {address_low}; allowed are 0 and above"
+            )
         if use == ADDRESS and address_low < 0:
             address_low = low
-        if use == ADDRESS and not low <= address_low:
-            raise ValueError(
-                f"address_low of field {name} is {address_low}; allowed are {low} and above"
-            )
         self.name: str = name
         self.high: int = high
         self.low: int = low
@@ -201,6 +207,8 @@ class Field:
     def text(self, value: int) -> str:
         """How ``value`` is shown in a one-line description; "" if it says nothing."""
         said = self.values.get(value)
+        if self.use == ELSEWHERE:
+            return ""
         if self.use == IGNORED:
             if not value:
                 return ""
@@ -225,7 +233,7 @@ class EntryKind:
 
     Args:
         name: "table", "block", "page", "invalid", "reserved", ...
-        role: INVALID, TABLE or LEAF.
+        role: INVALID, TABLE, LEAF, SPARSE or HOLE.
         levels: the levels at which words are read so.
         fields: every bit once, from bit 63 down to bit 0.
 
@@ -237,8 +245,8 @@ class EntryKind:
     def __init__(
         self, name: str, role: int, levels: tuple[int, ...], fields: Sequence[Field]
     ) -> None:
-        if not INVALID <= role <= LEAF:
-            raise ValueError(f"role of kind {name} is {role}; allowed are 0 to {LEAF}")
+        if not INVALID <= role <= HOLE:
+            raise ValueError(f"role of kind {name} is {role}; allowed are 0 to {HOLE}")
         expected = 63
         mask = match = attributes = ignored = address = address_bits = address_up = addresses = 0
         names: set[str] = set()
@@ -257,7 +265,7 @@ class EntryKind:
                 address = field.mask
                 address_up = field.address_low - field.low
                 address_bits = _ones(field.high + address_up, field.address_low)
-            elif field.use == IGNORED:
+            elif field.use in (IGNORED, ELSEWHERE):
                 ignored |= field.mask
             elif field.use == ATTRIBUTE:
                 attributes |= field.mask
@@ -267,7 +275,7 @@ class EntryKind:
                 names.add(field.name)
         if expected != -1:
             raise ValueError(f"fields of kind {name} end above bit {expected}; allowed is 0")
-        if addresses != (0 if role == INVALID else 1):
+        if addresses != (1 if role in (TABLE, LEAF) else 0):
             raise ValueError(
                 f"fields of kind {name} have {addresses} addresses; allowed is one in a table "
                 "or leaf and none in others"
@@ -289,7 +297,7 @@ class EntryKind:
         self.address_bits: int = address_bits
         """The bits of an address that the entry can hold."""
         self.address_up: int = address_up
-        """How far the address is shifted up from its place in the word, 0 or more."""
+        """How far the address is shifted up from its place in the word; below 0: down."""
 
     def holds(self, word: int) -> bool:
         """Whether a held word is of this kind."""
@@ -339,7 +347,25 @@ class EntryKind:
 
     def output(self, word: int) -> int:
         """The address in a held word of this kind; 0 for kinds that have none."""
+        if self.address_up < 0:
+            # The shift is arithmetic; the mask removes the copies of the sign.
+            return (word >> -self.address_up) & self.address_bits
         return (word & self.address) << self.address_up
+
+    def place(self, pa: int) -> int:
+        """The held word that has address ``pa`` in its place and zeros elsewhere.
+
+        Raises:
+            ValueError: the entry cannot hold ``pa``: it is too large, or misaligned.
+        """
+        if pa & ~self.address_bits:
+            raise ValueError(
+                f"pa is {pa:#x}; allowed for {self.name} are addresses with bits of "
+                f"{self.address_bits:#x} only"
+            )
+        if self.address_up < 0:
+            return to_signed(pa << -self.address_up)
+        return pa >> self.address_up
 
     def describe(self, word: int) -> str:
         """One line: the kind, the address, then what the other fields say, from bit 0 up."""
@@ -388,6 +414,12 @@ class Level:
         leaves = [kind for kind in kinds if kind.role == LEAF]
         if len(tables) > 1 or len(leaves) > 1:
             raise ValueError(f"kinds of level {number} have more than one table or leaf")
+        for kind in (*tables, *leaves):
+            if kind.address_up < 0:
+                raise ValueError(
+                    f"address of {kind.name} is {-kind.address_up} bits above its place; "
+                    f"allowed at level {number} are bits at their place or below"
+                )
         table = tables[0] if tables else None
         leaf = leaves[0] if leaves else None
         self.number: i64 = number
@@ -441,7 +473,7 @@ class Reading:
     @property
     def address(self) -> int | None:
         """Output address of a leaf, address of the next table, or None."""
-        return None if self.kind.role == INVALID else self.kind.output(self.word)
+        return self.kind.output(self.word) if self.kind.role in (TABLE, LEAF) else None
 
     def fields(self) -> list[tuple[Field, int]]:
         """Every field with its value (0 or above), from bit 63 down."""

@@ -19,6 +19,7 @@ from reference.formats.format import (
     RESERVED,
     ROLE_NAMES,
     TABLE,
+    USE_NAMES,
     EntryKind,
     Field,
     Format,
@@ -523,10 +524,24 @@ def test_a_field_out_of_bounds_is_refused() -> None:
         field("some", 0, 0, FIXED, match=2)
     with pytest.raises(ValueError, match="match of field some is 1"):
         field("some", 0, 0, RESERVED, match=1)
-    with pytest.raises(ValueError, match="use of field some is 6"):
-        field("some", 0, 0, RESERVED + 1)
-    with pytest.raises(ValueError, match="address_low of field some is 3"):
-        Field("some", 11, 4, ADDRESS, "for this test", "this test", address_low=3)
+    with pytest.raises(ValueError, match=f"use of field some is {len(USE_NAMES)}"):
+        field("some", 0, 0, len(USE_NAMES))
+    with pytest.raises(ValueError, match="address_low of field some is -2"):
+        Field("some", 11, 4, ADDRESS, "for this test", "this test", address_low=-2)
+
+
+def test_addresses_above_their_place() -> None:
+    """The highest address bit is the word's sign; levels do not take such entries."""
+    upper = Field("pa", 63, 36, ADDRESS, "for this test", "this test", address_low=12)
+    some = EntryKind("some", TABLE, (0,), [upper, field("rest", 35, 0)])
+    for pa in (0, 0x1000, 0x80_0000_0000, 0xFF_FFFF_F000):
+        assert to_unsigned(some.place(pa)) == pa << 24
+        assert some.output(some.place(pa)) == pa
+    for pa in (0x800, 1 << 40, -0x1000):
+        with pytest.raises(ValueError, match="pa is"):
+            some.place(pa)
+    with pytest.raises(ValueError, match="address of some is 24 bits above its place"):
+        Level(0, 12, 9, [some])
 
 
 def test_a_value_that_does_not_fit_its_field_is_refused() -> None:
