@@ -265,8 +265,14 @@ static int make_table(u32 size, bool zero, struct nvkm_memory **memory)
 	return 0;
 }
 
+/* A tree with the raw interface says, too, whether the content outlives a suspend. */
+#ifdef NVIF_VMM_V0_RAW
 int nvkm_instobj_new(struct nvkm_instmem *of, u32 size, u32 align, bool zero, bool preserve,
 		     struct nvkm_memory **memory)
+#else
+int nvkm_instobj_new(struct nvkm_instmem *of, u32 size, u32 align, bool zero,
+		     struct nvkm_memory **memory)
+#endif
 {
 	return make_table(size, zero, memory);
 }
