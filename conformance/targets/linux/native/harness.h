@@ -97,7 +97,7 @@ unsigned long mmu_heap_size(const void *object);
 void mmu_fail_pages(mmu_u64 k);
 void mmu_fail_heap(mmu_u64 k);
 void mmu_fail_any(mmu_u64 k); /* the k-th of both together */
-void mmu_fail_none(void);    /* from here on, in this call */
+void mmu_fail_from_here(mmu_u64 k); /* as that, but counted from here; and no other fails */
 int mmu_pages_failed(void); /* requests that got none since the call began */
 
 /* Runs `run` on the kernel stack; comes back whatever it does. */

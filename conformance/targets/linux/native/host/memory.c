@@ -193,9 +193,10 @@ void mmu_fail_any(mmu_u64 k)
 	fail_any = k;
 }
 
-void mmu_fail_none(void)
+void mmu_fail_from_here(mmu_u64 k)
 {
-	fail_pages = fail_heap = fail_any = 0;
+	fail_pages = fail_heap = 0;
+	fail_any = k ? pages_asked + heap_asked + k : 0;
 }
 
 /* Whether the request that was just counted is one of those that get nothing. */

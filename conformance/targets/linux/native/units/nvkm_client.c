@@ -43,7 +43,7 @@ static void let_fail(mmu_u64 which)
 {
 	begin_device(which < ANY_ALLOCATION ? which : 0);
 	if (which > ANY_ALLOCATION)
-		mmu_fail_any(which - ANY_ALLOCATION);
+		mmu_fail_from_here(which - ANY_ALLOCATION);
 }
 
 static int method(u32 number, void *argument, u32 size, mmu_u64 failing)
@@ -54,7 +54,7 @@ static int method(u32 number, void *argument, u32 size, mmu_u64 failing)
 		return -ENODEV;
 	let_fail(failing);
 	result = nvkm_object_mthd(object, number, argument, size);
-	mmu_fail_none();
+	mmu_fail_from_here(0);
 	return result;
 }
 
@@ -142,7 +142,7 @@ static mmu_s64 create(const mmu_u64 *argument)
 		return result;
 	let_fail(argument[6]);
 	result = make_space(mmu, &request, size);
-	mmu_fail_none();
+	mmu_fail_from_here(0);
 	if (!result)
 		number_client_areas();
 	return result;
@@ -189,7 +189,7 @@ static mmu_s64 boot(mmu_u64 failing)
 	let_fail(failing);
 	atomic_inc(&space->engref[NVKM_SUBDEV_BAR]);
 	result = nvkm_vmm_boot(space);
-	mmu_fail_none();
+	mmu_fail_from_here(0);
 	return result;
 }
 
