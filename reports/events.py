@@ -103,7 +103,9 @@ def _state(event: t.Event) -> str:
     if small:
         said.append(f"{small} small page{'' if small == 1 else 's'} referenced")
     where = range_text(first, to_unsigned(event.b))
-    return f"level {level}, {where}: {', '.join(said) or 'nothing noted'} ({to_unsigned(event.c):#x})"
+    return (
+        f"level {level}, {where}: {', '.join(said) or 'nothing noted'} ({to_unsigned(event.c):#x})"
+    )
 
 
 def _in_vm(vm: int | None) -> str:

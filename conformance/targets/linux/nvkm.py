@@ -83,6 +83,7 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "join": (),
     "part": (),
     "boot": (("fail_at", 0),),
+    "stick": (("polls", _REQUIRED),),
     "destroy": (),
 }
 """Each operation's arguments, with the values that they have if they are left out.
@@ -92,7 +93,7 @@ The place of an operation is its number in the native half.
 
 _NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_OPERATIONS)}
 
-_ALWAYS = ("memory", "drop")
+_ALWAYS = ("memory", "drop", "stick")
 """Operations that need no address space."""
 
 
@@ -157,6 +158,9 @@ class LinuxNvkm:
 
         Areas are numbered as they come: by ``create``, for what the client manages itself, and
         by ``get``. Parts of them are named by the area and the first byte in it.
+
+        After ``stick`` the device says so many times (-1: from then on) that no invalidation is
+        done. Of answers that are all the same only the first 16 are told.
 
         Raises:
             ValueError: an unknown operation, a missing argument, an operation on an address

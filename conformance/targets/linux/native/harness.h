@@ -87,6 +87,7 @@ mmu_u64 mmu_pages_take_untold(unsigned int order); /* 0: none left */
 void mmu_pages_give_untold(mmu_u64 pa, unsigned int order);
 mmu_u64 mmu_word(mmu_u64 pa);                      /* pa: a multiple of 8 in the arena */
 void mmu_set_word(mmu_u64 pa, mmu_u64 word);
+void mmu_set_bytes(mmu_u64 pa, int byte, unsigned long size);
 
 /* Private heap. */
 void *mmu_heap_take(unsigned long size, int zero);

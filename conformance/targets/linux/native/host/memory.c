@@ -331,6 +331,18 @@ void mmu_set_word(mmu_u64 pa, mmu_u64 word)
 	*(volatile mmu_u64 *)(mmu_memory.arena + (uintptr_t)(pa - MMU_ARENA_PA)) = word;
 }
 
+void mmu_set_bytes(mmu_u64 pa, int byte, unsigned long size)
+{
+	uintptr_t offset = (uintptr_t)(pa - MMU_ARENA_PA);
+	size_t page;
+
+	if (!size)
+		return;
+	for (page = offset >> MMU_PAGE_SHIFT; page <= (offset + size - 1) >> MMU_PAGE_SHIFT; page++)
+		mmu_memory.dirty[page] = 1;
+	memset((void *)(mmu_memory.arena + offset), byte, size);
+}
+
 /* -- heap ----------------------------------------------------------------------------- */
 
 static struct object *header_of(const void *address)

@@ -19,6 +19,7 @@ extern u8 large_shift;            /* of the large page, where the chip leaves th
 
 struct nvkm_mmu *mmu_of(enum chip chip, u8 large, int *result);
 struct nvkm_memory *make_instance(void);
+void stick(mmu_s64 polls);
 void begin_device(mmu_u64 failing_table); /* 0: none fails */
 void end_device(void);
 

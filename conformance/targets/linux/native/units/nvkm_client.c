@@ -18,7 +18,7 @@
 
 enum operation {
 	CREATE, MEMORY, DROP, GET, PUT, MAP, MAP_PART, UNMAP, PFN_MAP, PFN_UNMAP, RAW_GET, RAW_PUT,
-	RAW_MAP, RAW_UNMAP, RAW_SPARSE, JOIN, PART, BOOT, DESTROY,
+	RAW_MAP, RAW_UNMAP, RAW_SPARSE, JOIN, PART, BOOT, STICK, DESTROY,
 };
 
 #define ANY_ALLOCATION 1000       /* failures above it count all allocations, not just tables */
@@ -487,6 +487,9 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 		break;
 	case BOOT:
 		result->result = boot(argument[0]);
+		break;
+	case STICK:
+		stick(argument[0]);
 		break;
 	case DESTROY:
 		destroy();

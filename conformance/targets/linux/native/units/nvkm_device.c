@@ -30,7 +30,7 @@
 #define FLUSH_IDLE 0x00ff8000
 #define POLLS_TOLD 16             /* of a register that says the same again and again */
 #define TAGS 0x10000              /* units of compressed memory that the device has */
-#define POLL_NANOSECONDS 1000
+#define POLL_NANOSECONDS 1000000  /* that a look at the clock takes */
 
 struct table_memory {
 	struct nvkm_memory base;
@@ -60,6 +60,8 @@ static struct {
 	const void *from;
 } half;
 
+static mmu_s64 busy;              /* for how many polls nothing gets done; -1: for good */
+
 static struct {
 	u32 offset, answer;
 	unsigned int polls;
@@ -86,12 +88,26 @@ static bool is_told(u32 offset, u32 answer)
 	return true;
 }
 
+static u32 flush_state(void)
+{
+	if (!busy)
+		return FLUSH_IDLE;
+	if (busy > 0)
+		busy--;
+	return 0;
+}
+
+void stick(mmu_s64 polls)
+{
+	busy = polls;
+}
+
 static void tell_half(void);
 
 unsigned int ioread32(const void __iomem *at)
 {
 	u32 offset = offset_of(at);
-	u32 answer = offset == FLUSH_STATE ? FLUSH_IDLE : 0;
+	u32 answer = offset == FLUSH_STATE ? flush_state() : 0;
 
 	tell_half();
 	if (is_told(offset, answer))
@@ -222,10 +238,22 @@ static void table_boot(struct nvkm_memory *memory, struct nvkm_vmm *vmm)
 {
 }
 
-/* There is no mapping of it: the driver has to use the functions above. */
+/*
+ * There is no mapping of it, so that the driver has to use the functions above,
+ * but for a table that is being made: it may be cleared at once.
+ */
 static void __iomem *table_acquire(struct nvkm_memory *memory)
 {
-	return NULL;
+	return tables.quiet ? __va(to_table(memory)->pa) : NULL;
+}
+
+void memset_io(volatile void __iomem *to, int byte, size_t size)
+{
+	mmu_u64 pa = __pa(to);
+
+	if (!tables.quiet || !mmu_is_page(pa))
+		mmu_stop(MMU_WILD, pa, size, true, MMU_CALLER);
+	mmu_set_bytes(pa, byte, size);
 }
 
 static void table_release(struct nvkm_memory *memory)
@@ -246,7 +274,6 @@ static const struct nvkm_memory_func table_functions = {
 static int make_table(u32 size, bool zero, struct nvkm_memory **memory)
 {
 	struct table_memory *table = kzalloc(sizeof(*table), GFP_KERNEL);
-	u64 at;
 
 	if (!table)
 		return -ENOMEM;
@@ -257,8 +284,8 @@ static int make_table(u32 size, bool zero, struct nvkm_memory **memory)
 		kfree(table);
 		return -ENOMEM;
 	}
-	for (at = 0; zero && at < size; at += 8)
-		mmu_set_word(table->pa + at, 0);
+	if (zero)
+		mmu_set_bytes(table->pa, 0, size);
 	nvkm_memory_ctor(&table_functions, &table->base);
 	table->base.ptrs = &halves;
 	*memory = &table->base;

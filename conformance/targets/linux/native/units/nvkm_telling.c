@@ -155,8 +155,11 @@ static unsigned int top;
 struct counts {
 	u32 refs[2];
 	bool sparse;
-	struct counts **below;      /* of a directory */
-	u8 *state;                /* for each entry */
+	u8 *state;                /* of a leaf: for each entry, as the driver has it */
+	void **seen;              /* of a directory: just so */
+	struct counts *below;     /* tables below it, by address ... */
+	struct counts *next;
+	unsigned int entry;       /* ... and the entry that leads to each */
 };
 
 static struct counts *root;
@@ -195,91 +198,135 @@ static void tell_entries(unsigned int level, mmu_u64 first, unsigned int from, u
 		 first + ((mmu_u64)to << shift) - 1, state, NULL);
 }
 
+static bool is_equal(const void *left, const void *right, size_t size)
+{
+	const u64 *a = left, *b = right;
+
+	for (; size >= sizeof(*a); size -= sizeof(*a))
+		if (*a++ != *b++)
+			return false;
+	return true;
+}
+
 static struct counts *make_counts(unsigned int level)
 {
 	struct counts *counts = kzalloc(sizeof(*counts), GFP_KERNEL);
 
-	counts->state = kvcalloc(levels[level].entries, 1, GFP_KERNEL);
 	if (level)
-		counts->below = kvcalloc(levels[level].entries, sizeof(*counts->below), GFP_KERNEL);
+		counts->seen = kvcalloc(levels[level].entries, sizeof(*counts->seen), GFP_KERNEL);
+	else
+		counts->state = kvcalloc(levels[level].entries, 1, GFP_KERNEL);
 	return counts;
+}
+
+/* Where what an entry of a directory leads to begins. */
+static mmu_u64 start_of(unsigned int level, mmu_u64 first, unsigned int entry)
+{
+	return first + ((mmu_u64)entry << levels[level].shift);
 }
 
 /* It has gone, with all below it. That its entries have no state goes without saying. */
 static void end_counts(unsigned int level, mmu_u64 first, struct counts *counts)
 {
-	unsigned int i;
+	while (counts->below) {
+		struct counts *below = counts->below;
 
-	for (i = 0; level && i < levels[level].entries; i++)
-		if (counts->below[i])
-			end_counts(level - 1, first + ((mmu_u64)i << levels[level].shift),
-				 counts->below[i]);
+		counts->below = below->next;
+		end_counts(level - 1, start_of(level, first, below->entry), below);
+	}
 	tell_counts(level, first, 0, 0, false);
-	kvfree(counts->below);
+	kvfree(counts->seen);
 	kvfree(counts->state);
 	kfree(counts);
 }
 
-static u8 state_of(const struct nvkm_vmm_pt *table, unsigned int level, unsigned int entry)
+/* Runs of entries of a leaf that have changed to the same state. */
+static void compare_leaf(mmu_u64 first, struct counts *counts, const u8 *state)
 {
-	if (!level)
-		return table->pte[entry];
-	return NVKM_VMM_PDE_SPARSED(table->pde[entry]) ? NVKM_VMM_PTE_SPARSE : 0;
+	unsigned int entries = levels[0].entries, from, to;
+
+	for (from = 0; from < entries; from = to) {
+		to = from + 1;
+		if (counts->state[from] == state[from])
+			continue;
+		while (to < entries && state[to] == state[from] && counts->state[to] != state[to])
+			to++;
+		tell_entries(0, first, from, to, state[from]);
+	}
+	memcpy(counts->state, state, entries);
 }
 
-/* Runs of entries that have changed to the same state. */
-static void compare_entries(unsigned int level, mmu_u64 first, struct counts *counts,
-			    const struct nvkm_vmm_pt *table)
+/* The same for marks of a directory. */
+static void compare_marks(unsigned int level, mmu_u64 first, void *const *seen, void *const *now)
 {
-	unsigned int i = 0, from;
+	unsigned int entries = levels[level].entries, from, to;
 
-	while (i < levels[level].entries) {
-		u8 state = state_of(table, level, i);
+	for (from = 0; from < entries; from = to) {
+		bool mark = NVKM_VMM_PDE_SPARSED(now[from]);
 
-		for (from = i; i < levels[level].entries; i++) {
-			if (state_of(table, level, i) != state || counts->state[i] == state)
-				break;
-			counts->state[i] = state;
-		}
-		if (i > from)
-			tell_entries(level, first, from, i, state);
-		else
-			i++;
+		to = from + 1;
+		if (mark == NVKM_VMM_PDE_SPARSED(seen[from]))
+			continue;
+		while (to < entries && NVKM_VMM_PDE_SPARSED(now[to]) == mark &&
+		       NVKM_VMM_PDE_SPARSED(seen[to]) != mark)
+			to++;
+		tell_entries(level, first, from, to, mark ? MMU_STATE_SPARSE : 0);
 	}
 }
 
-/* `kept` holds what was told of the table, which may be gone, or new. */
-static void compare(unsigned int level, mmu_u64 first, struct counts **kept,
+/* Which tables are below a directory: those that have gone are told. */
+static void find_tables(unsigned int level, mmu_u64 first, struct counts *counts, void *const *now)
+{
+	struct counts **at = &counts->below;
+	unsigned int entry;
+
+	for (entry = 0; entry < levels[level].entries; entry++) {
+		bool is_there = !NVKM_VMM_PDE_INVALID(now[entry]);
+		bool was_there = *at && (*at)->entry == entry;
+		struct counts *one = *at;
+
+		if (is_there && !was_there) {
+			one = make_counts(level - 1);
+			one->entry = entry;
+			one->refs[0] = one->refs[1] = ~0U; /* so that they are told */
+			one->next = *at;
+			*at = one;
+		} else if (was_there && !is_there) {
+			*at = one->next;
+			end_counts(level - 1, start_of(level, first, entry), one);
+		}
+		if (is_there)
+			at = &one->next;
+	}
+}
+
+/* `counts` is what was told of the table. */
+static void compare(unsigned int level, mmu_u64 first, struct counts *counts,
 		    const struct nvkm_vmm_pt *table)
 {
-	struct counts *counts = *kept;
-	bool is_new = table && !counts;
-	unsigned int i;
+	struct counts *below;
+	size_t size;
 
-	if (!table) {
-		*kept = NULL;
-		if (counts)
-			end_counts(level, first, counts);
-		return;
-	}
-	if (is_new)
-		*kept = counts = make_counts(level);
-	if (is_new || counts->refs[0] != table->refs[0] || counts->refs[1] != table->refs[1] ||
+	if (counts->refs[0] != table->refs[0] || counts->refs[1] != table->refs[1] ||
 	    counts->sparse != table->sparse)
 		tell_counts(level, first, table->refs[0], table->refs[1], table->sparse);
 	counts->refs[0] = table->refs[0];
 	counts->refs[1] = table->refs[1];
 	counts->sparse = table->sparse;
-	compare_entries(level, first, counts, table);
-	for (i = 0; level && i < levels[level].entries; i++) {
-		const struct nvkm_vmm_pt *next = table->pde[i];
-
-		if (NVKM_VMM_PDE_INVALID(next))
-			next = NULL;
-		if (next || counts->below[i])
-			compare(level - 1, first + ((mmu_u64)i << levels[level].shift),
-				&counts->below[i], next);
+	if (!level) {
+		if (!is_equal(counts->state, table->pte, levels[0].entries))
+			compare_leaf(first, counts, table->pte);
+		return;
 	}
+	size = levels[level].entries * sizeof(*counts->seen);
+	if (!is_equal(counts->seen, table->pde, size)) {
+		compare_marks(level, first, counts->seen, (void **)table->pde);
+		find_tables(level, first, counts, (void **)table->pde);
+		memcpy(counts->seen, table->pde, size);
+	}
+	for (below = counts->below; below; below = below->next)
+		compare(level - 1, start_of(level, first, below->entry), below,
+			table->pde[below->entry]);
 }
 
 /* -- all of it ---------------------------------------------------------------------------- */
@@ -287,9 +334,15 @@ static void compare(unsigned int level, mmu_u64 first, struct counts **kept,
 void tell_state(void)
 {
 	tell_vmas();
-	if (space)
-		measure();
-	if (space || root)
-		compare(top, 0, &root, space ? space->pd : NULL);
+	if (space) {
+		if (!root) {
+			measure();
+			root = make_counts(top);
+		}
+		compare(top, 0, root, space->pd);
+	} else if (root) {
+		end_counts(top, 0, root);
+		root = NULL;
+	}
 	tell_references();
 }
