@@ -247,9 +247,21 @@ _MESSAGES: Final = {
 # -- runs -----------------------------------------------------------------------------------
 
 _IN_RUNS: Final = frozenset(
-    {t.STORE, t.GATHER, t.FREE, t.CLEAN, t.BARRIER, t.INVALIDATE, t.COMPLETE}
+    {
+        t.STORE,
+        t.GATHER,
+        t.FREE,
+        t.CLEAN,
+        t.BARRIER,
+        t.INVALIDATE,
+        t.COMPLETE,
+        t.DMA_MAP,
+        t.DMA_UNMAP,
+    }
 )
 """Kinds that come in runs, alone or in turn: each page cleared, cleaned and gathered."""
+_OF_MEMORY: Final = frozenset({t.FREE, t.CLEAN, t.DMA_MAP, t.DMA_UNMAP})
+"""Of these, runs are told by their first and last piece, wherever those between are."""
 _LONGEST_TURN: Final = 5
 
 
@@ -285,7 +297,7 @@ def _step(before: t.Event, event: t.Event) -> tuple[int, int, int] | None:
         return (step[0], 0, step[2])
     if event.kind == t.GATHER and step[0] != before.b:
         return None
-    if event.kind in (t.FREE, t.CLEAN):
+    if event.kind in _OF_MEMORY:
         return (0, 0, 0) if event.b == before.b else None
     if event.kind == t.BARRIER:
         return step if event.a == before.a else None
@@ -356,8 +368,8 @@ def _run_text(events: Sequence[t.Event]) -> str:
         return f"complete    {count} tickets, {first.a} to {last.a}"
     if first.kind == t.BARRIER:
         return f"barrier     {count} times: {_BARRIERS.get(first.a, f'type {first.a}')}"
-    word = "free" if first.kind == t.FREE else "clean"
-    return f"{word:<11} {count} times {_bytes(to_unsigned(first.b))}, {start:#x} to {end:#x}"
+    size = _bytes(to_unsigned(first.b))
+    return f"{first.name:<11} {count} times {size}, {start:#x} to {end:#x}"
 
 
 def _turns_text(events: Sequence[t.Event], run: Run) -> str:

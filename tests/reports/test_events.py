@@ -145,6 +145,19 @@ def test_areas_are_told_as_such():
     ]
 
 
+def test_runs_of_dma():
+    unmapped = [t.Event(t.DMA_UNMAP, 0x1000 * at, 0x1000) for at in range(4)]
+    (line,) = tell_events(unmapped, 0, 3)
+    assert line.text == "dma-unmap   4 times 4K, 0x0 to 0x3000"
+    pages = [
+        event
+        for at in range(4)
+        for event in (t.Event(t.DMA_MAP, 0x1000 * at, 0x1000), stores(1, L3 + 8 * at)[0])
+    ]
+    (line,) = tell_events(pages, 0, 7)
+    assert line.text.startswith("in turn     4 times: dma-map 4 times 4K, 0x0 to 0x3000; store 4 ")
+
+
 def test_a_run_of_stores_is_one_line():
     (line,) = tell_events(stores(512), 0, 511, ["", "init_pte"])
     assert (line.first, line.last, line.place) == (0, 511, "init_pte")

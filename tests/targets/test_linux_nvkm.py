@@ -1064,6 +1064,48 @@ def test_pfn_pages_of_another_size_are_merged(managed: Space) -> None:
     assert not managed.result.finished
 
 
+def test_pfn_pages_of_another_size_replace_what_is_mapped(managed: Space) -> None:
+    """Whether what is mapped has that page size is not looked at."""
+    managed.ok(pfn_map(0, 512, 1))
+    # The entry has a 2M page in its lower half, and the small table in its upper one still.
+    assert managed.ok(pfn_map(0, 1, 1, 21)) == [
+        "dma-map 200000000 200000",
+        "P3+0=2000000d",
+        "flush",
+    ]
+    managed.ok(pfn_map(LARGE, 1, 1, 21))
+    # In the other direction there is no table to write to.
+    assert managed.do(pfn_map(LARGE, 1, 1)) == ["wild"]
+    assert not managed.result.finished
+
+
+def test_a_pfn_map_goes_on_into_what_is_free(gp100: Space) -> None:
+    """What was once handed out is mapped, and handed out again as it is."""
+    gp100.ok(get(4 * SMALL), get(SMALL), put(1))
+    gp100.ok(pfn_map(0, 5, 1))
+    assert gp100.result == DONE
+    assert refs(gp100.trace)["0:0"] == (0, 5)
+    gp100.ok(get(SMALL))
+    assert vmas(gp100.trace) == ["+4000..4fff 2/7 mapped"]
+    # The rest of the address space is lost.
+    gp100.do(get(SMALL))
+    assert gp100.result == Result(-errno.ENOSPC)
+
+
+def test_a_large_pfn_map_of_a_small_area_writes_behind_the_list(gp100: Space) -> None:
+    """An area smaller than the page: clearing its entries never ends."""
+    gp100.ok(get(SMALL))
+    assert gp100.do(pfn_map(0, 1, 1, 21)) == ["wild"]
+    last = list(gp100.trace)[-1]
+    assert (last.c, gp100.target.places[last.place]) == (1, "nvkm_vmm_pfn_map")
+
+
+def test_a_pfn_page_that_moves_stays_let_at(managed: Space) -> None:
+    managed.ok(pfn_map(0, 1, 1))
+    assert managed.ok(pfn_map(0, 1, 4)) == ["P4+0=6000001", "flush"]
+    assert managed.ok(op("pfn_unmap", addr=0, size=SMALL))[0] == "P0+0=0"
+
+
 def test_a_map_that_is_refused_lets_go_of_the_old_one(gp100: Space) -> None:
     """The entries stay, and the driver has given up the memory that they lead to."""
     gp100.ok(memory(VRAM, SMALL), memory(HOST, SMALL), get(SMALL), map_(0))
