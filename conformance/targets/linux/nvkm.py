@@ -152,8 +152,9 @@ class LinuxNvkm:
         checks are part of it. What a client could not even say is refused before it is asked:
         an area or memory that does not exist (``-ENOENT``), a page size that is no shift or a
         chip that has no such large pages (``-EINVAL``), more than 16384 pages in one
-        ``pfn_map`` (``-E2BIG``), a ``boot`` of more than 1 GiB or a second one (``-EINVAL``),
-        a ``join`` of what is joined (``-EBUSY``), a ``part`` of what is not (``-EINVAL``).
+        ``pfn_map`` or the 65537th area (``-E2BIG``), a ``boot`` of more than 1 GiB or a second
+        one (``-EINVAL``), a ``join`` of what is joined (``-EBUSY``), a ``part`` of what is not
+        (``-EINVAL``).
         The raw interface of a tree that has none gives ``-EOPNOTSUPP``.
 
         Areas are numbered as they come: by ``create``, for what the client manages itself, and

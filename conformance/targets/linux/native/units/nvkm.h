@@ -40,6 +40,7 @@ struct area {
 	mmu_u64 number;
 };
 
+bool is_room_for_area(void);
 mmu_u64 add_area(mmu_u64 first, mmu_u64 size);  /* gives it its number */
 struct area *area_of(mmu_u64 number);           /* NULL: it is gone, or never was */
 void drop_area(mmu_u64 number);

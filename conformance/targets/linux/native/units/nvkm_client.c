@@ -222,6 +222,8 @@ static mmu_s64 get(const mmu_u64 *argument, mmu_u64 *value)
 	/* Fields of requests are bytes. */
 	if (argument[3] > 63 || argument[4] > 63)
 		return -EINVAL;
+	if (!is_room_for_area())
+		return -E2BIG;
 	result = method(NVIF_VMM_V0_GET, &request, sizeof(request), argument[6]);
 	if (result)
 		return result;

@@ -23,6 +23,12 @@ static struct area *areas;        /* by address */
 static struct vma *told;          /* by address */
 static mmu_u64 area_count;        /* made so far; numbers are not used again */
 
+/* Their numbers have so many bits. */
+bool is_room_for_area(void)
+{
+	return area_count < 1ULL << (64 - NUMBER_SHIFT);
+}
+
 mmu_u64 add_area(mmu_u64 first, mmu_u64 size)
 {
 	struct area *area = kzalloc(sizeof(*area), GFP_KERNEL);
@@ -82,7 +88,7 @@ static bool is_same(const struct vma *left, const struct vma *right)
 
 static mmu_u64 backing_of(const struct nvkm_vma *vma, const struct area *area)
 {
-	mmu_u64 number = area ? area->number : 0xffff;
+	mmu_u64 number = area ? area->number : 0;
 
 	return number << NUMBER_SHIFT | vma->refd | (vma->mapped ? MMU_AREA_MAPPED : 0) |
 	       (vma->part ? MMU_AREA_PART : 0);
