@@ -1,6 +1,7 @@
 """linux:nvkm: page tables of NVIDIA devices, store by store, as the driver makes them."""
 
 import errno
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -499,6 +500,16 @@ def test_the_2_27_page_of_gm200_with_64k_pages_covers_half_of_what_it_says(
     assert states(space.trace) == ["1:0..3ffffff 80"]
 
 
+def test_what_is_stored_is_visible_before_the_invalidation(gp100: Space) -> None:
+    gp100.ok(memory(VRAM, 2 * SMALL), get(2 * SMALL), map_(0))
+    wanted = {t.ALLOC, t.FILL, t.STORE, t.BARRIER, t.REG_WRITE}
+    kinds = [e.name for e in gp100.trace if e.kind in wanted]
+    table = ["alloc", "fill", "barrier", "store", "barrier"]
+    last = ["alloc", "fill", "barrier", "store", "store", "barrier"]
+    leaves = ["store", "store", "barrier"]
+    assert kinds == [*table * 3, *last, *leaves, *["reg-write"] * 3]
+
+
 # -- sparse areas -----------------------------------------------------------------------------
 
 
@@ -704,6 +715,56 @@ def test_where_memories_lie(gp100: Space) -> None:
             assert (stored & (1 << 53) - 1) >> 8 == pages.address(offset) >> 12
 
 
+def random_operation(draw: random.Random, areas: int) -> Operation:
+    """Something to do with one of ``areas`` areas and memories 0 (64K pages) and 1 (4K pages)."""
+    area = draw.randrange(areas + 1)
+    pages = draw.choice((1, 2, 15, 16, 17, 33, 512, 513))
+    shift = draw.choice((0, 12, 16))
+    first = draw.choice((0, 1, 3, 16)) * SMALL
+    return draw.choice(
+        (
+            get(max(1 << shift, pages * SMALL >> shift << shift), shift, sparse=draw.randrange(2)),
+            get(pages << max(shift, 12), max(shift, 12), getref=1, sparse=draw.randrange(2)),
+            put(area),
+            map_(area, draw.randrange(2), fail_at=draw.choice((0, 0, 0, 1, 2))),
+            op("map_part", vma=area, first=first, size=draw.choice((1, 16)) * SMALL, memory=1),
+            unmap(area, first=draw.choice((0, first))),
+        )
+    )
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_no_store_is_missed_and_no_table_is_forgotten(nvkm: LinuxNvkm, name: str) -> None:
+    """What the events say about tables is what there is, whatever is done."""
+    draw = random.Random(name)
+    changed = 0
+    for _ in range(20):
+        nvkm.reset()
+        space = Space(nvkm, chip=name)
+        space.ok(memory(VRAM, 4 * LARGE, 16), memory(NCOH, 4 * LARGE))
+        words: dict[int, int] = {}
+        areas = 0
+        for _ in range(30):
+            operation = random_operation(draw, areas)
+            space.do(operation)
+            assert space.result.finished, operation
+            areas += operation.name == "get" and space.result.result == 0
+            for event in space.trace:
+                if event.kind == t.FILL:
+                    words.update({event.a + at: 0 for at in range(0, event.b, 8)})
+                elif event.kind == t.STORE:
+                    assert words.get(event.a, event.b) == event.b
+                    words[event.a] = event.c
+                    changed += event.b != event.c
+        for start, (_, size) in space.names.items():
+            for pa in range(start, start + size, 8):
+                if pa in words:
+                    assert nvkm.library.word(pa) == words[pa]
+        space.ok(DESTROY)
+        assert space.names == {}
+    assert changed > 300
+
+
 # -- join, part, boot -------------------------------------------------------------------------
 
 
@@ -785,7 +846,7 @@ def test_an_invalidation_that_is_never_done_is_given_up(gp100: Space) -> None:
     assert gp100.target.perform(unmap(0), trace) == DONE
     assert polls(trace) == [0] * 32
     kinds = [e.kind for e in trace if e.kind not in (t.REG_READ, t.REG_WRITE)]
-    assert kinds[:4] == [t.STORE, t.WARN, t.WARN, t.FREE]
+    assert kinds[:5] == [t.STORE, t.BARRIER, t.WARN, t.WARN, t.FREE]
 
 
 # -- allocations that fail ----------------------------------------------------------------------

@@ -37,6 +37,7 @@ struct table_memory {
 	mmu_u64 pa;
 	mmu_u64 size;
 	unsigned int order;
+	unsigned int users;       /* between acquire and release */
 };
 
 static struct device parent;
@@ -240,11 +241,28 @@ static void table_boot(struct nvkm_memory *memory, struct nvkm_vmm *vmm)
 
 /*
  * There is no mapping of it, so that the driver has to use the functions above,
- * but for a table that is being made: it may be cleared at once.
+ * and it has them only until it releases the memory. A table that is being made
+ * may be cleared at once.
  */
 static void __iomem *table_acquire(struct nvkm_memory *memory)
 {
-	return tables.quiet ? __va(to_table(memory)->pa) : NULL;
+	struct table_memory *table = to_table(memory);
+
+	table->users++;
+	memory->ptrs = &halves;
+	return tables.quiet ? __va(table->pa) : NULL;
+}
+
+/* What was written is seen by the device from here on: see nv50_instobj_release. */
+static void table_release(struct nvkm_memory *memory)
+{
+	struct table_memory *table = to_table(memory);
+
+	tell_half();
+	if (!tables.quiet)
+		mmu_emit(MMU_BARRIER, MMU_FULL_BARRIER, 0, 0, MMU_CALLER);
+	if (table->users && !--table->users)
+		memory->ptrs = NULL;
 }
 
 void memset_io(volatile void __iomem *to, int byte, size_t size)
@@ -254,10 +272,6 @@ void memset_io(volatile void __iomem *to, int byte, size_t size)
 	if (!tables.quiet || !mmu_is_page(pa))
 		mmu_stop(MMU_WILD, pa, size, true, MMU_CALLER);
 	mmu_set_bytes(pa, byte, size);
-}
-
-static void table_release(struct nvkm_memory *memory)
-{
 }
 
 static const struct nvkm_memory_func table_functions = {
@@ -287,7 +301,6 @@ static int make_table(u32 size, bool zero, struct nvkm_memory **memory)
 	if (zero)
 		mmu_set_bytes(table->pa, 0, size);
 	nvkm_memory_ctor(&table_functions, &table->base);
-	table->base.ptrs = &halves;
 	*memory = &table->base;
 	return 0;
 }
@@ -304,6 +317,15 @@ int nvkm_instobj_new(struct nvkm_instmem *of, u32 size, u32 align, bool zero,
 	return make_table(size, zero, memory);
 }
 
+static void tell_new(mmu_u64 pa, mmu_u64 size, bool zero, const void *from)
+{
+	mmu_emit(MMU_ALLOC, pa, size, 0, from);
+	if (!zero)
+		return;
+	mmu_emit(MMU_FILL, pa, size, 0, from);
+	mmu_emit(MMU_BARRIER, MMU_FULL_BARRIER, 0, 0, from);
+}
+
 /* An instance block, which says where the root is. */
 struct nvkm_memory *make_instance(void)
 {
@@ -311,8 +333,7 @@ struct nvkm_memory *make_instance(void)
 
 	if (make_table(PAGE_SIZE, true, &memory))
 		return NULL;
-	mmu_emit(MMU_ALLOC, nvkm_memory_addr(memory), PAGE_SIZE, 0, NULL);
-	mmu_emit(MMU_FILL, nvkm_memory_addr(memory), PAGE_SIZE, 0, NULL);
+	tell_new(nvkm_memory_addr(memory), PAGE_SIZE, true, NULL);
 	return memory;
 }
 
@@ -336,9 +357,7 @@ struct nvkm_mmu_pt *__wrap_nvkm_mmu_ptc_get(struct nvkm_mmu *mmu, u32 size, u32 
 	}
 	if (table->sub)
 		tables.small_size = size;
-	mmu_emit(MMU_ALLOC, table->addr, size, 0, MMU_CALLER);
-	if (zero)
-		mmu_emit(MMU_FILL, table->addr, size, 0, MMU_CALLER);
+	tell_new(table->addr, size, zero, MMU_CALLER);
 	return table;
 }
 
