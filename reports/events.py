@@ -368,8 +368,8 @@ def _run_text(events: Sequence[t.Event]) -> str:
         return f"complete    {count} tickets, {first.a} to {last.a}"
     if first.kind == t.BARRIER:
         return f"barrier     {count} times: {_BARRIERS.get(first.a, f'type {first.a}')}"
-    size = _bytes(to_unsigned(first.b))
-    return f"{first.name:<11} {count} times {size}, {start:#x} to {end:#x}"
+    each = _bytes(to_unsigned(first.b))
+    return f"{first.name:<11} {count} times {each}, {start:#x} to {end:#x}"
 
 
 def _turns_text(events: Sequence[t.Event], run: Run) -> str:
