@@ -800,6 +800,18 @@ def test_the_instance_block(chip: Callable[..., Space], name: str, big: int, fla
     assert space.ok(DESTROY) == ["P2+200=0 x2", "free P2", "free P0"]
 
 
+def test_faults_that_are_replayed(nvkm: LinuxNvkm) -> None:
+    space = Space(nvkm, replay=1)
+    assert space.ok(op("join"))[1] == f"P1+200={ROOT | 3 << 10 | 3 << 4:x}"
+    assert nvkm.perform(op("replay"), space.trace) == DONE
+    assert space.deep() == [0x8000000B]
+    nvkm.reset()
+    assert nvkm.perform(op("create", chip="gm200", replay=1), Trace()) == REFUSED
+    space = Space(nvkm, chip="gm200")
+    assert space.do(op("replay")) == []
+    assert space.result == REFUSED
+
+
 def test_boot_makes_all_tables_and_keeps_them(nvkm: LinuxNvkm) -> None:
     space = Space(nvkm, size=4 * LARGE)
     said = space.ok(op("boot"))

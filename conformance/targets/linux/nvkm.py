@@ -48,6 +48,7 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
         ("start", 0),
         ("size", 0),
         ("raw", 0),
+        ("replay", 0),
         ("fail_at", 0),
     ),
     "memory": (("target", _REQUIRED), ("size", _REQUIRED), ("page", 12), ("scattered", 0)),
@@ -83,6 +84,7 @@ _OPERATIONS: Mapping[str, tuple[tuple[str, int | None], ...]] = {
     "join": (),
     "part": (),
     "boot": (("fail_at", 0),),
+    "replay": (),
     "stick": (("polls", _REQUIRED),),
     "destroy": (),
 }
@@ -159,6 +161,9 @@ class LinuxNvkm:
 
         Areas are numbered as they come: by ``create``, for what the client manages itself, and
         by ``get``. Parts of them are named by the area and the first byte in it.
+
+        With ``replay`` an address space of gp100 has its faults replayed when the client asks for
+        it, by the operation ``replay``.
 
         After ``stick`` the device says so many times (-1: from then on) that no invalidation is
         done. Of answers that are all the same only the first 16 are told.

@@ -18,7 +18,7 @@
 
 enum operation {
 	CREATE, MEMORY, DROP, GET, PUT, MAP, MAP_PART, UNMAP, PFN_MAP, PFN_UNMAP, RAW_GET, RAW_PUT,
-	RAW_MAP, RAW_UNMAP, RAW_SPARSE, JOIN, PART, BOOT, STICK, DESTROY,
+	RAW_MAP, RAW_UNMAP, RAW_SPARSE, JOIN, PART, BOOT, REPLAY, STICK, DESTROY,
 };
 
 #define ANY_ALLOCATION 1000       /* failures above it count all allocations, not just tables */
@@ -88,7 +88,10 @@ static void number_client_areas(void)
 
 struct request {
 	struct nvif_vmm_v0 of_all;
-	struct gm200_vmm_v0 of_gm200;
+	union {
+		struct gm200_vmm_v0 of_maxwell;
+		struct gp100_vmm_v0 of_pascal;
+	};
 } __packed;
 
 /* What is left of one that could not be made goes as the driver has it go. */
@@ -112,7 +115,7 @@ static mmu_s64 make_space(struct nvkm_mmu *mmu, struct request *request, u32 siz
 	return 0;
 }
 
-/* The argument words: chip, big, managed, start, size, raw, fail_at. */
+/* The argument words: chip, big, managed, start, size, raw, replay, fail_at. */
 static mmu_s64 create(const mmu_u64 *argument)
 {
 	struct request request = {
@@ -121,26 +124,29 @@ static mmu_s64 create(const mmu_u64 *argument)
 			.addr = argument[3],
 			.size = argument[4],
 		},
-		.of_gm200 = { .bigpage = argument[1] },
 	};
-	u32 size = argument[0] == MAXWELL ? sizeof(request) : sizeof(request.of_all);
+	u32 size = argument[0] >= MAXWELL ? sizeof(request) : sizeof(request.of_all);
 	struct nvkm_mmu *mmu;
 	int result;
 
 	if (object)
 		return -EBUSY;
 	if (argument[0] > PASCAL || (argument[1] != 16 && argument[1] != 17) ||
-	    (argument[0] == PASCAL && argument[1] != 16))
+	    (argument[0] == PASCAL && argument[1] != 16) || (argument[0] != PASCAL && argument[6]))
 		return -EINVAL;
 #ifndef NVIF_VMM_V0_RAW
 	if (argument[5])
 		return -EOPNOTSUPP;
 #endif
+	if (argument[0] == MAXWELL)
+		request.of_maxwell.bigpage = argument[1];
+	else if (argument[0] == PASCAL)
+		request.of_pascal.fault_replay = !!argument[6];
 	client.object.client = &client;
 	mmu = mmu_of(argument[0], argument[1], &result);
 	if (result)
 		return result;
-	let_fail(argument[6]);
+	let_fail(argument[7]);
 	result = make_space(mmu, &request, size);
 	mmu_fail_from_here(0);
 	if (!result)
@@ -489,6 +495,9 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 		break;
 	case BOOT:
 		result->result = boot(argument[0]);
+		break;
+	case REPLAY:
+		result->result = method(GP100_VMM_VN_FAULT_REPLAY, NULL, 0, 0);
 		break;
 	case STICK:
 		stick(argument[0]);
