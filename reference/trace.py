@@ -62,6 +62,10 @@ VM: Final = 33
 FENCE: Final = 34
 SLOT: Final = 35
 RANGE: Final = 36
+PT_REFS: Final = 37
+PT_STATE: Final = 38
+DMA_MAP: Final = 39
+DMA_UNMAP: Final = 40
 
 # -- numbers inside events --------------------------------------------------------------
 
@@ -105,6 +109,20 @@ MESSAGE_POWER_OFF: Final = 3
 """The device loses power at this instant, and its registers."""
 MESSAGE_POWER_ON: Final = 4
 """The device has power again."""
+
+TABLE_SPARSE: Final = 0x10
+"""In the ``table`` of a pt-refs event: all that it covers was sparse when it came."""
+STATE_SMALL: Final = 0x40
+"""In the state of an entry for a large page: the table of small pages decides."""
+STATE_SPARSE: Final = 0x80
+"""In the state of an entry: its addresses are sparse."""
+
+AREA_NO_PAGE: Final = 7
+"""In the backing of an area, in place of the index of a page size: none is in use."""
+AREA_MAPPED: Final = 0x8
+"""In the backing of an area: the software has it as mapped."""
+AREA_PART: Final = 0x10
+"""In the backing of an area: it is a part, and not the first, of what was handed out."""
 
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
@@ -153,6 +171,10 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
     FENCE: ("fence", (("number", _DECIMAL), ("result", _DECIMAL))),
     SLOT: ("slot", (("vm", _DECIMAL), ("slot", _DECIMAL), ("active", _DECIMAL))),
     RANGE: ("range", (("first", _HEX), ("last", _HEX), ("number", _DECIMAL))),
+    PT_REFS: ("pt-refs", (("table", _HEX), ("large", _DECIMAL), ("small", _DECIMAL))),
+    PT_STATE: ("pt-state", (("first", _HEX), ("last", _HEX), ("state", _HEX))),
+    DMA_MAP: ("dma-map", (("pa", _HEX), ("size", _HEX))),
+    DMA_UNMAP: ("dma-unmap", (("pa", _HEX), ("size", _HEX))),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -187,6 +209,22 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
   when one of them has changed.
 * ``range``: after an operation, what an allocator of addresses has in and around the
   range that it was about: a range that was given out, by its number, or a hole, -1.
+* ``pt-refs``: after an operation, what a software page table counts, when that has changed
+  or the table is new: ``table`` is the first input address that it covers, with its level
+  in bits 3:0 (0: leaves, the root has the highest) and TABLE_SPARSE; ``large`` and
+  ``small`` are how many references there are to its entries, where it is a pair of tables
+  for two page sizes; one that is not counts in ``large`` alone. None of either: it is gone.
+* ``pt-state``: after an operation, what the software has noted of entries ``first`` to
+  ``last`` (input addresses, the level in bits 3:0 of ``first``), when that has changed. Of a
+  leaf these are the entries for large pages, and ``state`` is the driver's byte: STATE_SPARSE,
+  STATE_SMALL, and below them how many small pages in it are referenced. Of a directory it is
+  STATE_SPARSE or 0. All states of a new table are 0, and those of one that is gone too.
+* ``dma-map``/``dma-unmap``: the device is let at memory that is not for tables, and is no
+  longer let at it. ``pa`` is the address that the device uses.
+
+Where the software has areas of addresses that it hands out and maps separately (system
+``nvidia``), ``backing`` of ``vma-add`` and ``vma-remove`` is (number of the area << 48 | AREA_*
+bits | index of the page size in use, AREA_NO_PAGE if none).
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}

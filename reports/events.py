@@ -69,6 +69,45 @@ def _backing(word: int) -> str:
     return f"buffer {number} from {offset:#x}"
 
 
+def _area(word: int) -> str:
+    """What is known of an area of addresses, or of a part of one."""
+    index, mapped, part = word & 7, word & t.AREA_MAPPED, word & t.AREA_PART
+    pages = "no pages" if index == t.AREA_NO_PAGE else f"page size {index}"
+    return (
+        f"{'part of ' if part else ''}area {word >> t.BACKING_SHIFT}, {pages}"
+        f"{', mapped' if mapped else ''}"
+    )
+
+
+def _table(event: t.Event) -> str:
+    """Which software page table, and what it counts."""
+    word = to_unsigned(event.a)
+    level, first = word & 0xF, word & ~0xFFF
+    sparse = ", sparse" if word & t.TABLE_SPARSE else ""
+    if not event.b and not event.c:
+        counts = "none left"
+    elif level:
+        counts = f"{event.b} reference{'' if event.b == 1 else 's'}"
+    else:
+        counts = f"{event.b} of large pages, {event.c} of small ones"
+    return f"table of level {level} from {first:#x}{sparse}: {counts}"
+
+
+def _state(event: t.Event) -> str:
+    """What is noted of entries of a software page table."""
+    level, first = to_unsigned(event.a) & 0xF, to_unsigned(event.a) & ~0xFFF
+    said = ["sparse"] if event.c & t.STATE_SPARSE else []
+    if event.c & t.STATE_SMALL:
+        said.append("small pages decide")
+    small = event.c & (t.STATE_SMALL - 1)
+    if small:
+        said.append(f"{small} small page{'' if small == 1 else 's'} referenced")
+    where = range_text(first, to_unsigned(event.b))
+    return (
+        f"level {level}, {where}: {', '.join(said) or 'nothing noted'} ({to_unsigned(event.c):#x})"
+    )
+
+
 def _in_vm(vm: int | None) -> str:
     return "" if vm is None or vm == UNNAMED else f" in VM {vm}"
 
@@ -111,11 +150,12 @@ def scope_text(scope: int) -> str:
     return f"scope {scope:#x}"
 
 
-def event_text(event: t.Event, vm: int | None = None) -> str:
+def event_text(event: t.Event, vm: int | None = None, areas: bool = False) -> str:
     """One event as a line, without its number and the function that did it.
 
     ``vm``: the number of the VM that it is about, UNNAMED where there are several and none was
-    named, None where there is only one.
+    named, None where there is only one. ``areas``: mappings are areas of addresses, see
+    ``reference.trace``.
     """
     a, b, c = (to_unsigned(word) for word in (event.a, event.b, event.c))
     if event.kind == t.BEGIN:
@@ -163,6 +203,8 @@ def event_text(event: t.Event, vm: int | None = None) -> str:
     if event.kind == t.WILD:
         way = "write" if event.c else "read"
         return f"WILD        {way} of {event.b} bytes at {a:#x}, outside all memory of the code"
+    if areas and event.kind in (t.VMA_ADD, t.VMA_REMOVE):
+        return f"{event.name:<11} {_range(event.a, event.b)}: {_area(c)}"
     if event.kind in (t.VMA_ADD, t.VMA_REMOVE, t.VMA, t.PT_MAP):
         return f"{event.name:<11} {_range(event.a, event.b)}{_in_vm(vm)}: {_backing(c)}"
     if event.kind == t.PT_UNMAP:
@@ -181,6 +223,14 @@ def event_text(event: t.Event, vm: int | None = None) -> str:
     if event.kind == t.RANGE:
         owner = "a hole" if event.c < 0 else f"range {event.c}"
         return f"range       {_range(event.a, event.b)}: {owner}"
+    if event.kind == t.PT_REFS:
+        return f"pt-refs     {_table(event)}"
+    if event.kind == t.PT_STATE:
+        return f"pt-state    {_state(event)}"
+    if event.kind == t.DMA_MAP:
+        return f"dma-map     {_bytes(b)} at {a:#x}: the device is let at them"
+    if event.kind == t.DMA_UNMAP:
+        return f"dma-unmap   {_bytes(b)} at {a:#x}: the device is no longer let at them"
     if event.kind == t.MESSAGE and event.b in _MESSAGES:
         return f"message     {_MESSAGES[event.b]}"
     fields = ", ".join(
@@ -200,9 +250,21 @@ _MESSAGES: Final = {
 # -- runs -----------------------------------------------------------------------------------
 
 _IN_RUNS: Final = frozenset(
-    {t.STORE, t.GATHER, t.FREE, t.CLEAN, t.BARRIER, t.INVALIDATE, t.COMPLETE}
+    {
+        t.STORE,
+        t.GATHER,
+        t.FREE,
+        t.CLEAN,
+        t.BARRIER,
+        t.INVALIDATE,
+        t.COMPLETE,
+        t.DMA_MAP,
+        t.DMA_UNMAP,
+    }
 )
 """Kinds that come in runs, alone or in turn: each page cleared, cleaned and gathered."""
+_OF_MEMORY: Final = frozenset({t.FREE, t.CLEAN, t.DMA_MAP, t.DMA_UNMAP})
+"""Of these, runs are told by their first and last piece, wherever those between are."""
 _LONGEST_TURN: Final = 5
 
 
@@ -238,7 +300,7 @@ def _step(before: t.Event, event: t.Event) -> tuple[int, int, int] | None:
         return (step[0], 0, step[2])
     if event.kind == t.GATHER and step[0] != before.b:
         return None
-    if event.kind in (t.FREE, t.CLEAN):
+    if event.kind in _OF_MEMORY:
         return (0, 0, 0) if event.b == before.b else None
     if event.kind == t.BARRIER:
         return step if event.a == before.a else None
@@ -309,8 +371,8 @@ def _run_text(events: Sequence[t.Event]) -> str:
         return f"complete    {count} tickets, {first.a} to {last.a}"
     if first.kind == t.BARRIER:
         return f"barrier     {count} times: {_BARRIERS.get(first.a, f'type {first.a}')}"
-    word = "free" if first.kind == t.FREE else "clean"
-    return f"{word:<11} {count} times {_bytes(to_unsigned(first.b))}, {start:#x} to {end:#x}"
+    each = _bytes(to_unsigned(first.b))
+    return f"{first.name:<11} {count} times {each}, {start:#x} to {end:#x}"
 
 
 def _turns_text(events: Sequence[t.Event], run: Run) -> str:
@@ -336,6 +398,7 @@ def tell_events(
     ``decoder`` knows the registers of the device, if it has any that are known.
     """
     vms = _vms(events, first, last)
+    areas = any(event.kind == t.PT_REFS for event in events)
     told: list[Told] = []
     for run, text in _pieces(events, first, last, alone, decoder):
         used = {events[at].place for at in range(run.first, run.first + run.period)}
@@ -359,7 +422,7 @@ def tell_events(
             told.append(Told(before.first, run.last, 1, before.text + how, before.place))
             continue
         else:
-            text = event_text(events[run.first], vms[run.first - first])
+            text = event_text(events[run.first], vms[run.first - first], areas)
         told.append(Told(run.first, run.last, run.period, text, name))
     return told
 

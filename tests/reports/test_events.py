@@ -106,10 +106,64 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         (t.Event(t.SLOT, 3, 1, 1), "slot        1 has VM 3, 1 job running"),
         (t.Event(t.SLOT, 3, -1, 0), "slot        VM 3 has none, no job running"),
         (t.Event(t.MESSAGE, 0, t.MESSAGE_RESET), "message     the device is to be reset, later"),
+        (t.Event(t.PT_REFS, 4, 1, 0), "pt-refs     table of level 4 from 0x0: 1 reference"),
+        (
+            t.Event(t.PT_REFS, 0x200000 | t.TABLE_SPARSE, 2, 16),
+            "pt-refs     table of level 0 from 0x200000, sparse: 2 of large pages, "
+            "16 of small ones",
+        ),
+        (t.Event(t.PT_REFS, 0, 0, 0), "pt-refs     table of level 0 from 0x0: none left"),
+        (
+            t.Event(t.PT_STATE, 0x10000, 0x2FFFF, 0x43),
+            "pt-state    level 0, 0x10000..0x2ffff (128K): small pages decide, "
+            "3 small pages referenced (0x43)",
+        ),
+        (
+            t.Event(t.PT_STATE, 1, 0x1FFFFF, t.STATE_SPARSE),
+            "pt-state    level 1, 0x0..0x1fffff (2M): sparse (0x80)",
+        ),
+        (
+            t.Event(t.PT_STATE, 0, 0xFFFF, 0),
+            "pt-state    level 0, 0x0..0xffff (64K): nothing noted (0x0)",
+        ),
+        (
+            t.Event(t.DMA_MAP, 0x5000, 0x1000),
+            "dma-map     4K at 0x5000: the device is let at them",
+        ),
+        (
+            t.Event(t.DMA_UNMAP, 0x5000, 0x1000),
+            "dma-unmap   4K at 0x5000: the device is no longer let at them",
+        ),
     ],
 )
 def test_what_events_say(event, said):
     assert event_text(event) == said
+
+
+def test_areas_are_told_as_such():
+    backing = t.backing_of(2, t.AREA_MAPPED | t.AREA_PART | 5)
+    events = [
+        t.Event(t.PT_REFS, 4, 1, 0),
+        t.Event(t.VMA_REMOVE, 0, 0xFFF, t.backing_of(1, t.AREA_NO_PAGE)),
+        t.Event(t.VMA_ADD, 0, 0xFFF, backing),
+    ]
+    assert [line.text for line in tell_events(events, 1, 2)] == [
+        "vma-remove  0x0..0xfff (4K): area 1, no pages",
+        "vma-add     0x0..0xfff (4K): part of area 2, page size 5, mapped",
+    ]
+
+
+def test_runs_of_dma():
+    unmapped = [t.Event(t.DMA_UNMAP, 0x1000 * at, 0x1000) for at in range(4)]
+    (line,) = tell_events(unmapped, 0, 3)
+    assert line.text == "dma-unmap   4 times 4K, 0x0 to 0x3000"
+    pages = [
+        event
+        for at in range(4)
+        for event in (t.Event(t.DMA_MAP, 0x1000 * at, 0x1000), stores(1, L3 + 8 * at)[0])
+    ]
+    (line,) = tell_events(pages, 0, 7)
+    assert line.text.startswith("in turn     4 times: dma-map 4 times 4K, 0x0 to 0x3000; store 4 ")
 
 
 def test_a_run_of_stores_is_one_line():

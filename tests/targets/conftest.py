@@ -14,6 +14,7 @@ from conformance.targets.linux.drm_mm import LinuxDrmMm
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+from conformance.targets.linux.nvkm import LinuxNvkm
 from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.linux.shadow import make_shadow
 from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
@@ -201,3 +202,18 @@ def panthor(built_panthor: LinuxPanthor) -> LinuxPanthor:
     """panthor, with no device yet."""
     built_panthor.reset()
     return built_panthor
+
+
+@pytest.fixture(scope="session")
+def built_nvkm(kernel: Path | None) -> Iterator[LinuxNvkm]:
+    """nvkm of each tree."""
+    target = _made(lambda: LinuxNvkm(kernel))
+    yield target
+    target.close()
+
+
+@pytest.fixture
+def nvkm(built_nvkm: LinuxNvkm) -> LinuxNvkm:
+    """nvkm, with no address space."""
+    built_nvkm.reset()
+    return built_nvkm

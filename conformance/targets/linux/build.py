@@ -389,7 +389,7 @@ def vocabulary() -> str:
     ]
     for number, (name, _) in sorted(trace.KINDS.items()):
         lines.append(f"#define MMU_{name.upper().replace('-', '_')} {number}")
-    for prefix in ("SCOPE_", "CAUSE_", "REFS_", "MESSAGE_"):
+    for prefix in ("SCOPE_", "CAUSE_", "REFS_", "MESSAGE_", "TABLE_", "STATE_", "AREA_"):
         for name in sorted(name for name in vars(trace) if name.startswith(prefix)):
             lines.append(f"#define MMU_{name} {getattr(trace, name)}")
     lines.append("#endif")

@@ -210,3 +210,50 @@ PANTHOR = Unit(
 """panthor's code for the MMU of Mali devices, with its page tables, its VA manager and the
 scheduler of its binds.
 """
+
+NVKM = Unit(
+    name="nvkm",
+    objects=(
+        # First comes one with the flags of the driver's folder: our files are compiled with them.
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/base.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gf100.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gk104.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gm200.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gp100.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/uvmm.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgk104.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgm200.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgp100.o",
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmnv04.o",
+        "drivers/gpu/drm/nouveau/nvkm/core/memory.o",
+        "drivers/gpu/drm/nouveau/nvkm/core/mm.o",
+        "drivers/gpu/drm/nouveau/nvkm/core/object.o",
+        "lib/rbtree.o",
+        "lib/refcount.o",
+        "lib/scatterlist.o",
+        "kernel/locking/mutex.o",
+    ),
+    newer=(),
+    glue=(
+        "units/nvkm_device.c",
+        "units/nvkm_memories.c",
+        "units/nvkm_client.c",
+        "units/nvkm_telling.c",
+    ),
+    watched=(),
+    calls=("mmu_nvkm_call",),
+    options=("64BIT", "BUG", "DRM", "DRM_NOUVEAU"),
+    seen={
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.o": (
+            "__tsan_read8",
+            "__tsan_write8",
+            "warn_slowpath_fmt",
+        ),
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o": ("ioread32", "iowrite32"),
+        "lib/refcount.o": ("warn_slowpath_fmt",),
+    },
+    wrapped=("nvkm_mmu_ptc_get", "nvkm_mmu_ptc_put"),
+)
+"""nvkm, the part of nouveau that manages page tables of NVIDIA devices, from Fermi to Pascal."""

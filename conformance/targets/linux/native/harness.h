@@ -79,6 +79,16 @@ mmu_u64 mmu_pages_take(unsigned int order, int zero, const void *from); /* 0: no
 void mmu_pages_give(mmu_u64 pa, unsigned int order, const void *from);
 int mmu_is_page(mmu_u64 pa);
 
+/*
+ * The same for a unit whose driver manages tables and writes their entries
+ * through functions of the unit: it is the unit that tells what happens.
+ */
+mmu_u64 mmu_pages_take_untold(unsigned int order); /* 0: none left */
+void mmu_pages_give_untold(mmu_u64 pa, unsigned int order);
+mmu_u64 mmu_word(mmu_u64 pa);                      /* pa: a multiple of 8 in the arena */
+void mmu_set_word(mmu_u64 pa, mmu_u64 word);
+void mmu_set_bytes(mmu_u64 pa, int byte, unsigned long size);
+
 /* Private heap. */
 void *mmu_heap_take(unsigned long size, int zero);
 void mmu_heap_give(const void *object, const void *from);
@@ -88,6 +98,7 @@ unsigned long mmu_heap_size(const void *object);
 void mmu_fail_pages(mmu_u64 k);
 void mmu_fail_heap(mmu_u64 k);
 void mmu_fail_any(mmu_u64 k); /* the k-th of both together */
+void mmu_fail_from_here(mmu_u64 k); /* as that, but counted from here; and no other fails */
 int mmu_pages_failed(void); /* requests that got none since the call began */
 
 /* Runs `run` on the kernel stack; comes back whatever it does. */

@@ -193,6 +193,12 @@ void mmu_fail_any(mmu_u64 k)
 	fail_any = k;
 }
 
+void mmu_fail_from_here(mmu_u64 k)
+{
+	fail_pages = fail_heap = 0;
+	fail_any = k ? pages_asked + heap_asked + k : 0;
+}
+
 /* Whether the request that was just counted is one of those that get nothing. */
 static int is_refused(mmu_u64 asked, mmu_u64 failing)
 {
@@ -244,52 +250,97 @@ static long take_block(unsigned int order)
 	return ring->count ? oldest(ring) : -1;
 }
 
-mmu_u64 mmu_pages_take(unsigned int order, int zero, const void *from)
+mmu_u64 mmu_pages_take_untold(unsigned int order)
 {
-	size_t size = MMU_PAGE_SIZE << order;
 	long page = -1;
-	mmu_u64 pa;
 
 	if (!is_refused(++pages_asked, fail_pages) && order < ORDERS)
 		page = take_block(order);
 	if (page < 0) {
 		pages_failed++;
-		mmu_emit(MMU_ALLOC_FAILED, size, 0, 0, from);
 		return 0;
 	}
 	if (page + (1UL << order) > mmu_memory.poisoned)
 		mmu_poison_to((size_t)page + (1UL << order) - 1);
 	block[page] = (unsigned char)(order + 1);
 	mmu_memory.pages_in_use += 1UL << order;
-	pa = MMU_ARENA_PA + ((mmu_u64)page << MMU_PAGE_SHIFT);
+	return MMU_ARENA_PA + ((mmu_u64)page << MMU_PAGE_SHIFT);
+}
+
+mmu_u64 mmu_pages_take(unsigned int order, int zero, const void *from)
+{
+	size_t size = MMU_PAGE_SIZE << order;
+	mmu_u64 pa = mmu_pages_take_untold(order);
+
+	if (!pa) {
+		mmu_emit(MMU_ALLOC_FAILED, size, 0, 0, from);
+		return 0;
+	}
 	mmu_emit(MMU_ALLOC, pa, size, 0, from);
 	if (zero) {
-		memset((void *)(mmu_memory.arena + ((size_t)page << MMU_PAGE_SHIFT)), 0, size);
+		size_t page = (size_t)((pa - MMU_ARENA_PA) >> MMU_PAGE_SHIFT);
+
+		memset((void *)(mmu_memory.arena + (page << MMU_PAGE_SHIFT)), 0, size);
 		memset(mmu_memory.dirty + page, 1, 1UL << order);
 		mmu_emit(MMU_FILL, pa, size, 0, from);
 	}
 	return pa;
 }
 
-/* What is not a block in use is only reported: whether that is wrong is for others to say. */
-void mmu_pages_give(mmu_u64 pa, unsigned int order, const void *from)
+/* What is not a block in use is left alone. */
+static void give_block(size_t page, unsigned int order)
 {
-	size_t page = (size_t)((pa - MMU_ARENA_PA) >> MMU_PAGE_SHIFT);
-	size_t size = MMU_PAGE_SIZE << order;
-	struct ring *ring;
+	struct ring *ring = &rings[order];
 
-	if (!mmu_is_page(pa) || order >= ORDERS)
-		mmu_stop(MMU_WILD, pa, size, 1, from);
-	mmu_emit(MMU_FREE, pa, size, 0, from);
 	if (block[page] != order + 1)
 		return;
 	block[page] = 0;
 	mmu_memory.pages_in_use -= 1UL << order;
-	memset((void *)(mmu_memory.arena + (page << MMU_PAGE_SHIFT)), MMU_POISON_BYTE, size);
+	memset((void *)(mmu_memory.arena + (page << MMU_PAGE_SHIFT)), MMU_POISON_BYTE,
+	       MMU_PAGE_SIZE << order);
 	memset(mmu_memory.dirty + page, 0, 1UL << order);
-	ring = &rings[order];
 	ring->page[(ring->first + ring->count) % MMU_ARENA_PAGES] = (uint32_t)page;
 	ring->count++;
+}
+
+void mmu_pages_give_untold(mmu_u64 pa, unsigned int order)
+{
+	if (mmu_is_page(pa) && order < ORDERS)
+		give_block((size_t)((pa - MMU_ARENA_PA) >> MMU_PAGE_SHIFT), order);
+}
+
+/* What is not a block in use is only reported: whether that is wrong is for others to say. */
+void mmu_pages_give(mmu_u64 pa, unsigned int order, const void *from)
+{
+	size_t size = MMU_PAGE_SIZE << order;
+
+	if (!mmu_is_page(pa) || order >= ORDERS)
+		mmu_stop(MMU_WILD, pa, size, 1, from);
+	mmu_emit(MMU_FREE, pa, size, 0, from);
+	give_block((size_t)((pa - MMU_ARENA_PA) >> MMU_PAGE_SHIFT), order);
+}
+
+mmu_u64 mmu_word(mmu_u64 pa)
+{
+	return *(volatile mmu_u64 *)(mmu_memory.arena + (uintptr_t)(pa - MMU_ARENA_PA));
+}
+
+void mmu_set_word(mmu_u64 pa, mmu_u64 word)
+{
+	mmu_memory.dirty[(pa - MMU_ARENA_PA) >> MMU_PAGE_SHIFT] = 1;
+	*(volatile mmu_u64 *)(mmu_memory.arena + (uintptr_t)(pa - MMU_ARENA_PA)) = word;
+}
+
+void mmu_set_bytes(mmu_u64 pa, int byte, unsigned long size)
+{
+	uintptr_t offset = (uintptr_t)(pa - MMU_ARENA_PA);
+	size_t page;
+
+	if (!size)
+		return;
+	for (page = offset >> MMU_PAGE_SHIFT; page <= (offset + size - 1) >> MMU_PAGE_SHIFT; page++)
+		mmu_memory.dirty[page] = 1;
+	memset((void *)(mmu_memory.arena + offset), byte, size);
 }
 
 /* -- heap ----------------------------------------------------------------------------- */

@@ -36,6 +36,11 @@ void *__kmalloc(size_t size, gfp_t flags)
 	return take(size, flags);
 }
 
+void *kvmalloc_node(size_t size, gfp_t flags, int node)
+{
+	return take(size, flags);
+}
+
 void *kmalloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)
 {
 	return take(size, flags);

@@ -5,6 +5,7 @@
  */
 #include <linux/completion.h>
 #include <linux/sched.h>
+#include <linux/sched/wake_q.h>
 #include <linux/wait.h>
 
 #include "../harness.h"
@@ -19,6 +20,15 @@ static void wait_for_others(const void *from)
 void schedule_preempt_disabled(void)
 {
 	mmu_stop(MMU_HANG, 0, 0, 0, MMU_CALLER);
+}
+
+/* There is nobody to wake. */
+void wake_q_add(struct wake_q_head *head, struct task_struct *task)
+{
+}
+
+void wake_up_q(struct wake_q_head *head)
+{
 }
 
 void schedule(void)
