@@ -42,7 +42,7 @@ PLACES: tuple[int, ...] = (
 """Addresses in the process's part of a VM; negative ones are counted from its end."""
 
 COUNTS: tuple[int, ...] = (
-    1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 5, 7, 9, 16, 33, 512, 513,
+    *(1, 1, 2, 2, 3, 3, 4) * 7, 1, 1, 1, 2, 5, 5, 7, 9, 16, 33, 512, 513,
 )  # fmt: skip
 """Pages of a bind, as far as the buffer has them."""
 

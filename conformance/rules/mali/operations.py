@@ -12,6 +12,11 @@ EVERY: frozenset[str] = frozenset(
 MAPPING: frozenset[str] = frozenset({"bind", "run", "alloc", "free", "destroy_vm", "close_file"})
 """Those that may change what is mapped."""
 
+TABLES: frozenset[str] = MAPPING | {
+    "vm", "queue", "idle", "active", "fault", "suspend", "post_reset", "unplug",
+}  # fmt: skip
+"""Those in which table pages may come, change and go, or an address space takes tables up."""
+
 SWITCHING: frozenset[str] = frozenset(
     {
         "active", "idle", "fault", "suspend", "resume", "post_reset", "unplug", "destroy_vm",

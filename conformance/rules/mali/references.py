@@ -1,6 +1,6 @@
 """RC: references are what a recount gives, nothing is lost, and what is destroyed goes."""
 
-from conformance.rules.mali.operations import EVERY
+from conformance.rules.mali.operations import EVERY, TABLES
 from conformance.rules.mali.step import MaliStep
 from conformance.rules.rule import Rule, Violation
 from reference.trace import REFS_BUFFER, REFS_PINS, REFS_VM, REFS_VM_BO
@@ -148,6 +148,6 @@ RULES = (
         "Memory is lost with every bind until the machine runs out of it.",
         "formats.md B.6 (pre-allocation)",
         table_check,
-        EVERY,
+        TABLES,
     ),
 )

@@ -1,6 +1,6 @@
 """IS, TR: which VM an address space serves, and how it walks."""
 
-from conformance.rules.mali.operations import EVERY, SWITCHING
+from conformance.rules.mali.operations import SWITCHING
 from conformance.rules.mali.step import MaliStep
 from conformance.rules.rule import Rule, Violation
 from reference.hardware.mali_mmu import MODE_4K, Latched
@@ -185,7 +185,7 @@ RULES = (
         "Two VMs' jobs run on one set of tables.",
         "formats.md B.3 (M1, M2, M3)",
         owner_check,
-        EVERY,
+        SWITCHING,
     ),
     Rule(
         "IS-2",
@@ -203,7 +203,7 @@ RULES = (
         "A job runs on another process's memory.",
         "formats.md B.3 (M4); KB-50",
         root_check,
-        EVERY,
+        SWITCHING,
     ),
     Rule(
         "IS-3",

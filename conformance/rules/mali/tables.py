@@ -1,6 +1,6 @@
 """OR, TL, NB, RC: tables are published, changed, flushed and freed in the right order."""
 
-from conformance.rules.mali.operations import EVERY, MAPPING
+from conformance.rules.mali.operations import MAPPING, TABLES
 from conformance.rules.mali.step import MaliStep
 from conformance.rules.rule import Rule, Violation
 from reference.formats.format import access_text
@@ -283,7 +283,7 @@ RULES = (
         "The device takes what lay in memory before for page-table entries.",
         "formats.md F.3 (new table, change root)",
         publish_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "OR-2",
@@ -301,7 +301,7 @@ RULES = (
         "The MMU loads the old entry again after the flush, or faults on a page that is mapped.",
         "formats.md F.3 (remove leaf, non-coherent walker)",
         visible_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "TL-2",
@@ -310,7 +310,7 @@ RULES = (
         "The device walks a page that holds somebody else's data.",
         "formats.md B.2, F.3 (remove table); KB-03",
         freed_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "RC-4",
@@ -318,7 +318,7 @@ RULES = (
         "A later walk goes through memory that has a new owner.",
         "formats.md F.3 (remove table)",
         freed_linked_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "RC-5",
@@ -326,7 +326,7 @@ RULES = (
         "Somebody else's memory is overwritten with addresses.",
         "semantics.md (memory safety)",
         store_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "NB-1",
@@ -335,7 +335,7 @@ RULES = (
         "Jobs that have nothing to do with the call fault, or use another's pages.",
         "semantics.md; formats.md B.6 (the region is locked)",
         neighbours_check,
-        EVERY,
+        TABLES,
     ),
     Rule(
         "TL-1",
