@@ -7,7 +7,7 @@ from conformance.targets.registry import make_target
 from reports.operations import make
 
 SYSTEM = system_by_name("mali")
-MADE = (("create", {}), ("bo", {}), ("vm", {}))
+MADE: tuple[tuple[str, dict[str, int]], ...] = (("create", {}), ("bo", {}), ("vm", {}))
 LARGE = {"bo": 0, "size": 0x20_0000}
 
 
