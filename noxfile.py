@@ -114,7 +114,7 @@ def bench(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Run seeded bugs: each has to be found by the rule that it names (``--``: see ``--help``).
 
-    All of them take some minutes on two cores; ``--subset`` is what CI runs.
+    All of them take a quarter of an hour on two cores; ``--subset`` is what CI runs.
     """
     install(session)
     arguments = outside_paths(session, "--out")
