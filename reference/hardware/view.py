@@ -560,6 +560,8 @@ class HardwareView:
         page = self.memory.pages.get(self.walker.root)
         if page is not None and POISON in page.words[: self.geometry.entries(level)]:
             self._observe(PUBLISHED_UNWRITTEN, level - 1, 0, 0, 0, page.pa)
+        if page is not None and not self.coherent:
+            self._forget_behind_root(page)
         unseen = self.unseen_store()
         if unseen >= 0:
             self._observe(PUBLISHED_UNORDERED, level - 1, 0, 0, 0, unseen)
@@ -817,16 +819,19 @@ class HardwareView:
         if page is None:
             self._check_content(level - 1, 0, 0, root)
             return
-        # A small root is the start of a page; what follows is nobody's entry.
+        self._forget_behind_root(page)
+        self._check_content(level - 1, 0, 0, root)
+        self._add_path(page, level, 0)
+
+    def _forget_behind_root(self, page: TablePage) -> None:
+        """A small root is the start of a page; what follows is nobody's entry."""
         if page.all_unclean:
             page.all_unclean = False
             page.unclean = set(range(len(page.words)))
-        entries = self.geometry.entries(level)
+        entries = self.geometry.entries(self.geometry.start_level)
         page.unclean = {index for index in page.unclean if index < entries}
         if not page.unclean:
-            self.unclean_pages.pop(root, None)
-        self._check_content(level - 1, 0, 0, root)
-        self._add_path(page, level, 0)
+            self.unclean_pages.pop(page.pa, None)
 
     def _set_register(self, number: i64, word: i64) -> None:
         """Write one of the registers that take the place of the level-0 table."""
