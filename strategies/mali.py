@@ -161,3 +161,26 @@ vms: Pairs[str, int] = Pairs(VMS, range(len(USER_PARTS)))
 
 nodes: Pairs[int, int] = Pairs(NODES, range(8))
 """How much the kernel takes, and what is done with it."""
+
+SIZES: dict[str, int] = {
+    "bind": binds.size,
+    "bind-over": parts.size,
+    "unbind": parts.size,
+    "bind-in-use": binds.size,
+    "bind-large": larges.size,
+    "queue": binds.size,
+    "queue-in-order": queues.size,
+    "jobs": jobs.size,
+    "vms": vms.size,
+    "make-or-close": len(BUFFERS),
+    "nodes": nodes.size,
+    "mishap": mishaps.size,
+    "mistake": mistakes.size,
+}
+"""How many ways there are to carry out each action."""
+
+ACTIONS: tuple[str, ...] = (*SIZES, "bind", "bind-over", "unbind", "unbind")
+"""What a step does, as often as it comes up."""
+
+actions: Pairs[str, int] = Pairs(ACTIONS, range(max(SIZES.values())))
+"""What to do, and in which way, modulo how many there are."""

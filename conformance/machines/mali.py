@@ -1,6 +1,6 @@
 """The stateful machine of system ``mali``: it draws operations, and judges nothing.
 
-A step draws a number or two, looks at what is there, and does what they stand for: a bind,
+A step draws two numbers, looks at what is there, and does what they stand for: a bind,
 queued binds and their fences, jobs of the device, a mishap. One in which nothing changed goes
 on with a bind, so that no draw comes to nothing. No step leaves the device asleep, stuck or
 in a reset: what comes between is part of the step.
@@ -141,6 +141,12 @@ class MaliMachine(RuleBasedStateMachine):
         first = min(max(first, 0), vm.user_end - PAGE)
         return first, max(min(end, vm.user_end) - first, PAGE)
 
+    @rule(pick=draw.picks, what=draw.actions.numbers)
+    def act(self, pick: int, what: int) -> None:
+        """One of the actions. They are one rule: to choose among many takes long."""
+        name, number = draw.actions.pair(what)
+        _ACTIONS[name](self, pick, number % draw.SIZES[name])
+
     # -- binds --------------------------------------------------------------------------------
 
     def _map_args(self, vm: MaliVm, first: int, shape: draw.Shape, pick: int) -> dict[str, int]:
@@ -168,7 +174,6 @@ class MaliMachine(RuleBasedStateMachine):
     def _unmap(self, vm: MaliVm, first: int, size: int, fail_at: int = 0) -> None:
         self.do("bind", vm=vm.number, kind=UNMAP, va=to_signed(first), size=size, fail_at=fail_at)
 
-    @rule(pick=draw.picks, what=draw.binds.numbers)
     def bind(self, pick: int, what: int) -> None:
         """Map somewhere, over whatever is there."""
         place, shape = draw.binds.pair(what)
@@ -176,7 +181,6 @@ class MaliMachine(RuleBasedStateMachine):
             vm = self._vm(pick)
             self._map(vm, self._place(vm, place), shape, pick >> 2)
 
-    @rule(pick=draw.picks, where=draw.parts.numbers)
     def bind_over(self, pick: int, where: int) -> None:
         """Map over a part of something that is mapped."""
         part, fail_at = draw.parts.pair(where)
@@ -189,7 +193,6 @@ class MaliMachine(RuleBasedStateMachine):
                 shape = draw.Shape(size // PAGE, where % 7, flags, fail_at)
                 self._map(vm, first, shape, pick >> 3)
 
-    @rule(pick=draw.picks, where=draw.parts.numbers)
     def unbind(self, pick: int, where: int) -> None:
         """Unmap a part of something that is mapped, or of several."""
         part, fail_at = draw.parts.pair(where)
@@ -207,7 +210,6 @@ class MaliMachine(RuleBasedStateMachine):
                 size = min(size, vm.user_end - first)
             self._unmap(vm, first, size, fail_at)
 
-    @rule(pick=draw.picks, what=draw.binds.numbers)
     def bind_in_use(self, pick: int, what: int) -> None:
         """A job uses a VM while a range is mapped, partly unmapped, and mapped again."""
         place, shape = draw.binds.pair(what)
@@ -221,7 +223,6 @@ class MaliMachine(RuleBasedStateMachine):
                 where, size = self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)])
                 self._unmap(vm, where, size)
 
-    @rule(pick=draw.picks, where=draw.larges.numbers)
     def bind_large(self, pick: int, where: int) -> None:
         """Large pages are mapped, and then all or a part of them is mapped over or unmapped."""
         part, how = draw.larges.pair(where)
@@ -255,7 +256,6 @@ class MaliMachine(RuleBasedStateMachine):
 
     # -- queued binds -------------------------------------------------------------------------
 
-    @rule(pick=draw.picks, what=draw.binds.numbers)
     def queue(self, pick: int, what: int) -> None:
         """Queue a map, and have it carried out, now or later."""
         place, shape = draw.binds.pair(what)
@@ -267,7 +267,6 @@ class MaliMachine(RuleBasedStateMachine):
             if pick & 4:
                 self.do("run", steps=pick >> 3 & 3)
 
-    @rule(pick=draw.picks, where=draw.queues.numbers)
     def queue_in_order(self, pick: int, where: int) -> None:
         """Several queued binds of a range, which wait for a fence or for each other."""
         part, order = draw.queues.pair(where)
@@ -320,7 +319,6 @@ class MaliMachine(RuleBasedStateMachine):
         for _ in range(vm.active):
             self.do("idle", vm=vm.number)
 
-    @rule(pick=draw.picks, what=draw.jobs.numbers)
     def jobs(self, pick: int, what: int) -> None:
         """Jobs start to use VMs, or end; more VMs than there are address spaces take turns."""
         which, how = draw.jobs.pair(what)
@@ -339,7 +337,6 @@ class MaliMachine(RuleBasedStateMachine):
 
     # -- VMs, buffers, nodes ------------------------------------------------------------------
 
-    @rule(pick=draw.picks, what=draw.vms.numbers)
     def vms(self, pick: int, what: int) -> None:
         """Make a VM, or destroy one: idle, in use, or with binds queued."""
         how, size = draw.vms.pair(what)
@@ -381,7 +378,6 @@ class MaliMachine(RuleBasedStateMachine):
         self.do("signal", fence=max(fence, 0))
         self.do("run")
 
-    @rule(pick=draw.picks, which=draw.buffers)
     def make_or_close(self, pick: int, which: int) -> None:
         """Make a buffer, or give the handle of one back."""
         with self._step(pick):
@@ -391,7 +387,6 @@ class MaliMachine(RuleBasedStateMachine):
             else:
                 self.do("close", bo=open_[which % len(open_)])
 
-    @rule(pick=draw.picks, what=draw.nodes.numbers)
     def nodes(self, pick: int, what: int) -> None:
         """The kernel takes addresses of its part, with a buffer behind them or none."""
         pages, how = draw.nodes.pair(what)
@@ -415,7 +410,6 @@ class MaliMachine(RuleBasedStateMachine):
 
     # -- mishaps ------------------------------------------------------------------------------
 
-    @rule(pick=draw.picks, what=draw.mishaps.numbers)
     def mishap(self, pick: int, what: int) -> None:
         """The device faults, gets stuck, is reset, sleeps, or goes; and then works again."""
         mishap, which = draw.mishaps.pair(what)
@@ -561,7 +555,6 @@ class MaliMachine(RuleBasedStateMachine):
 
     # -- mistakes -----------------------------------------------------------------------------
 
-    @rule(pick=draw.picks, what=draw.mistakes.numbers)
     def mistake(self, pick: int, what: int) -> None:
         """A call that has to be refused; then one that has not."""
         mistake, which = draw.mistakes.pair(what)
@@ -610,6 +603,22 @@ class MaliMachine(RuleBasedStateMachine):
 
 _DEFAULTS: Mapping[str, Mapping[str, int | str]] = {name: make(name, SPECS).args for name in SPECS}
 """The arguments that an operation has if nothing else is said."""
+
+_ACTIONS: Mapping[str, Callable[[MaliMachine, int, int], None]] = {
+    "bind": MaliMachine.bind,
+    "bind-over": MaliMachine.bind_over,
+    "unbind": MaliMachine.unbind,
+    "bind-in-use": MaliMachine.bind_in_use,
+    "bind-large": MaliMachine.bind_large,
+    "queue": MaliMachine.queue,
+    "queue-in-order": MaliMachine.queue_in_order,
+    "jobs": MaliMachine.jobs,
+    "vms": MaliMachine.vms,
+    "make-or-close": MaliMachine.make_or_close,
+    "nodes": MaliMachine.nodes,
+    "mishap": MaliMachine.mishap,
+    "mistake": MaliMachine.mistake,
+}
 
 _MISHAPS: Mapping[str, Callable[[MaliMachine, MaliVm, int], None]] = {
     "fault": MaliMachine._fault,
