@@ -6,7 +6,7 @@ _END_OF_CHANGE = """
     self.tables.barrier()
     if self.is_walked():
         self.note(self.hardware.carry_out(self.slot, FLUSH_PT))
-    self.pool.settle(self.is_flushed())
+    self.pool.settle(self.number, self.is_flushed())
     """
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -65,7 +65,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 if self.is_walked():
                     self.note(self.hardware.carry_out(self.slot, FLUSH_PT))
                 self.tables.barrier()
-                self.pool.settle(self.is_flushed())
+                self.pool.settle(self.number, self.is_flushed())
                 """,
             ),
         ),
@@ -82,7 +82,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 if self.is_walked():
                     command = FLUSH_PT if self.pool.removed else 3
                     self.note(self.hardware.carry_out(self.slot, command))
-                self.pool.settle(self.is_flushed())
+                self.pool.settle(self.number, self.is_flushed())
                 """,
             ),
         ),
@@ -100,7 +100,7 @@ MUTANTS: tuple[Mutant, ...] = (
                     left_to_reset = getattr(self.hardware, "left_to_reset", False)
                     command = 3 if left_to_reset and not self.pool.removed else FLUSH_PT
                     self.note(self.hardware.carry_out(self.slot, command))
-                self.pool.settle(self.is_flushed())
+                self.pool.settle(self.number, self.is_flushed())
                 """,
             ),
             (
@@ -114,13 +114,13 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 vm = bind.vm
                 self.enter(vm)
-                # 1. It is the first of its queue.
+                # 1. It is the first of its queue; other VMs come before its next one.
                 """,
                 """
                 vm = bind.vm
                 self.hardware.left_to_reset = False
                 self.enter(vm)
-                # 1. It is the first of its queue.
+                # 1. It is the first of its queue; other VMs come before its next one.
                 """,
             ),
         ),
@@ -156,7 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 # 1. Its AS.
                 vm.tables.remove_all()
-                self.pool.settle(vm.is_flushed())
+                self.pool.settle(vm.number, vm.is_flushed())
                 if vm.slot != NO_SLOT:
                 """,
             ),
@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 # 2. Its tables.
                 vm.tables.remove_all()
-                self.pool.settle(vm.is_flushed())
+                self.pool.settle(vm.number, vm.is_flushed())
                 """,
                 """
                 # 2. Its tables.
