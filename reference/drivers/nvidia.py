@@ -1799,7 +1799,7 @@ class Space:
             depth -= 1
         return False
 
-    # -- the instance block, and BARs ---------------------------------------------------------------
+    # -- the instance block, and BARs -----------------------------------------------------------
 
     def join(self) -> tuple[i64, i64]:
         """Have an instance block lead to the root. EBUSY, ENOMEM."""
