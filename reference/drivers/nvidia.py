@@ -178,6 +178,12 @@ def plain_kind(kind: int, chip: int) -> int:
     return -1
 
 
+def single_page(pattern: int, page: int) -> tuple[bool, bool, bool, bool]:
+    """Of page ``page`` of a pattern: whether it is valid, in VRAM, writable, for atomics."""
+    digit = pfn_digit(pattern, page)
+    return PFN_DIGITS[digit if digit < len(PFN_DIGITS) else 0]
+
+
 def align_up(address: int, unit: int) -> int:
     """The next multiple of ``unit``."""
     return (address + unit - 1) // unit * unit
@@ -862,31 +868,25 @@ class Tables:
         """Entries become the pages that a pattern says; the device is let at each."""
         table = self.format.tables[number]
         page: i64 = change.first_page + ((va - change.start) >> table.shift)
-        old: list[i64] = []
         for at in range(index, index + count):
-            _, vram, writable, atomic = PFN_DIGITS[pfn_digit(change.pattern, page)]
+            _, vram, writable, atomic = single_page(change.pattern, page)
             pa: i64 = pfn_address(vram, va)
             if not vram:
                 self.memory.trace.emit(DMA_MAP, pa, table.span)
             access = (0 if writable else READ_ONLY) | (0 if atomic else NO_ATOMIC)
             access |= 0 if vram else VOLATILE
             meaning = meaning_of(VRAM_APERTURE if vram else HOST_APERTURE, access)
-            before: i64 = self.memory.read(node.pa[half], at * table.words)
-            if change.refs == KEEP and self.is_let_at(number, before):
-                old.append(before)
+            old: i64 = self.memory.read(node.pa[half], at * table.words)
             self.memory.store(
                 node.pa[half], at * table.words, self.format.page(number, pa, meaning)
             )
+            if change.refs == KEEP and self.is_let_at(number, old):
+                # The invalidation at the end of the walk lets go of what was there before.
+                self.kept_pages.append((self.format.output(table.first, old), table.span))
             if half == LARGE:
                 node.live.add(at)
             va += table.span
             page += 1
-        if old:
-            # What was there before is let go of when nobody has it cached any more.
-            self.memory.barrier()
-            self.flush()
-            for word in old:
-                self.unmap_page(self.format.output(table.first, word), table.span)
 
     def is_let_at(self, number: i64, word: i64) -> bool:
         """Whether an entry is a page of the system."""
@@ -1561,7 +1561,7 @@ class Space:
         page = 0
         refused = 0
         while page < count:
-            wanted = PFN_DIGITS[pfn_digit(pattern, page)][0]
+            wanted = single_page(pattern, page)[0]
             first = address + page * unit
             vma = self.used_at(first)
             # 1. A run of pages in one part that are all to be mapped, or all not.
@@ -1570,7 +1570,7 @@ class Space:
                 page + run < count
                 and vma is not None
                 and (
-                    PFN_DIGITS[pfn_digit(pattern, page + run)][0] == wanted
+                    single_page(pattern, page + run)[0] == wanted
                     and first + (run + 1) * unit <= vma.end
                 )
             ):
