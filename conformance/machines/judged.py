@@ -113,6 +113,6 @@ class JudgedSession:
         self._replaying = False
         self.operations, self.results, self.trace = kept, results, trace
         self.ended = self.ended or self._is_lost()
-        if self.ended:
+        if self.ended and step.violations:
             identity = " ".join(step.violations[0].identity)
             self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
