@@ -278,6 +278,8 @@ class NvidiaState:
         self.layout: MemoryLayout = MemoryLayout()
         self.exists: bool = False
         self.made: bool = False
+        # Numbers of areas are not used again, not even for another address space.
+        self.area_count: int = 0
         self.stuck: bool = False
         self.seen: NvidiaSeen = NvidiaSeen()
         self.format: NvidiaFormat | None = None
@@ -295,7 +297,6 @@ class NvidiaState:
         self.booted: bool = False
         self.instance: int = NONE
         self.areas: dict[int, Area] = {}
-        self.area_count: int = 0
         self.raw_holds: list[HoldCounts] = []
         self.raw_parts: list[Part] = []
         self.regions: list[Region] = []

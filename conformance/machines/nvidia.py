@@ -51,7 +51,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         self.changed = self.changed or (outcome.changed and not outcome.violations)
         if outcome.fresh:
             self.fail(outcome.fresh[0])
-        done = outcome.result.finished and outcome.result.result == 0
+        done = outcome.result.finished and outcome.result.result == 0 and outcome.changed
         return outcome.result.value if done and not outcome.violations else -1
 
     def teardown(self) -> None:
@@ -94,12 +94,8 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _step(self, pick: int) -> Iterator[None]:
         """What a step does; if nothing changed by it, a map of a page at the end."""
         self.changed = False
-        if self.session.ended:
-            return
         if not self.state.exists:
             self._create(pick)
-            if not self.state.exists:
-                return
         yield
         if self.changed or self.session.ended or not self.state.exists:
             return
