@@ -598,10 +598,20 @@ class NvidiaMachine(RuleBasedStateMachine):
         first, last = args["addr"], args["addr"] + args["size"] - 1
         over = [one for one in self.state.raw_parts if one.first <= last and one.last >= first]
         inside = [one for one in self.state.regions if one.first <= last and one.last >= first]
-        if over or inside or not self.state.sparse_holds(first, args["size"]):
+        if over or inside or self._is_held(first, last):
+            return
+        if not self.state.sparse_holds(first, args["size"]):
             return
         fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
         self.do("raw_sparse", addr=first, size=args["size"], ref=1, fail_at=fail_at)
+
+    def _is_held(self, first: int, last: int) -> bool:
+        """Whether a page in a range is referenced."""
+        return any(
+            run.first <= last and run.last >= first
+            for counts in self.state.raw_holds
+            for run in counts.runs
+        )
 
     def _raw_sparse_map(self, where: draw.Range, pick: int) -> None:
         """Something is mapped in what is sparse, and unmapped."""
@@ -632,7 +642,7 @@ class NvidiaMachine(RuleBasedStateMachine):
                 one.first <= region.last and one.last >= region.first
                 for one in self.state.raw_parts
             )
-            if not over:
+            if not over and not self._is_held(region.first, region.last):
                 size = region.last + 1 - region.first
                 self.do("raw_sparse", addr=region.first, size=size, ref=0)
                 return

@@ -380,7 +380,10 @@ def _create_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusa
     limit = int(nvidia_format(str(args["chip"]), int(args["big"])).limit)
     start, size = _size(args, "start"), _size(args)
     if args["managed"] or args["raw"]:
-        return ("beyond the page tables", _INVALID) if start + size > limit else FINE
+        if start + size > limit:
+            return "beyond the page tables", _INVALID
+        askew = (start | size) & (PAGE - 1)
+        return ("misuse: not whole pages", ()) if askew else FINE
     end = start + size if size else limit
     if start + size >= 1 << 64 or start > end or end > limit:
         return "beyond the page tables", _INVALID
@@ -453,7 +456,7 @@ def _put_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
 
 
 def _map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
-    area = state.areas.get(int(args["vma"]))
+    area = _subject(state, args)
     memory = _memory(state, int(args["memory"]))
     if area is None:
         return "no such area", _NOT_THERE
@@ -463,7 +466,7 @@ def _map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     if memory is None:
         return "no such memory", _NOT_THERE
     offset = _size(args, "offset")
-    first, last = _part_range(area, args)
+    first, last = _part_range(state, args)
     if last > area.last:
         return "beyond the area", (*_INVALID, *_NOT_THERE)
     there = area.within(first, last)
@@ -488,8 +491,17 @@ def _map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     return FINE
 
 
-def _part_range(area: Area, args: Mapping[str, int | str]) -> tuple[int, int]:
+def _subject(state: NvidiaState, args: Mapping[str, int | str]) -> Area | None:
+    """The area that a call is about: an address behind the end of one may lie in another."""
+    area = state.areas.get(int(args["vma"]))
+    if area is None or "first" not in args:
+        return area
+    return state.area_at(area.first + _size(args, "first"))
+
+
+def _part_range(state: NvidiaState, args: Mapping[str, int | str]) -> tuple[int, int]:
     """(first, last) of the part that a map is about: the whole area, if it says no size."""
+    area = state.areas[int(args["vma"])]
     size = _size(args) if "size" in args else 0
     first = area.first + (_size(args, "first") if "first" in args else 0)
     return first, first + (size or area.last - area.first + 1) - 1
@@ -503,12 +515,12 @@ def _fits(page: Page, memory: NvidiaMemory, first: int, size: int, offset: int) 
 
 
 def _unmap_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
-    area = state.areas.get(int(args["vma"]))
+    area = _subject(state, args)
     if area is None:
         return "no such area", _NOT_THERE
     if area.client and state.raw:
         return "addresses of the raw interface", (*_INVALID, *_NOT_THERE)
-    first = area.first + _size(args, "first")
+    first = state.areas[int(args["vma"])].first + _size(args, "first")
     for part in area.parts:
         if part.first == first and part.memory != NONE:
             return FINE
@@ -588,11 +600,38 @@ def _raw_over(state: NvidiaState, first: int, last: int) -> list[Part]:
     return [one for one in state.raw_parts if one.first <= last and one.last >= first]
 
 
+def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool:
+    """Whether a page of this size is an entry of a directory, and tables behind it are held.
+
+    Such an entry is a page or leads to tables, never both. Nobody says what a driver has to do
+    with references behind a page.
+    """
+    if not _in_directory(state, index):
+        return False
+    return any(
+        run.first <= last and run.last >= first
+        for counts in state.raw_holds[index + 1 :]
+        for run in counts.runs
+    )
+
+
 def _raw_get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     reason = _raw_range(state, args)
-    if not reason[0] and not _size(args):
+    if reason[0]:
+        return reason
+    if not _size(args):
         return "no pages", _INVALID
-    return reason
+    index, first, last = _raw_index(state, args)
+    for part in _raw_over(state, first, last):
+        if part.index < index and _in_directory(state, part.index):
+            return "misuse: a page of a directory is mapped", ()
+    return FINE
+
+
+def _in_directory(state: NvidiaState, index: int) -> bool:
+    """Whether a page of this size is an entry of a directory."""
+    fmt = state.format
+    return fmt is not None and fmt.pages[index].table <= fmt.last_directory
 
 
 def _raw_put_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
@@ -627,6 +666,8 @@ def _raw_map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refus
         return "the page size does not fit", _INVALID
     if state.raw_holds[index].least(first, last) < 1:
         return "misuse: references that were not taken", ()
+    if _smaller_held(state, index, first, last):
+        return "misuse: smaller pages are referenced", ()
     return FINE if not _raw_over(state, first, last) else ("misuse: something is mapped", ())
 
 
@@ -660,6 +701,9 @@ def _raw_sparse_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Re
     if _raw_over(state, first, last):
         return "misuse: something is mapped", ()
     inside = [one for one in state.regions if one.first <= last and one.last >= first]
+    if any(one.first <= last and one.last >= first for c in state.raw_holds for one in c.runs):
+        # What becomes of them is not said: formats.md D.5 has their counts overwritten.
+        return "misuse: pages in it are referenced", ()
     if not args["ref"]:
         same = len(inside) == 1 and (inside[0].first, inside[0].last) == (first, last)
         return FINE if same else ("misuse: was not made sparse", ())
@@ -723,16 +767,16 @@ def _ranges(state: NvidiaState, operation: Operation) -> list[tuple[int, int]]:
     """(first, last) of the addresses that an operation is about."""
     name, args = operation.name, operation.args
     if name in ("put", "map", "map_part", "unmap"):
-        area = state.areas.get(int(args["vma"]))
+        area = _subject(state, args)
         if area is None:
             return []
         if name == "put":
             return [(area.first, area.last)]
         if name == "unmap":
-            first = area.first + _size(args, "first")
+            first = state.areas[int(args["vma"])].first + _size(args, "first")
             parts = [one for one in area.parts if one.first == first]
             return [(first, parts[0].last)] if parts else []
-        first, last = _part_range(area, args)
+        first, last = _part_range(state, args)
         return [(first, min(last, area.last))] if first <= area.last else []
     if "addr" in args:
         first, size = to_unsigned(int(args["addr"])), _size(args)
@@ -821,8 +865,10 @@ def _promise_memory(
 
 def _kept_map(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
-    area = state.areas[int(args["vma"])]
-    first, last = _part_range(area, args)
+    first, last = _part_range(state, args)
+    area = _subject(state, args)
+    if area is None:
+        return
     told = state.told_areas.get(first)
     index = state.small_index() if told is None else min(told.index, state.small_index())
     if not area.mapref and area.refd == NONE:
@@ -842,8 +888,10 @@ def _empty(state: NvidiaState, sparse: bool, first: int, last: int) -> None:
 
 def _kept_unmap(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
-    area = state.areas[int(args["vma"])]
-    first = area.first + _size(args, "first")
+    first = state.areas[int(args["vma"])].first + _size(args, "first")
+    area = _subject(state, args)
+    if area is None:
+        return
     part = next(one for one in area.parts if one.first == first)
     area.cut(part.first, part.last)
     _empty(state, area.sparse, part.first, part.last)
@@ -878,10 +926,11 @@ def _kept_pfn_map(state: NvidiaState, step: NvidiaStep) -> None:
             or va + span - 1 > area.last
             or any(one.memory != NONE for one in there)
         ):
-            undone += 1
+            # Of a page that was not to be mapped nothing is said.
+            undone += int(valid)
             continue
         pa, meaning = pfn_address(vram, va), _pfn_meaning(digit)
-        if valid and step.seen.failed_allocations and not _has_page(state, va, int(pa), meaning):
+        if valid and args["fail_at"] and not _has_page(state, va, int(pa), meaning):
             failed += 1
             continue
         if valid or there:
