@@ -1,0 +1,106 @@
+"""What the rules of system ``nvidia`` are shown of one operation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from conformance.rules.rule import Violation
+from conformance.targets.protocol import Result
+from reference.hardware.nvidia_mmu import NvidiaDifference, NvidiaMmu, NvidiaObservation
+from reference.nvidia_state import NvidiaSeen, NvidiaState
+from reference.trace import WORDS, Trace
+from reports.operations import Operation
+
+
+@dataclass(slots=True)
+class NvidiaStep:
+    """One finished operation.
+
+    ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
+    ``ranges``: (first, last) of the addresses that it is about. ``holes``: what was free before.
+    ``place``: where what is handed out has to be, -1: nowhere. ``undone``: pages of a ``pfn_map``
+    that cannot be done, -1: not known. ``done``: whether something was promised by it.
+    """
+
+    operation: Operation
+    result: Result
+    sort: str
+    reason: str
+    errors: tuple[int, ...]
+    state: NvidiaState
+    seen: NvidiaSeen
+    trace: Trace
+    begin_event: int
+    end_event: int
+    places: Sequence[str]
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    place: int = -1
+    undone: int = -1
+    violations: list[Violation] = field(default_factory=list)
+    _compared: bool = False
+    _difference: NvidiaDifference | None = None
+
+    @property
+    def kind(self) -> str:
+        """The operation's name."""
+        return self.operation.name
+
+    @property
+    def warned(self) -> int:
+        """The event of a warning; -1 for none."""
+        return self.seen.warned
+
+    @property
+    def first(self) -> int:
+        """The first address that it is about; -1 for none."""
+        return self.ranges[0][0] if self.ranges else -1
+
+    @property
+    def mmu(self) -> NvidiaMmu | None:
+        """The device's view, None before there was an address space."""
+        return self.state.mmu
+
+    @property
+    def difference(self) -> NvidiaDifference | None:
+        """The lowest address of all at which tables do not say what was promised.
+
+        Those that the operation is about come first. It is looked for once in a step.
+        """
+        if not self._compared:
+            self._compared = True
+            self._difference = self._compare()
+        return self._difference
+
+    def _compare(self) -> NvidiaDifference | None:
+        state = self.state
+        if state.mmu is None or not state.exists:
+            return None
+        for first, last in self.ranges:
+            found = state.mmu.difference(state.promise, first, last)
+            if found is not None:
+                return found
+        return state.mmu.difference(state.promise, 0, state.limit() - 1)
+
+    def is_about(self, address: int) -> bool:
+        """Whether the operation is about an address."""
+        return any(first <= address <= last for first, last in self.ranges)
+
+    def function(self, event: int) -> str:
+        """ ", in FUNCTION" for the code that made an event, where it is known."""
+        position = event * WORDS
+        if not 0 <= position < len(self.trace.words):
+            return ""
+        place = self.trace.words[position] >> 32
+        name = self.places[place] if 0 < place < len(self.places) else ""
+        return f", in {name}" if name else ""
+
+    def observed(self, *kinds: int) -> list[NvidiaObservation]:
+        """What the device's view observed of these kinds."""
+        return [one for one in self.seen.observations if one.kind in kinds]
+
+    def occasions(self, *kinds: int) -> int:
+        """How often it could have observed something of these kinds in this step."""
+        mmu = self.state.mmu
+        if mmu is None or not self.seen.counts_before:
+            return 0
+        before = self.seen.counts_before
+        return sum(int(mmu.counts[kind] - before[kind]) for kind in kinds)
