@@ -7,7 +7,7 @@ where the one before ends are kept as one, so their number follows what was aske
 
 Addresses are bytes, ranges are inclusive.
 
-Source: formats.md D.6; semantics.md, "Calls".
+Source: formats.md D.6; semantics.md (calls).
 """
 
 from typing import Final

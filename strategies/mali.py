@@ -61,6 +61,9 @@ FLAGS: tuple[int, ...] = (
 FAILURES: tuple[int, ...] = (0,) * 12 + (1, 2, 3, 4, 5, 6, 7, 8)
 """Which allocation of a bind fails."""
 
+CUT_FAILURES: tuple[int, ...] = (0,) * 12 + (1, 1, 2, 2, 3, 4, 5, 6)
+"""Which allocation of an unmap fails; it has few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -104,6 +107,12 @@ PARTS: tuple[Part, ...] = (
 )
 """Ranges in every position to what is mapped."""
 
+SMALL: tuple[int, ...] = (8, 10)
+"""What is done with large pages: these, with a whole 2 MiB of small ones. It takes long."""
+
+TWICE: tuple[int, ...] = (0, 3)
+"""What is done with large pages: these, with two of them."""
+
 MISTAKES: tuple[str, ...] = (
     "empty", "empty-queued", "empty-queued", "askew", "askew-size", "askew-offset",
     "askew-offset", "no-buffer", "beyond", "other-vm", "flags", "kind", "kernel", "kernel",
@@ -115,7 +124,7 @@ MISTAKES: tuple[str, ...] = (
 
 MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
-    "stuck-active", "reset", "reset-between", "reset-between", "suspend", "suspend-between",
+    "stuck-active", "reset", "reset", "reset-between", "reset-between", "suspend", "suspend-between",
     "unplug", "close-file",
 )  # fmt: skip
 """What happens to the device: see ``conformance.machines.mali``."""
@@ -141,7 +150,10 @@ binds: Pairs[int, Shape] = Pairs(PLACES, SHAPES)
 parts: Pairs[Part, int] = Pairs(PARTS, FAILURES)
 """Where by a mapping, and which allocation fails."""
 
-larges: Pairs[Part, int] = Pairs(PARTS, range(8))
+cuts: Pairs[Part, int] = Pairs(PARTS, CUT_FAILURES)
+"""Where by a mapping to unmap, and which allocation fails."""
+
+larges: Pairs[Part, int] = Pairs(PARTS, (*range(8), *SMALL))
 """Where by a mapping of large pages, and what is done there."""
 
 queues: Pairs[Part, int] = Pairs(PARTS, range(16))
@@ -165,7 +177,7 @@ nodes: Pairs[int, int] = Pairs(NODES, range(8))
 SIZES: dict[str, int] = {
     "bind": binds.size,
     "bind-over": parts.size,
-    "unbind": parts.size,
+    "unbind": cuts.size,
     "bind-in-use": binds.size,
     "bind-large": larges.size,
     "queue": binds.size,

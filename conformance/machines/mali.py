@@ -195,7 +195,7 @@ class MaliMachine(RuleBasedStateMachine):
 
     def unbind(self, pick: int, where: int) -> None:
         """Unmap a part of something that is mapped, or of several."""
-        part, fail_at = draw.parts.pair(where)
+        part, fail_at = draw.cuts.pair(where)
         with self._step(pick):
             vm = self._vm(pick)
             one = self._there(vm, pick >> 1)
@@ -224,20 +224,31 @@ class MaliMachine(RuleBasedStateMachine):
                 self._unmap(vm, where, size)
 
     def bind_large(self, pick: int, where: int) -> None:
-        """Large pages are mapped, and then all or a part of them is mapped over or unmapped."""
+        """Large pages are mapped, and then all or a part of them is mapped over or unmapped.
+
+        Or small pages are mapped in a whole 2 MiB, and replaced by a large page or unmapped.
+        """
         part, how = draw.larges.pair(where)
         with self._step(pick):
             vm = self._vm(pick)
             number = self._whole_buffer(vm, pick >> 2)
             if number < 0:
                 return
-            if how & 1:
+            small = how in draw.SMALL
+            if how & 1 or small:
                 self._job(vm)
             first = (1 + pick % 3) * draw.LARGE
-            size = draw.LARGE if how & 4 else min(2 * draw.LARGE, self.state.buffers[number].size)
-            self.do("bind", vm=vm.number, va=first, size=size, bo=number)
+            there = self.state.buffers[number].size
+            size = min(2 * draw.LARGE, there) if how in draw.TWICE else draw.LARGE
+            # From its second page on, a buffer has no large page in its place.
+            offset = PAGE if small and there > draw.LARGE else 0
+            self.do("bind", vm=vm.number, va=first, size=size, bo=number, offset=offset)
             one = vm.promise.first_in(first, first)
             if one is None:
+                return
+            if small:
+                how_args = {"kind": UNMAP} if how & 2 else {"bo": number}
+                self.do("bind", vm=vm.number, va=first, size=size, **how_args)
                 return
             start, size = self._range(vm, one, part)
             if how & 2:
@@ -482,13 +493,23 @@ class MaliMachine(RuleBasedStateMachine):
         self.do("stick", slot=vm.slot, polls=NONE, after=pick >> 4)
         if pick & 1 and one is not None:
             self._unmap(vm, *self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)]))
-        elif pick & 2:
-            args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
-            if args:
-                self.do("queue", **args)
-            self.do("run")
         else:
             self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        self._go_on(vm, pick)
+
+    def _stuck_later(self, vm: MaliVm, pick: int) -> None:
+        """A command never ends, while a queued bind is carried out."""
+        if vm.slot <= 0:
+            return
+        self.do("stick", slot=vm.slot, polls=NONE, after=pick >> 4)
+        args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        if args:
+            self.do("queue", **args)
+        self.do("run")
+        self._go_on(vm, pick)
+
+    def _go_on(self, vm: MaliVm, pick: int) -> None:
+        """What a process does that does not know of it yet."""
         if pick & 8:
             self._map(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
         self.do("run")
@@ -625,7 +646,7 @@ _MISHAPS: Mapping[str, Callable[[MaliMachine, MaliVm, int], None]] = {
     "fault-again": MaliMachine._fault_again,
     "slow": MaliMachine._slow,
     "stuck": MaliMachine._stuck,
-    "stuck-later": MaliMachine._stuck,
+    "stuck-later": MaliMachine._stuck_later,
     "stuck-active": MaliMachine._stuck_active,
     "reset": MaliMachine._reset,
     "reset-between": MaliMachine._reset_between,

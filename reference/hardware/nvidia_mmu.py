@@ -874,8 +874,9 @@ class NvidiaMmu:
     def unflushed(self, first: i64, last: i64) -> list[Change]:
         """What changed in first..last since the last completed invalidation, oldest first.
 
-        The old entries may still be cached. MARKED are due later than others (semantics.md, "When
-        a duty falls due"); GREW are wrong only where invalid entries are cached.
+        The old entries may still be cached. MARKED are due later than others
+        (semantics.md (when a duty falls due)); GREW are wrong only where invalid entries are
+        cached.
         """
         return [one for one in self.changes if one.first <= last and one.last >= first]
 

@@ -17,12 +17,12 @@ from conformance.targets.reference_mali import MaliTarget
 from reference.formats.format import LEAF
 from reference.mali_state import MAP, NONE, SYNC_ONLY, UNMAP
 from reference.words import to_unsigned
-from reports.operations import Operation, check
+from reports.operations import Operation, check, make
 from strategies import mali as draw
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-EXAMPLES = 120
+EXAMPLES = 200
 PAGE = 0x1000
 LARGE = 0x20_0000
 
@@ -337,6 +337,11 @@ def numbers_of(pairs, name, count):
     return list(found.values())
 
 
+def numbers_of_second(pairs, value):
+    """The numbers that stand for a pair with ``value`` as its second part."""
+    return [number for number in range(pairs.size) if pairs.pair(number)[1] == value]
+
+
 @pytest.mark.parametrize("mistake", dict.fromkeys(draw.MISTAKES))
 def test_every_mistake_is_refused_and_followed_by_something_that_is_not(mistake):
     numbers = numbers_of(draw.mistakes, mistake, 8 * len(draw.MISTAKES))
@@ -419,6 +424,27 @@ def test_every_way_to_use_whole_vms_and_nodes_does_something():
                 machine.teardown()
 
 
+@pytest.mark.parametrize("how", draw.SMALL)
+@pytest.mark.parametrize("device", range(len(draw.DEVICES)))
+def test_small_pages_in_a_whole_large_one_go_at_once_while_a_job_runs(how, device):
+    for pick, number in enumerate(numbers_of_second(draw.larges, how)[:2]):
+        machine = made(device)
+        watch = Watch()
+        run = machine.session.run
+
+        def watched(operation, machine=machine, watch=watch, run=run):
+            if operation.name == "bind":
+                watch.look_at_bind(machine.state, operation.name, operation.args)
+            return run(operation)
+
+        machine.session.run = watched
+        machine.bind_large(pick, number)
+        kind = "unmap" if how & 2 else "map"
+        assert watch.seen[f"{kind} over small pages as a large one"] == 1
+        assert watch.seen[f"bind, {kind}, in use"] >= 1
+        machine.teardown()
+
+
 # -- the tables -------------------------------------------------------------------------------
 
 
@@ -447,7 +473,7 @@ def test_the_first_buffers_are_in_whole_and_in_pieces_and_of_large_pages():
     assert any(size >= LARGE and pieces == 1 for size, pieces, _ in first)
     assert not any(private for *_, private in first)
     for size, pieces, _ in draw.BUFFERS:
-        check(Operation("bo", {"size": size, "vm": -1, "pieces": pieces}), SPECS)
+        check(make("bo", SPECS, size=size, pieces=pieces), SPECS)
         assert size % PAGE == 0
 
 
@@ -457,6 +483,8 @@ def test_flags_places_and_failures_are_what_they_say():
     assert all(0 <= flags < 8 for flags in draw.FLAGS)
     assert set(draw.FAILURES) == set(range(9))
     assert draw.FAILURES.count(0) > len(draw.FAILURES) / 2
+    assert set(draw.CUT_FAILURES) == set(range(7))
+    assert draw.CUT_FAILURES.count(0) > len(draw.CUT_FAILURES) / 2
     assert any(place < 0 for place in draw.PLACES)
     assert all(place % PAGE == 0 for place in draw.PLACES)
     for values, field in (
@@ -472,6 +500,8 @@ def test_every_number_that_is_drawn_stands_for_a_pair(data):
     assert (where in draw.PLACES, shape in draw.SHAPES) == (True, True)
     part, fail_at = draw.parts.pair(data.draw(draw.parts.numbers))
     assert (part in draw.PARTS, fail_at in draw.FAILURES) == (True, True)
+    part, fail_at = draw.cuts.pair(data.draw(draw.cuts.numbers))
+    assert (part in draw.PARTS, fail_at in draw.CUT_FAILURES) == (True, True)
     mistake, which = draw.mistakes.pair(data.draw(draw.mistakes.numbers))
     assert (mistake in draw.MISTAKES, which in range(8)) == (True, True)
     mishap, which = draw.mishaps.pair(data.draw(draw.mishaps.numbers))
