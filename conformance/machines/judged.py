@@ -98,7 +98,6 @@ class JudgedSession:
     def _undo(self, step: Judged) -> None:
         """Start again, and do everything before the operation that broke a rule."""
         if self._replaying:
-            if __import__('os').environ.get('DBG'): print('REPLAY DIVERGED', self.operations[-1], step.violations, step.result, [o for o in self.operations])
             self.ended = True
             return
         kept, results, trace = self.operations, self.results, self.trace
@@ -114,6 +113,6 @@ class JudgedSession:
         self._replaying = False
         self.operations, self.results, self.trace = kept, results, trace
         self.ended = self.ended or self._is_lost()
-        if self.ended and step.violations:
+        if self.ended:
             identity = " ".join(step.violations[0].identity)
             self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1

@@ -767,7 +767,7 @@ def _mistake(machine: NvidiaMachine, mistake: str, which: int, pick: int) -> Wro
     if mistake in ("no-area", "put-again"):
         number = next((n for n in range(state.area_count) if n not in state.areas), which + 300)
         return ("put" if mistake == "put-again" else "map"), {"vma": number}
-    if mistake.startswith("pfn") or mistake.startswith("raw"):
+    if mistake.startswith(("pfn", "raw")):
         return _wrong_range(state, mistake, which)
     area = machine._area(pick)
     return None if area is None else _wrong_map(machine, area, mistake, which, pick)
@@ -786,9 +786,7 @@ def _wrong_range(state: NvidiaState, mistake: str, which: int) -> Wrong:
     return "raw_get", {"size": 0}
 
 
-def _wrong_map(
-    machine: NvidiaMachine, area: Area, mistake: str, which: int, pick: int
-) -> Wrong:
+def _wrong_map(machine: NvidiaMachine, area: Area, mistake: str, which: int, pick: int) -> Wrong:
     state = machine.state
     size = area.last + 1 - area.first
     number = machine._memory(pick)

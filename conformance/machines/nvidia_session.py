@@ -117,9 +117,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
         value_text="at {}",
     ),
     OperationSpec("put", "Give an area back, with all that is mapped in it.", (_VMA,)),
-    OperationSpec(
-        "map", "Map a memory in a whole area.", (_VMA, _MEMORY, _OFFSET, *_KINDS, _FAIL)
-    ),
+    OperationSpec("map", "Map a memory in a whole area.", (_VMA, _MEMORY, _OFFSET, *_KINDS, _FAIL)),
     OperationSpec(
         "map_part",
         "Map a memory in a part of an area.",
