@@ -61,7 +61,7 @@ FLAGS: tuple[int, ...] = (
 FAILURES: tuple[int, ...] = (0,) * 12 + (1, 2, 3, 4, 5, 6, 7, 8)
 """Which allocation of a bind fails."""
 
-CUT_FAILURES: tuple[int, ...] = (0,) * 12 + (1, 1, 2, 2, 3, 4, 5, 6)
+CUT_FAILURES: tuple[int, ...] = (0,) * 18 + (1, 2, 2, 3, 4, 5, 6)
 """Which allocation of an unmap fails; it has few."""
 
 
@@ -124,8 +124,8 @@ MISTAKES: tuple[str, ...] = (
 
 MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
-    "stuck-active", "reset", "reset", "reset-between", "reset-between", "suspend", "suspend-between",
-    "unplug", "close-file",
+    "stuck-active", "reset", "reset", "reset-between", "reset-between", "suspend",
+    "suspend-between", "unplug", "close-file",
 )  # fmt: skip
 """What happens to the device: see ``conformance.machines.mali``."""
 
