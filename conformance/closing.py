@@ -174,8 +174,8 @@ def told(
 
 def _system_lines(system: SystemResult) -> list[str]:
     lines = [
-        f"system    {system.system}: {system.examples} examples, {system.steps} operations, "
-        f"{system.changing_share:.0%} changed state"
+        f"system    {system.system}: {system.examples} examples, {system.steps} operations "
+        f"({system.median_steps} in the median example), {system.changing_share:.0%} changed state"
     ]
     for name, count in sorted(system.operations.items()):
         lines.append(

@@ -260,7 +260,7 @@ def _round(
             # An example that Hypothesis breaks off half-way does not count as one.
             broken_off = isinstance(sys.exc_info()[1], StopTest)
             if self.counted and not broken_off:
-                tally.examples += 1
+                tally.example(len(self.session.operations))
                 if tally.examples % 16 == 0:
                     progress(result)
             super().teardown()

@@ -178,6 +178,7 @@ def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResul
         system=run.system.name,
         examples=tally.examples,
         steps=tally.steps,
+        median_steps=tally.median_steps(),
         rules=rules,
         operations={
             name: result.OperationCount(**asdict(counts))

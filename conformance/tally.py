@@ -20,7 +20,8 @@ class Tally:
 
     ``checked``/``violated`` by rule id; ``operations`` by name; ``examples`` finished;
     ``steps``: operations done; ``hits``/``cut``: for each identity ("RULE signature") how
-    often it was hit, and how many examples ended early because of it.
+    often it was hit, and how many examples ended early because of it. ``lengths``: how many
+    examples had so many operations, by that number as text (as JSON keeps it).
     """
 
     checked: dict[str, int] = field(default_factory=dict)
@@ -28,8 +29,24 @@ class Tally:
     operations: dict[str, OperationCount] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
+    lengths: dict[str, int] = field(default_factory=dict)
     examples: int = 0
     steps: int = 0
+
+    def example(self, operations: int) -> None:
+        """Count one finished example, of so many operations."""
+        self.examples += 1
+        key = str(operations)
+        self.lengths[key] = self.lengths.get(key, 0) + 1
+
+    def median_steps(self) -> int:
+        """The number of operations that half of the examples do not exceed; 0 without any."""
+        left = (sum(self.lengths.values()) + 1) // 2
+        for length in sorted(int(key) for key in self.lengths):
+            left -= self.lengths[str(length)]
+            if left <= 0:
+                return length
+        return 0
 
     def operation(self, name: str, sort: str, changed: bool) -> None:
         """Count one finished operation."""
@@ -54,6 +71,7 @@ class Tally:
             (self.violated, other.violated),
             (self.hits, other.hits),
             (self.cut, other.cut),
+            (self.lengths, other.lengths),
         ):
             for key, value in theirs.items():
                 mine[key] = mine.get(key, 0) + value

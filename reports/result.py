@@ -98,6 +98,8 @@ class Identity:
 class SystemResult:
     """What a run did on one system. ``rules`` and ``operations`` are by name.
 
+    ``median_steps``: operations that half of the examples do not exceed.
+
     ``not_applicable`` are the rules that the target's operations cannot reach; every other
     rule that was never checked is vacuous.
     """
@@ -109,9 +111,10 @@ class SystemResult:
     operations: Mapping[str, OperationCount]
     not_applicable: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = ()
+    median_steps: int = 0
 
     def __post_init__(self) -> None:
-        _check_counts(self, "examples", "steps")
+        _check_counts(self, "examples", "steps", "median_steps")
         for rule in self.not_applicable:
             if rule not in self.rules:
                 raise ValueError(
@@ -271,6 +274,7 @@ def to_json(result: Result) -> dict[str, object]:
             system.system: {
                 "examples": system.examples,
                 "steps": system.steps,
+                "median_steps": system.median_steps,
                 "changed": system.changing_share,
                 "rules": _rules_json(system.rules),
                 "vacuous": list(system.vacuous),
