@@ -61,7 +61,7 @@ FLAGS: tuple[int, ...] = (
 FAILURES: tuple[int, ...] = (0,) * 12 + (1, 2, 3, 4, 5, 6, 7, 8)
 """Which allocation of a bind fails."""
 
-CUT_FAILURES: tuple[int, ...] = (0,) * 18 + (1, 2, 2, 3, 4, 5, 6)
+CUT_FAILURES: tuple[int, ...] = (0,) * 18 + (1, 1, 2, 2, 3, 4, 5, 6)
 """Which allocation of an unmap fails; it has few."""
 
 

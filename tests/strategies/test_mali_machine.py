@@ -22,7 +22,7 @@ from strategies import mali as draw
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-EXAMPLES = 200
+EXAMPLES = 160
 PAGE = 0x1000
 LARGE = 0x20_0000
 
@@ -427,22 +427,21 @@ def test_every_way_to_use_whole_vms_and_nodes_does_something():
 @pytest.mark.parametrize("how", draw.SMALL)
 @pytest.mark.parametrize("device", range(len(draw.DEVICES)))
 def test_small_pages_in_a_whole_large_one_go_at_once_while_a_job_runs(how, device):
-    for pick, number in enumerate(numbers_of_second(draw.larges, how)[:2]):
-        machine = made(device)
-        watch = Watch()
-        run = machine.session.run
+    machine, watch = made(device), Watch()
+    run = machine.session.run
 
-        def watched(operation, machine=machine, watch=watch, run=run):
-            if operation.name == "bind":
-                watch.look_at_bind(machine.state, operation.name, operation.args)
-            return run(operation)
+    def watched(operation):
+        if operation.name == "bind":
+            watch.look_at_bind(machine.state, operation.name, operation.args)
+        return run(operation)
 
-        machine.session.run = watched
-        machine.bind_large(pick, number)
-        kind = "unmap" if how & 2 else "map"
-        assert watch.seen[f"{kind} over small pages as a large one"] == 1
-        assert watch.seen[f"bind, {kind}, in use"] >= 1
-        machine.teardown()
+    machine.session.run = watched
+    (number, *_) = numbers_of_second(draw.larges, how)
+    machine.bind_large(device, number)
+    kind = "unmap" if how & 2 else "map"
+    assert watch.seen[f"{kind} over small pages as a large one"] == 1
+    assert watch.seen[f"bind, {kind}, in use"] >= 1
+    machine.teardown()
 
 
 # -- the tables -------------------------------------------------------------------------------
