@@ -92,8 +92,10 @@ STATUS_IDLE: Final = 0xFF8000
 """There is room for invalidations, and none is under way."""
 START_NOW: Final = 0x80000000
 PAGE_ALL: Final = 1
+ALL_PDB: Final = 2
 HUB_ONLY: Final = 4
 REPLAY_GLOBAL: Final = 0xB
+"""Of all address spaces: ALL_PDB is in it."""
 POLLS: Final = 2000
 """How often STATUS is looked at before the device counts as stuck: 2 s, 1 ms apart."""
 POLLS_TOLD: Final = 16
@@ -336,11 +338,12 @@ class Bus:
         # 1. There has to be room for one more.
         if not self.wait(STATUS_SLOTS):
             return False
-        # 2. Which address space.
-        select: i64 = (root >> 12 << 4) | VRAM_APERTURE
-        self.write(SELECT, select & 0xFFFFFFFF)
-        if has_high:
-            self.write(SELECT_HIGH, select >> 32)
+        # 2. Which address space, if not all of them.
+        if not kind & ALL_PDB:
+            select: i64 = (root >> 12 << 4) | VRAM_APERTURE
+            self.write(SELECT, select & 0xFFFFFFFF)
+            if has_high:
+                self.write(SELECT_HIGH, select >> 32)
         # 3. Start it, and see it end.
         self.write(START, START_NOW | kind)
         return self.wait(STATUS_DONE)
