@@ -2026,11 +2026,15 @@ class Device:
         return 0, vma.address
 
     def put(self, area: int) -> i64:
-        """ENOENT."""
-        vma = self.areas.pop(area, None)
+        """ENOENT; EINVAL: it is what the raw interface is for."""
+        space = self.is_there()
+        vma = self.areas.get(area)
         if vma is None:
             return -errno.ENOENT
-        self.is_there().put(vma)
+        if space.keeps_out(vma.address, vma.size):
+            return -errno.EINVAL
+        del self.areas[area]
+        space.put(vma)
         return 0
 
     def map(

@@ -900,6 +900,7 @@ def test_what_the_raw_interface_refuses(raw: World) -> None:
         ("map_part", {"vma": 0, "first": 0, "size": SMALL, "memory": 0}),
         ("pfn_map", {**page, "pattern": 1}),
         ("pfn_unmap", {"addr": 0, "size": SMALL}),
+        ("put", {"vma": 0}),
         ("raw_sparse", {"addr": 0, "size": 0x800, "ref": 1}),
     ):
         raw.no(REFUSED, name, **args)
