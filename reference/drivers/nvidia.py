@@ -92,8 +92,10 @@ STATUS_IDLE: Final = 0xFF8000
 """There is room for invalidations, and none is under way."""
 START_NOW: Final = 0x80000000
 PAGE_ALL: Final = 1
+ALL_PDB: Final = 2
 HUB_ONLY: Final = 4
 REPLAY_GLOBAL: Final = 0xB
+"""Of all address spaces: ALL_PDB is in it."""
 POLLS: Final = 2000
 """How often STATUS is looked at before the device counts as stuck: 2 s, 1 ms apart."""
 POLLS_TOLD: Final = 16
@@ -124,6 +126,8 @@ AREAS: Final = 1 << 16
 PAGES_AT_ONCE: Final = 0x4000
 LARGEST_BOOT: Final = 1 << 30
 LARGEST_SHIFT: Final = 27
+WORD: Final = (1 << 64) - 1
+"""Sums of addresses wrap."""
 LARGEST_MEMORY: Final = 1 << 30
 ANY_ALLOCATION: Final = 1000
 """``fail_at`` beyond this counts every allocation, not just those of tables."""
@@ -334,11 +338,12 @@ class Bus:
         # 1. There has to be room for one more.
         if not self.wait(STATUS_SLOTS):
             return False
-        # 2. Which address space.
-        select: i64 = (root >> 12 << 4) | VRAM_APERTURE
-        self.write(SELECT, select & 0xFFFFFFFF)
-        if has_high:
-            self.write(SELECT_HIGH, select >> 32)
+        # 2. Which address space, if not all of them.
+        if not kind & ALL_PDB:
+            select: i64 = (root >> 12 << 4) | VRAM_APERTURE
+            self.write(SELECT, select & 0xFFFFFFFF)
+            if has_high:
+                self.write(SELECT_HIGH, select >> 32)
         # 3. Start it, and see it end.
         self.write(START, START_NOW | kind)
         return self.wait(STATUS_DONE)
@@ -373,7 +378,8 @@ class Node:
     ``pa``: where its tables are, by half. ``refs``: how often entries of each half are
     referenced: as pages, or by the tables that they lead to. By entry (of a pair: that of the
     large table): ``children``; ``pages``, the references as pages; ``small``, those to small
-    pages below; ``marked``, those that are sparse; ``live``, those that hold a page.
+    pages below; ``marked``, those that are sparse; ``below``, those whose small entries are
+    sparse for that reason; ``live``, those that hold a page.
     """
 
     def __init__(
@@ -391,6 +397,7 @@ class Node:
         self.pages: dict[i64, i64] = {}
         self.small: dict[i64, i64] = {}
         self.marked: set[i64] = set()
+        self.below: set[i64] = set()
         self.live: set[i64] = set()
 
     def reference(self, index: i64, count: i64) -> None:
@@ -664,6 +671,8 @@ class Tables:
             self.free_table(pa, self.align_of(number))
         if half == LARGE:
             child.marked.clear()
+        else:
+            child.below.clear()
 
     # -- references -----------------------------------------------------------------------------
 
@@ -720,6 +729,7 @@ class Tables:
             ):
                 stop += 1
             if sparse and node.small.get(entries[at], 0):
+                node.below.update(entries[at:stop])
                 self.write_small(
                     node, entries[at] << self.small_shift, (stop - at) << self.small_shift, True
                 )
@@ -805,7 +815,7 @@ class Tables:
         if half == LARGE and change.mark == TAKE:
             node.marked.update(range(index, index + count))
         elif half == LARGE and change.mark == DROP:
-            node.marked.difference_update(range(index, index + count))
+            self.unmark(node, index, count)
         if change.write in (CLEAR, SPARSE) and half == LARGE:
             node.live.difference_update(range(index, index + count))
         if change.refs == TAKE:
@@ -832,6 +842,15 @@ class Tables:
         self.memory.barrier()
         self.pending = True
 
+    def unmark(self, node: Node, index: i64, count: i64) -> None:
+        """Entries are no longer sparse; nor are small ones below, which may be seen some day."""
+        for at in range(index, index + count):
+            node.marked.discard(at)
+            if at in node.below:
+                node.below.remove(at)
+                self.write_small(node, at << self.small_shift, self.small_each, False)
+                self.pending = True
+
     def clear_large(self, node: Node, index: i64, count: i64, change: Change) -> None:
         """No pages are there any more, in a large table or a directory."""
         sparse = change.write == SPARSE
@@ -839,9 +858,10 @@ class Tables:
             if node.level > 0:
                 self.write_directory(node, at, sparse)
                 continue
-            if change.mark != KEEP and node.small.get(at, 0):
-                # Small pages that nobody has mapped decide: they are what it was to be.
-                self.write_small(node, at << self.small_shift, self.small_each, sparse)
+            if change.mark == TAKE and node.small.get(at, 0):
+                # Small pages that are not mapped decide: they are to be sparse.
+                node.below.add(at)
+                self.write_small(node, at << self.small_shift, self.small_each, True)
             self.write_large(node, at, sparse)
 
     def write_pages(
@@ -2006,11 +2026,15 @@ class Device:
         return 0, vma.address
 
     def put(self, area: int) -> i64:
-        """ENOENT."""
-        vma = self.areas.pop(area, None)
+        """ENOENT; EINVAL: it is what the raw interface is for."""
+        space = self.is_there()
+        vma = self.areas.get(area)
         if vma is None:
             return -errno.ENOENT
-        self.is_there().put(vma)
+        if space.keeps_out(vma.address, vma.size):
+            return -errno.EINVAL
+        del self.areas[area]
+        space.put(vma)
         return 0
 
     def map(
@@ -2036,7 +2060,7 @@ class Device:
         vma = self.areas.get(area)
         if vma is None:
             return -errno.ENOENT
-        address = vma.address + first
+        address = (vma.address + first) & WORD
         if size == 0:
             size = sum([part.size for part in space.parts(vma)])
         if space.keeps_out(address, size):
@@ -2052,7 +2076,7 @@ class Device:
         vma = self.areas.get(area)
         if vma is None:
             return -errno.ENOENT
-        address = vma.address + first
+        address = (vma.address + first) & WORD
         if space.keeps_out(address, 0):
             return -errno.EINVAL
         return space.unmap(address)

@@ -476,8 +476,8 @@ def test_the_smallest_hole_is_taken(gp100: World) -> None:
     gp100.ok("put", vma=7)
     gp100.get(11 * SMALL, 0)
     assert gp100.result.value == SMALL
-    gp100.ok("get", size=SMALL, align=63)
-    gp100.ok("put", vma=9)
+    gp100.no(Result(-errno.ENOSPC), "get", size=SMALL, align=63)
+    assert World().get(SMALL, align=63) == []
 
 
 def test_blocks_of_one_page_size() -> None:
@@ -515,7 +515,7 @@ def test_flavours_of_get(gp100: World) -> None:
     # Sparse at one page size: unmapped entries are sparse again, and one walk ends it.
     gp100.get(SMALL, getref=1, sparse=1)
     gp100.map(2)
-    assert gp100.ok("unmap", vma=2) == ["P8+0=8", "flush"]
+    assert gp100.ok("unmap", vma=2) == ["P12+0=8", "flush"]
     gp100.map(2)
     assert gp100.ok("put", vma=2)[:2] == ["P0+0=0", "flush"]
     assert gp100.is_empty()
@@ -572,7 +572,8 @@ def test_a_map_that_is_refused_changes_nothing(gp100: World) -> None:
     gp100.get(4 * SMALL)
     gp100.no(REFUSED, "map_part", vma=1, first=SMALL, size=SMALL, memory=1, offset=0x800)
     gp100.no(REFUSED, "map_part", vma=1, first=0x800, size=SMALL, memory=1)
-    gp100.no(REFUSED, "map_part", vma=1, first=-SMALL, size=0x800, memory=1)
+    gp100.no(REFUSED, "map_part", vma=1, first=SMALL, size=-SMALL, memory=1)
+    gp100.no(NOT_THERE, "map_part", vma=1, first=1 << 49, size=SMALL, memory=1)
     assert gp100.ok("unmap", vma=0)[0] == "P0+0=0"
 
 
@@ -652,7 +653,7 @@ def test_what_pfn_map_refuses(managed: World) -> None:
         world.no(REFUSED, "pfn_map", shift=12, addr=0, size=SMALL, pattern=1)
 
 
-@pytest.mark.parametrize("fail_at", [1, 1001, 1002, 1003, 1004])
+@pytest.mark.parametrize("fail_at", [1, 1001, 1002, 1003])
 def test_a_pfn_map_that_fails_changes_nothing(managed: World, fail_at: int) -> None:
     """KB-15: references are there before anything is marked."""
     managed.ok("pfn_map", shift=12, addr=0, size=510 * SMALL, pattern=1)
@@ -760,7 +761,7 @@ def test_more_references_than_fit_in_six_bits(raw: World) -> None:
         assert of_raw(raw, "put", 0, 16, 12) == []
     assert raw.states() == ["0:0..ffff 50"]
     of_raw(raw, "unmap", 0, 16, 12)
-    assert of_raw(raw, "put", 0, 16, 12)[0] == "P5+0=20"
+    assert of_raw(raw, "put", 0, 16, 12)[0] == "P4+0=20"
     of_raw(raw, "put", PAGE_64K, 1, 16)
     assert raw.is_empty()
 
@@ -777,7 +778,6 @@ def test_pages_of_64k_take_the_place_of_small_ones(raw: World) -> None:
     assert of_raw(raw, "put", 0, 16, 12) == [f"P3+0={pde(5)}", "P3+8=0", "flush", "free P4"]
     # And back.
     of_raw(raw, "get", 0, 16, 12)
-    assert list(raw.lines())
     assert of_raw(raw, "unmap", 0, 1, 16) == ["P5+0=0", "flush"]
     of_raw(raw, "map", 0, 16, 12, memory=0)
     of_raw(raw, "put", 0, 1, 16)
@@ -900,6 +900,7 @@ def test_what_the_raw_interface_refuses(raw: World) -> None:
         ("map_part", {"vma": 0, "first": 0, "size": SMALL, "memory": 0}),
         ("pfn_map", {**page, "pattern": 1}),
         ("pfn_unmap", {"addr": 0, "size": SMALL}),
+        ("put", {"vma": 0}),
         ("raw_sparse", {"addr": 0, "size": 0x800, "ref": 1}),
     ):
         raw.no(REFUSED, name, **args)
@@ -976,7 +977,8 @@ def test_boot_makes_all_tables_and_keeps_them() -> None:
     assert world.is_empty()
 
 
-def test_the_end_takes_everything(managed: World) -> None:
+def test_the_end_takes_everything() -> None:
+    managed = World(managed=1, start=1 << 40, size=1 << 30)
     managed.memory(VRAM, LARGE, 16)
     managed.memory(HOST, LARGE)
     managed.get(LARGE, 0, sparse=1)
@@ -1015,14 +1017,15 @@ def test_nothing_is_freed_that_may_still_be_cached(managed: World) -> None:
     managed.ok("pfn_map", shift=12, addr=0, size=SMALL, pattern=1)
     managed.ok("drop", memory=0)
     managed.ok("stick", polls=-1)
-    assert managed.ok("unmap", vma=0, first=LARGE) == ["P3+10=0", "P3+18=0"]
+    assert managed.ok("unmap", vma=0, first=LARGE) == ["P3+10=0 x2"]
     assert managed.counts() == {}
     assert len(managed.polls()) == t.WORDS * 4
     assert managed.ok("pfn_unmap", addr=0, size=SMALL) == ["P5+0=2000000c", "P0+0=0"]
     # When the device is well again, all of it goes with the next invalidation.
     managed.ok("stick", polls=0)
     said = managed.get(SMALL, getref=1)
-    assert said[-8:] == [
+    gone = [line for line in said if line.startswith(("flush", "free", "dma-unmap"))]
+    assert gone == [
         "flush",
         "free P4",
         "free P1",
@@ -1030,7 +1033,7 @@ def test_nothing_is_freed_that_may_still_be_cached(managed: World) -> None:
         "free P3",
         "free P5",
         "dma-unmap 200000000 1000",
-    ][-8:] or set(said) >= {"free P4", "free P5", "dma-unmap 200000000 1000"}
+    ]
     assert managed.counts() == {0: 0}
     managed.ok("put", vma=2)
     assert managed.is_empty()
