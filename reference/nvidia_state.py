@@ -478,9 +478,10 @@ class NvidiaState:
         """The device is no longer let at a page: may it have a translation that leads there?"""
         count = self.dma.get(pa, 0)
         if count > 1:
+            # It is mapped elsewhere, too.
             self.dma[pa] = count - 1
-        else:
-            self.dma.pop(pa, None)
+            return
+        self.dma.pop(pa, None)
         if self.mmu is None or self.stuck:
             return
         for va in self.pages:

@@ -32,7 +32,8 @@ class Pairs(Generic[First, Second]):
     def __init__(self, first: Sequence[First], second: Sequence[Second]) -> None:
         self.first: Sequence[First] = first
         self.second: Sequence[Second] = second
-        self.numbers: SearchStrategy[int] = st.integers(0, len(first) * len(second) - 1)
+        self.count: int = len(first) * len(second)
+        self.numbers: SearchStrategy[int] = st.integers(0, self.count - 1)
 
     def pair(self, number: int) -> tuple[First, Second]:
         """The pair with this number, 0 to len(first) * len(second) - 1."""

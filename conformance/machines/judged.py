@@ -98,7 +98,6 @@ class JudgedSession:
     def _undo(self, step: Judged) -> None:
         """Start again, and do everything before the operation that broke a rule."""
         if self._replaying:
-            if __import__('os').environ.get('DBG'): print('REPLAY DIVERGED', self.operations[-1], step.violations, step.result, [o for o in self.operations])
             self.ended = True
             return
         kept, results, trace = self.operations, self.results, self.trace

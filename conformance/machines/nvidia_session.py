@@ -117,9 +117,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
         value_text="at {}",
     ),
     OperationSpec("put", "Give an area back, with all that is mapped in it.", (_VMA,)),
-    OperationSpec(
-        "map", "Map a memory in a whole area.", (_VMA, _MEMORY, _OFFSET, *_KINDS, _FAIL)
-    ),
+    OperationSpec("map", "Map a memory in a whole area.", (_VMA, _MEMORY, _OFFSET, *_KINDS, _FAIL)),
     OperationSpec(
         "map_part",
         "Map a memory in a part of an area.",
@@ -723,7 +721,8 @@ def _part_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
 def _boot_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     if state.booted or state.end - state.start > LARGEST_BOOT:
         return "too large, or booted already", _INVALID
-    return FINE
+    # A BAR's address space is booted before it is used.
+    return ("misuse: something is handed out", ()) if state.areas else FINE
 
 
 def _replay_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:

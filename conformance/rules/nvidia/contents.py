@@ -73,7 +73,7 @@ def mapped_check(step: NvidiaStep) -> int:
         return 0
     seen = step.difference
     if seen is not None and step.is_about(int(seen.va)):
-        what, found, pa, meaning = _said(seen)
+        what, found, pa, _ = _said(seen)
         if what != ZEROS and found != ZEROS and (what != found or pa):
             _report("TR-1", step, seen, "")
     return 1
