@@ -10,7 +10,6 @@ from reference.nvidia_state import NvidiaSeen, NvidiaState
 from reference.trace import WORDS, Trace
 from reports.operations import Operation
 
-
 NEAR = 0x20_0000
 """Bytes on each side of a range that are its neighbours."""
 
