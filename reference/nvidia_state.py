@@ -240,9 +240,10 @@ class NvidiaSeen:
 
     ``observations``: of the MMU. ``early``: (event, input address, page) of pages that were
     taken away while the device may have had a translation to them. ``unseen``: events that
-    start an invalidation before earlier stores are visible. ``refs``: (event, memory, count).
-    ``warned``: event of a warning, -1: none. ``registers``, ``stores``, ``areas``, ``tables``,
-    ``dma``: how often they were told.
+    start an invalidation before earlier stores are visible. ``changed``: (first, last) of the
+    addresses of entries that were replaced where a walk could see it. ``refs``: (event, memory,
+    count). ``warned``: event of a warning, -1: none. ``registers``, ``stores``, ``areas``,
+    ``tables``, ``dma``: how often they were told.
     """
 
     def __init__(self) -> None:
@@ -251,6 +252,7 @@ class NvidiaSeen:
         self.early: list[tuple[int, int, int]] = []
         self.unseen: list[int] = []
         self.refs: list[tuple[int, int, int]] = []
+        self.changed: list[tuple[int, int]] = []
         self.warned: int = -1
         self.failed_allocations: int = 0
         self.registers: int = 0
@@ -408,9 +410,25 @@ class NvidiaState:
             else:
                 self._take(event, kind, a, b, c)
             if mmu is not None:
+                before: i64 = len(mmu.changes)
                 mmu.take(kind, a, b, c)
                 mmu.now += 1
+                if len(mmu.changes) > before:
+                    self._note(before)
             event += 1
+
+    def _note(self, since: i64) -> None:
+        """Entries that a walk could see were replaced: whose addresses may be others now."""
+        changed = self.seen.changed
+        if self.mmu is None:
+            return
+        for one in self.mmu.changes[since:]:
+            first = int(one.first)
+            last = int(one.last)
+            if changed and first <= changed[-1][1] + 1 and last >= changed[-1][0] - 1:
+                changed[-1] = (min(first, changed[-1][0]), max(last, changed[-1][1]))
+            else:
+                changed.append((first, last))
 
     def _take(self, event: i64, kind: i64, a: i64, b: i64, c: i64) -> None:
         seen = self.seen
@@ -478,9 +496,10 @@ class NvidiaState:
         """The device is no longer let at a page: may it have a translation that leads there?"""
         count = self.dma.get(pa, 0)
         if count > 1:
+            # It is mapped elsewhere, too.
             self.dma[pa] = count - 1
-        else:
-            self.dma.pop(pa, None)
+            return
+        self.dma.pop(pa, None)
         if self.mmu is None or self.stuck:
             return
         for va in self.pages:

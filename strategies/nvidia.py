@@ -43,6 +43,9 @@ SPACES: tuple[Space, ...] = (
 )  # fmt: skip
 """What address spaces there are, the more usual ones more often."""
 
+SMALL_SPACE = 9
+"""The number of one that is small enough for tables for all of it."""
+
 spaces: SearchStrategy[int] = st.integers(0, len(SPACES) - 1)
 
 

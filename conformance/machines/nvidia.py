@@ -264,7 +264,9 @@ class NvidiaMachine(RuleBasedStateMachine):
         """What happens in one cell of a directory, in an order that matters."""
         story, how = draw.cells.pair(what)
         with self._step(pick):
-            if not self.state.raw:
+            if self.state.raw and pick & 1:
+                self._any_raw(pick >> 1, what)
+            else:
                 _STORIES[story](self, how, pick)
 
     def _in_sparse(self, how: int, pick: int, parts: tuple[tuple[int, int], ...]) -> None:
@@ -399,32 +401,38 @@ class NvidiaMachine(RuleBasedStateMachine):
     @rule(pick=draw.picks, what=draw.pfns.numbers)
     def pfn(self, pick: int, what: int) -> None:
         """Map pages one by one, or unmap them."""
+        with self._step(pick):
+            if self.state.raw:
+                self._any_raw(pick, what)
+            elif self.space.chip != "gp100":
+                self._any_story(pick, what)
+            else:
+                self._pfn(pick, what)
+
+    def _pfn(self, pick: int, what: int) -> None:
         pattern, number = draw.pfns.pair(what)
         place = draw.PFN_PLACES[number % len(draw.PFN_PLACES)]
         pages = draw.PFN_LENGTHS[number // len(draw.PFN_PLACES)]
-        with self._step(pick):
-            state = self.state
-            if state.raw or self.space.chip != "gp100":
+        state = self.state
+        area = self._area(pick if state.managed and pick & 1 else 0)
+        if area is None:
+            return
+        shift = 21 if pick % 16 == 9 else 12
+        first = area.first + place
+        span = pages << 12
+        if shift == 21:
+            first, span = first >> 21 << 21, draw.LARGE * (1 + pages % 3)
+            if first < area.first:
                 return
-            area = self._area(pick if state.managed and pick & 1 else 0)
-            if area is None:
-                return
-            shift = 21 if pick % 16 == 9 else 12
-            first = area.first + place
-            span = pages << 12
-            if shift == 21:
-                first, span = first >> 21 << 21, draw.LARGE * (1 + pages % 3)
-                if first < area.first:
-                    return
-            if first > area.last:
-                return
-            span = min(span, max((area.last + 1 - first) >> shift, 1) << shift)
-            if pick % 4 == 3:
-                self.do("pfn_unmap", addr=to_signed(first), size=span)
-            else:
-                fail_at = draw.FAILURES[(pick + number) % len(draw.FAILURES)]
-                args = {"addr": to_signed(first), "size": span, "pattern": to_signed(pattern)}
-                self.do("pfn_map", shift=shift, **args, fail_at=fail_at)
+        if first > area.last:
+            return
+        span = min(span, max((area.last + 1 - first) >> shift, 1) << shift)
+        if pick % 4 == 3:
+            self.do("pfn_unmap", addr=to_signed(first), size=span)
+        else:
+            fail_at = draw.FAILURES[(pick + number) % len(draw.FAILURES)]
+            args = {"addr": to_signed(first), "size": span, "pattern": to_signed(pattern)}
+            self.do("pfn_map", shift=shift, **args, fail_at=fail_at)
 
     # -- the raw interface --------------------------------------------------------------------
 
@@ -435,6 +443,8 @@ class NvidiaMachine(RuleBasedStateMachine):
         with self._step(pick):
             if self.state.raw:
                 _RAWS[name](self, where, pick)
+            else:
+                self._any_story(pick, what)
 
     @rule(pick=draw.picks, what=draw.raws.numbers)
     def raw_too(self, pick: int, what: int) -> None:
@@ -443,6 +453,23 @@ class NvidiaMachine(RuleBasedStateMachine):
         with self._step(pick):
             if self.state.raw:
                 _RAWS[name](self, where, pick >> 1)
+            elif self.state.managed and self.space.chip == "gp100":
+                self._pfn(pick, what % draw.pfns.count)
+            else:
+                part, how = draw.maps.pair(what % draw.maps.count)
+                area = self._area(pick)
+                if area is not None:
+                    self._map(area, part, how, pick >> 2)
+
+    def _any_story(self, pick: int, what: int) -> None:
+        """A story of a cell, chosen by any number."""
+        names = draw.CELLS
+        _STORIES[names[what % len(names)]](self, what // len(names) % 12, pick)
+
+    def _any_raw(self, pick: int, what: int) -> None:
+        """A use of the raw interface, chosen by any number."""
+        name, where = draw.raws.pair(what % draw.raws.count)
+        _RAWS[name](self, where, pick)
 
     def _raw_args(self, where: draw.Range, pick: int) -> dict[str, int]:
         """A range: page size, first address, bytes; in one of two cells."""
@@ -691,6 +718,8 @@ class NvidiaMachine(RuleBasedStateMachine):
             if name == "join-part":
                 self.do("part")
         elif name == "boot":
+            if self.state.areas:
+                self._destroy(name, which, draw.SMALL_SPACE)
             self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
         elif name == "replay":
             self.do("replay")

@@ -721,7 +721,8 @@ def _part_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
 def _boot_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     if state.booted or state.end - state.start > LARGEST_BOOT:
         return "too large, or booted already", _INVALID
-    return FINE
+    # A BAR's address space is booted before it is used.
+    return ("misuse: something is handed out", ()) if state.areas else FINE
 
 
 def _replay_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:

@@ -735,6 +735,14 @@ class NvidiaMmu:
             table.bases_at = self.epoch
         return found
 
+    def bases_of(self, table: Table) -> list[i64]:
+        """The addresses at which a walk can come to a table, cached entries included."""
+        return self._bases(table, table.pa, table.number)
+
+    def leaves_it(self, word: i64) -> bool:
+        """Whether an entry for a large page leaves it to the small table beside it."""
+        return self._unmapped(word)
+
     def _reachable(self, pa: i64, number: i64) -> bool:
         """Whether memory, without cached entries, leads from the root to the table at ``pa``."""
         if number == 0:

@@ -7,14 +7,11 @@ from conformance.rules.nvidia.recount import (
     large_mismatch,
     sparse_mismatch,
 )
-from conformance.rules.nvidia.step import NvidiaStep
+from conformance.rules.nvidia.step import NEAR, NvidiaStep
 from conformance.rules.rule import LEGAL, Rule, Violation
 from reference.formats.nvidia import meaning_text
 from reference.hardware.nvidia_mmu import NvidiaDifference
 from reference.nvidia_promise import ARBITRARY, MAPPED, NOTHING, WHAT_NAMES, ZEROS
-
-NEAR = 0x20_0000
-"""Bytes on each side of a range that are its neighbours."""
 
 
 def _what(promised: bool, what: int, pa: int, meaning: int) -> str:
@@ -73,7 +70,7 @@ def mapped_check(step: NvidiaStep) -> int:
         return 0
     seen = step.difference
     if seen is not None and step.is_about(int(seen.va)):
-        what, found, pa, _meaning = _said(seen)
+        what, found, pa, _ = _said(seen)
         if what != ZEROS and found != ZEROS and (what != found or pa):
             _report("TR-1", step, seen, "")
     return 1

@@ -10,6 +10,20 @@ from reference.nvidia_state import NvidiaSeen, NvidiaState
 from reference.trace import WORDS, Trace
 from reports.operations import Operation
 
+NEAR = 0x20_0000
+"""Bytes on each side of a range that are its neighbours."""
+
+
+def joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same addresses in as few ranges, ascending."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
+
 
 @dataclass(slots=True)
 class NvidiaStep:
@@ -61,9 +75,11 @@ class NvidiaStep:
 
     @property
     def difference(self) -> NvidiaDifference | None:
-        """The lowest address of all at which tables do not say what was promised.
+        """The first address at which tables do not say what was promised.
 
-        Those that the operation is about come first. It is looked for once in a step.
+        Addresses that the operation is about come first, then those beside them, then those of
+        entries that changed: no others can be translated otherwise than before. It is looked
+        for once in a step.
         """
         if not self._compared:
             self._compared = True
@@ -74,11 +90,15 @@ class NvidiaStep:
         state = self.state
         if state.mmu is None or not state.exists:
             return None
+        limit = state.limit()
+        beside: list[tuple[int, int]] = []
         for first, last in self.ranges:
-            found = state.mmu.difference(state.promise, first, last)
+            beside += [(first - NEAR, first - 1), (last + 1, last + NEAR)]
+        for first, last in [*self.ranges, *beside, *joined(self.seen.changed)]:
+            found = state.mmu.difference(state.promise, max(first, 0), min(last, limit - 1))
             if found is not None:
                 return found
-        return state.mmu.difference(state.promise, 0, state.limit() - 1)
+        return None
 
     def is_about(self, address: int) -> bool:
         """Whether the operation is about an address."""

@@ -185,7 +185,7 @@ def twice_check(step: NvidiaStep) -> int:
 def cached_check(step: NvidiaStep) -> int:
     """TL-1: at the end of an operation, what may be cached says what memory says.
 
-    An entry that was replaced may still be cached until an invalidation has completed. Two
+    An entry that was replaced may still be cached until an invalidation has completed. Three
     kinds of them are not held against an operation:
 
     * MARKED: an entry for a large page went from "invalid" to "unmapped", or back. Both
@@ -194,36 +194,84 @@ def cached_check(step: NvidiaStep) -> int:
       nothing is left: a duty of the map that comes, or of who frees that table, as
       semantics.md has it. So it is asked for at the end of operations that map (and before a
       table is freed, which is OR-2).
+    * an entry of a small table that no walk came to when it was replaced, because the entry for
+      the large page beside it decided: a device cannot have cached what it did not look at.
     * one that makes no difference: every translation that the device may make with it is the
       one that memory makes (a sparse large entry over small entries that are all sparse).
     """
     mmu = step.mmu
     if mmu is None or step.state.stuck or not step.state.exists:
         return 0
+    if not mmu.changes:
+        return step.seen.starts
+    every = mmu.changes
+    mmu.changes = [one for one in every if not _was_hidden(mmu, one)]
+    found = _first_stale(step, mmu)
+    count = len(every)
+    mmu.changes = every
+    if found is not None:
+        _report_stale(step, *found)
+    return step.seen.starts + count
+
+
+def _first_stale(
+    step: NvidiaStep, mmu: NvidiaMmu
+) -> tuple[Change, Translation, Translation] | None:
+    """A change that is due: what memory says, what the device may use instead."""
     for change in mmu.changes:
         if change.how == MARKED and step.kind not in MAPS:
             continue
         found = _stale(mmu, change)
-        if found is None:
+        if found is not None:
+            return change, found[0], found[1]
+    return None
+
+
+def _was_hidden(mmu: NvidiaMmu, change: Change) -> bool:
+    """Whether the large entry beside a small one has kept walks from it since the last flush."""
+    fmt = mmu.format
+    if change.table != fmt.small:
+        return False
+    found = mmu.translate(change.first)
+    directory = fmt.tables[fmt.last_directory]
+    if not found.beside:
+        return False
+    # The table of large entries: where the walk of this address ends, or passes.
+    for table in mmu.tables.values():
+        if table.number != fmt.large or change.first // directory.span * directory.span not in (
+            mmu.bases_of(table)
+        ):
             continue
-        now, old = found
-        name = _table(step, int(change.table))
-        what = f"{name} entry that {HOW_NAMES[int(change.how)]} not invalidated"
-        step.violations.append(
-            Violation(
-                "TL-1",
-                f"{step.kind}, {what}: {_short(old)} for {_short(now)}"
-                f"{step.function(int(change.event))}",
-                f"For {int(now.va):#x} the device may still use what the {name} entry said before: "
-                f"{_text(old)}; memory says {_text(now)}.",
-                int(change.event),
-                int(now.va),
-                _text(now),
-                _text(old),
-            )
+        index = int(fmt.index(fmt.large, change.first))
+        word, seen = int(table.words[index]), False
+        for other in reversed(mmu.changes):
+            if other.holder is table and other.pa == table.pa + index * 8:
+                if other.event < change.event:
+                    break
+                word = int(other.old)
+        for other in mmu.changes:
+            if other.holder is table and other.pa == table.pa + index * 8:
+                seen = seen or (other.event < change.event and mmu.leaves_it(other.old))
+        return not seen and not mmu.leaves_it(word)
+    return False
+
+
+def _report_stale(step: NvidiaStep, change: Change, now: Translation, old: Translation) -> None:
+    name = _table(step, int(change.table))
+    what = f"{name} entry that {HOW_NAMES[int(change.how)]} not invalidated"
+    step.violations.append(
+        Violation(
+            "TL-1",
+            f"{step.kind}, {what}: {_short(old)} for {_short(now)}"
+            f"{step.function(int(change.event))}",
+            f"For {int(now.va):#x} the device may still use what the {name} entry said before: "
+            f"{_text(old)}; memory says {_text(now)}.",
+            int(change.event),
+            int(now.va),
+            _text(now),
+            _text(old),
         )
-        break
-    return step.seen.starts + len(mmu.changes)
+    )
 
 
 def _stale(mmu: NvidiaMmu, change: Change) -> tuple[Translation, Translation] | None:
