@@ -11,7 +11,7 @@ itself in the raw interface. A table is there as long as it has references; a di
 the tables behind it, and the pages that it maps itself. The small pages that are referenced in
 a large one are counted, too.
 
-Source: formats.md D.1 to D.6; semantics.md, "When a duty falls due", "Calls".
+Source: formats.md D.1 to D.6; semantics.md (when a duty falls due), semantics.md (calls).
 """
 
 from typing import Final

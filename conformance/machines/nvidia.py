@@ -454,9 +454,9 @@ class NvidiaMachine(RuleBasedStateMachine):
             if self.state.raw:
                 _RAWS[name](self, where, pick >> 1)
             elif self.state.managed and self.space.chip == "gp100":
-                self._pfn(pick, what % draw.pfns.count)
+                self._pfn(pick, what % draw.pfns.size)
             else:
-                part, how = draw.maps.pair(what % draw.maps.count)
+                part, how = draw.maps.pair(what % draw.maps.size)
                 area = self._area(pick)
                 if area is not None:
                     self._map(area, part, how, pick >> 2)
@@ -468,7 +468,7 @@ class NvidiaMachine(RuleBasedStateMachine):
 
     def _any_raw(self, pick: int, what: int) -> None:
         """A use of the raw interface, chosen by any number."""
-        name, where = draw.raws.pair(what % draw.raws.count)
+        name, where = draw.raws.pair(what % draw.raws.size)
         _RAWS[name](self, where, pick)
 
     def _raw_args(self, where: draw.Range, pick: int) -> dict[str, int]:

@@ -262,7 +262,7 @@ RULES = (
         "IS-1",
         "No other address changes, and none outside the address space is translated.",
         "Somebody who did nothing loses memory, or gets another's.",
-        "semantics.md (isolation)",
+        "semantics.md (neighbours)",
         elsewhere_check,
         CHANGING,
     ),
