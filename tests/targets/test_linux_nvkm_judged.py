@@ -88,6 +88,25 @@ FOUND = (
         op("create", start=1 << 50),
     ),
     ("RC-4 pfn_map, page is never taken away", MANAGED, op("pfn_map"), op("pfn_map")),
+    # A page that is cleared in two steps looks like an entry that leads to a table.
+    (
+        "OR-1 destroy, LPT, memory that is no table, in gp100_vmm_pd0_pfn_clear",
+        MANAGED,
+        op("pfn_map", shift=21, size=LARGE),
+    ),
+    # What is sparse is no longer, once a page was mapped there by itself.
+    (
+        "TR-2 pfn_unmap, SPT, nothing for sparse",
+        op("get", sparse=1),
+        op("pfn_map"),
+        op("pfn_unmap"),
+    ),
+    # The page of 2**27 bytes is an entry of 2**26.
+    (
+        "TR-2 get, PGD, nothing for sparse",
+        op("create", chip="gm200"),
+        op("get", sparse=1, size=1 << 27),
+    ),
 )
 
 FOUND_RAW = (
@@ -119,6 +138,13 @@ FOUND_RAW = (
         ONE_LARGE,
         MAP_LARGE,
         op("raw_put"),
+    ),
+    # Large entries that change in one go are taken for sparse, or not, as the first of them.
+    (
+        "TR-2 raw_get, SPT, nothing for sparse",
+        RAW,
+        op("raw_sparse", addr=PAGE_64K, size=PAGE_64K),
+        op("raw_get", addr=PAGE_64K - PAGE, size=2 * PAGE),
     ),
     # A large page that is unmapped hides the small ones.
     (

@@ -64,8 +64,13 @@ def _table_mismatch(
 def large_mismatch(state: NvidiaState) -> Mismatch | None:
     """The first large entry whose state does not fit the small pages that are referenced in it.
 
-    Whether it is left to them is of account only while there is a table of large entries.
+    Whether it is left to them is of account only while there is a table of large entries, and
+    where such an entry can say something else: that it is sparse, or invalid.
     """
+    fmt = state.format
+    if fmt is None:
+        return None
+    deciding = fmt.has_hole() or fmt.can_be_sparse(fmt.large)
     wanted = state.small_counts()
     span = state.covers(0)
     for address in sorted(set(wanted) | set(state.states)):
@@ -84,7 +89,7 @@ def large_mismatch(state: NvidiaState) -> Mismatch | None:
                 f"{observed}, state {told:#x}",
             )
         table = state.told_tables.get((0, address // span * span))
-        if table is None or not table.large:
+        if table is None or not table.large or not deciding:
             continue
         if bool(told & STATE_SMALL) != (count > 0):
             what = "not left to its small pages" if count else "left to small pages there are not"

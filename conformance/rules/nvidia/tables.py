@@ -222,9 +222,16 @@ def _first_stale(
         if change.how == MARKED and step.kind not in MAPS:
             continue
         found = _stale(mmu, change)
-        if found is not None:
+        # Where memory itself is not what was promised, that is what has to be told.
+        if found is not None and _is_promised(step, found[0]):
             return change, found[0], found[1]
     return None
+
+
+def _is_promised(step: NvidiaStep, one: Translation) -> bool:
+    """Whether a translation is the one that was promised."""
+    what, pa, meaning = step.state.promise.lookup(one.va)
+    return what == one.what and pa == one.pa and meaning == one.meaning
 
 
 def _was_hidden(mmu: NvidiaMmu, change: Change) -> bool:
