@@ -120,6 +120,8 @@ LARGE: Final = 0
 SMALL: Final = 1
 
 NO_TABLE: Final = -1
+TABLE_BYTES: Final = 0x200_0000
+"""Memory that there is for tables."""
 NO_PAGE: Final = 7
 """In place of the index of a page size."""
 AREAS: Final = 1 << 16
@@ -239,13 +241,15 @@ class TableMemory:
         if self.fail_table > 0:
             self.fail_table -= 1
             fails = fails or self.fail_table == 0
+        unit: i64 = max(size, align)
+        room: i64 = max(unit, PAGE)
+        if not self.spare.get(unit) and self.next + room > VRAM_END + TABLE_BYTES:
+            fails = True
         if fails:
             self.trace.emit(ALLOC_FAILED, size)
             return NO_TABLE
-        unit: i64 = max(size, align)
         spare = self.spare.setdefault(unit, [])
         if not spare:
-            room: i64 = max(unit, PAGE)
             for at in range(self.next, self.next + room, unit):
                 spare.append(at)
             self.next += room
