@@ -217,7 +217,8 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``pt-state``: after an operation, what the software has noted of entries ``first`` to
   ``last`` (input addresses, the level in bits 3:0 of ``first``), when that has changed. Of a
   leaf these are the entries for large pages, and ``state`` is the driver's byte: STATE_SPARSE,
-  STATE_SMALL, and below them how many small pages in it are referenced. Of a directory it is
+  STATE_SMALL, and below them how many small pages in it are referenced (what of that does not
+  fit in six bits, where it is not lost, stands from bit 8 on). Of a directory it is
   STATE_SPARSE or 0. All states of a new table are 0, and those of one that is gone too.
 * ``dma-map``/``dma-unmap``: the device is let at memory that is not for tables, and is no
   longer let at it. ``pa`` is the address that the device uses.

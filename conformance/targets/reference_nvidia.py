@@ -30,7 +30,7 @@ from reports.operations import Operation
 CHIPS = ("gf100", "gk104", "gm200", "gp100")
 """The generations, each with its place as its number."""
 
-ACCESS_BUDGET = 1 << 24
+ACCESS_BUDGET = 1 << 25
 """Accesses to entries that one call may make: more than any needs."""
 
 COUNT_BITS = 6

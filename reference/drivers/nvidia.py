@@ -120,6 +120,8 @@ LARGE: Final = 0
 SMALL: Final = 1
 
 NO_TABLE: Final = -1
+TABLE_BYTES: Final = 0x200_0000
+"""Memory that there is for tables."""
 NO_PAGE: Final = 7
 """In place of the index of a page size."""
 AREAS: Final = 1 << 16
@@ -239,13 +241,15 @@ class TableMemory:
         if self.fail_table > 0:
             self.fail_table -= 1
             fails = fails or self.fail_table == 0
+        unit: i64 = max(size, align)
+        room: i64 = max(unit, PAGE)
+        if not self.spare.get(unit) and self.next + room > VRAM_END + TABLE_BYTES:
+            fails = True
         if fails:
             self.trace.emit(ALLOC_FAILED, size)
             return NO_TABLE
-        unit: i64 = max(size, align)
         spare = self.spare.setdefault(unit, [])
         if not spare:
-            room: i64 = max(unit, PAGE)
             for at in range(self.next, self.next + room, unit):
                 spare.append(at)
             self.next += room
@@ -548,11 +552,9 @@ class Tables:
 
     def align_of(self, number: i64) -> i64:
         """What tables of this number are aligned to."""
-        return (
-            self.format.tables[number].bytes
-            if self.chip >= GP100 and (number == self.format.large)
-            else PAGE
-        )
+        if self.chip >= GP100 and number == self.format.large:
+            return self.format.tables[number].bytes
+        return PAGE
 
     def put_word(self, number: i64, pa: i64, index: i64, word: i64) -> None:
         """Store a whole entry: its second word, if it has one, is 0."""
@@ -1046,7 +1048,7 @@ class Space:
         self.vmas: list[Vma] = []
         self.managed: list[tuple[int, int]] = []
         self.raw_sparse: dict[tuple[int, int], list[Block]] = {}
-        self.booted: i64 = -1
+        self.booted: bool = False
         self.replays: bool = False
         self.instance: i64 = NO_TABLE
 
@@ -1097,7 +1099,7 @@ class Space:
         for vma in list(self.vmas):
             if vma.used and not vma.part:
                 self.put(vma)
-        if self.booted >= 0:
+        if self.booted:
             size = self.limit - self.start
             self.tables.walk(self.smallest(), self.start, size, Change(DROP, LEAVE))
         self.tables.remove_all()
@@ -1860,12 +1862,12 @@ class Space:
     def boot(self) -> i64:
         """Make all tables at once, and keep them: it is for a BAR. EINVAL, ENOMEM."""
         size = self.limit - self.start
-        if size > LARGEST_BOOT or self.booted >= 0:
+        if size > LARGEST_BOOT or self.booted:
             return -errno.EINVAL
         self.tables.hub_only = True
         result = self.take(self.smallest(), self.start, size)
         if result == 0:
-            self.booted = size
+            self.booted = True
         else:
             self.tables.hub_only = False
         return result

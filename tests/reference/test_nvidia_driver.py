@@ -812,6 +812,19 @@ def test_small_pages_in_a_sparse_large_one(gp100: World) -> None:
     assert gp100.states() == ["0:0..ffff 80"]
 
 
+def test_small_pages_below_a_sparse_large_one_end_with_it(gp100: World) -> None:
+    """Where the small table lives on, nobody finds a sparse entry in it that is nobody's."""
+    gp100.memory(VRAM, SMALL)
+    gp100.get(PAGE_64K, 0, sparse=1)
+    gp100.get(SMALL, getref=1)
+    gp100.ok("map_part", vma=0, first=SMALL, size=SMALL, memory=0)
+    # The small entries become sparse, but for the one that is mapped, and are hidden again.
+    assert gp100.ok("unmap", vma=0, first=SMALL) == ["P4+0=8", "P5+8=8", "flush"]
+    assert gp100.ok("put", vma=0)[0] == "P5+0=0 x16"
+    gp100.ok("put", vma=1)
+    assert gp100.is_empty()
+
+
 def test_a_large_table_in_a_sparse_cell_that_has_a_small_one(gp100: World) -> None:
     """Every large entry is sparse, also those that small pages decide, when these are gone."""
     gp100.memory(VRAM, LARGE, 16)
@@ -1056,6 +1069,17 @@ def test_a_map_that_gets_no_table_leaves_nothing(gp100: World, fail_at: int) -> 
     assert gp100.vmas() == []
     assert gp100.counts() == {}
     gp100.map(0)
+    gp100.ok("put", vma=0)
+    assert gp100.is_empty()
+
+
+def test_there_is_an_end_to_table_memory(gp100: World) -> None:
+    trace = Trace()
+    args = {"size": 1 << 36, "shift": 12, "getref": 1}
+    assert gp100.target.perform(Operation("get", {**args}), trace) == NO_MEMORY
+    kinds = [words & 0xFFFF for words in trace.words[:: t.WORDS]]
+    assert kinds.count(t.ALLOC) == kinds.count(t.FREE) > 1000
+    gp100.get(SMALL, getref=1)
     gp100.ok("put", vma=0)
     assert gp100.is_empty()
 
