@@ -12,7 +12,7 @@ from itertools import combinations
 from conformance.systems import System
 from conformance.targets.protocol import Target
 from reference.words import to_signed, to_unsigned
-from reports.operations import WORD_KINDS, ArgSpec, Operation
+from reports.operations import WORD_KINDS, ArgSpec, Operation, make
 
 
 def reproduces(
@@ -84,6 +84,12 @@ class _Minimiser:
                 start = min(start, len(self.best)) - 1
             size //= 2
         return dropped
+
+    def drop_create(self) -> None:
+        """Leave out a create that says nothing, where that goes without saying."""
+        implied = self.system.create_implied and make("create", self.system.specs)
+        if len(self.best) > 1 and self.best[0] == implied:
+            self.accept(self.best[1:])
 
     def drop_and_lower(self) -> bool:
         """Leave out one operation and at the same time simplify one argument of another."""
@@ -283,4 +289,5 @@ def minimise(
         going = going or search.lower_pair()
         going = going or search.drop_and_lower()
         going = going or search.part_and_drop()
+    search.drop_create()
     return search.best

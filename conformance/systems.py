@@ -44,6 +44,8 @@ class System:
     ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
     these traits. ``made_by``: for each argument that numbers objects in the order in which they
     were made, the operations that make them, where that is not one of the argument's name.
+    ``create_implied``: a first operation other than create has a default one before it, which
+    counts as none.
     """
 
     name: str
@@ -56,6 +58,7 @@ class System:
     moved_together: Sequence[Sequence[str]]
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    create_implied: bool = False
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
@@ -120,6 +123,7 @@ SYSTEMS: dict[str, System] = {
         (("va",), ("va", "address"), ("offset",)),
         mali_possible,
         {"fence": ("fence", "queue"), "node": ("alloc",)},
+        create_implied=True,
     ),
     "va-alloc": System(
         "va-alloc",

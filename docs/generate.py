@@ -96,7 +96,7 @@ REPORTS = {
         "A table that is freed before the flush",
         "Two megabytes are mapped in pages, because the buffer's memory is scattered, a job uses "
         "the VM, and all of it is unmapped. Panthor of Linux 6.12 gives the page of the table "
-        "back before it flushes. Read the events from 1105 on: store, free, and only then LOCK "
+        "back before it flushes. Read the events from 1099 on: store, free, and only then LOCK "
         "and FLUSH_PT.",
     ),
     "kb-14": (

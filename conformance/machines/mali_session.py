@@ -208,16 +208,13 @@ class MaliSession(JudgedSession):
     def run(self, operation: Operation) -> Outcome:
         """Carry out one operation and judge it.
 
-        A first operation other than create makes a default device before.
+        A first operation other than create makes a default device before, which goes without
+        saying: it is not one of the operations, and its events are none of the trace's.
         """
         name = operation.name
         nothing = Outcome(Result(), MISUSE, False, (), ())
-        if self.state is None and name != "create":
-            if self.operations:
-                return nothing
-            self.run(make("create", SPECS))
-            if self.state is None:
-                return nothing
+        if self.state is None and name != "create" and (self.operations or not self._imply()):
+            return nothing
         if name == "create" and (self.state is not None or not possible(operation, {})):
             return nothing
         begin = len(self.trace)
@@ -258,6 +255,14 @@ class MaliSession(JudgedSession):
             self._move_on(state, step)
             self._effective.append(operation)
         return Outcome(step.result, step.sort, changed, step.violations, fresh)
+
+    def _imply(self) -> bool:
+        """Make a default device that no operation tells of; whether there is one now."""
+        self.run(make("create", SPECS))
+        self.operations.clear()
+        self.results.clear()
+        self.trace.clear()
+        return self.state is not None
 
     def _step(self, state: MaliState, operation: Operation, begin: int) -> MaliStep:
         """What is known of an operation before it is carried out."""
