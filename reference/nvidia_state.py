@@ -540,17 +540,17 @@ class NvidiaState:
         at = first
         left = size
         while left > 0:
-            while largest < len(pages) and left < 1 << pages[largest].shift:
+            while largest < len(pages) and left < 1 << int(pages[largest].shift):
                 largest += 1
             index = largest
-            while index < len(pages) and at & ((1 << pages[index].shift) - 1):
+            while index < len(pages) and at & ((1 << int(pages[index].shift)) - 1):
                 index += 1
             if index >= len(pages) or not pages[index].sparse:
                 return []
-            span = 1 << pages[index].shift
+            span = 1 << int(pages[index].shift)
             block = left // span * span
             if index != largest:
-                above = 1 << pages[index - 1].shift
+                above = 1 << int(pages[index - 1].shift)
                 part = -at % above
                 if left - part >= above:
                     block = part // span * span

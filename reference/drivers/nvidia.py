@@ -1232,7 +1232,7 @@ class Space:
         if size % unit:
             return -errno.EINVAL, None
         # 2. Addresses.
-        vma, address = self.best_fit(size, max(unit, 1 << align), index)
+        vma, address = self.best_fit(size, max(unit, 1 << int(align)), index)
         if vma is None:
             return -errno.ENOSPC, None
         if vma.address != address:
@@ -1921,7 +1921,7 @@ class Device:
             target not in (VRAM, HOST, NCOH)
             or not 12 <= page <= LARGEST_SHIFT
             or size == 0
-            or size % (1 << page)
+            or size % (1 << int(page))
             or (target != VRAM and page != 12)
             or piece > LARGEST_MEMORY >> page
         ):
