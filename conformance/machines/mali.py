@@ -415,9 +415,10 @@ class MaliMachine(RuleBasedStateMachine):
             va = ALL_ONES
             if how >= 6:
                 va = vm.user_end + pick * PAGE if how == 6 else vm.user_end + kernel - size
+            before = len(self.state.nodes)
             self.do("alloc", vm=vm.number, size=size, va=to_signed(va), bo=number)
-            if pages < 0:
-                self.do("free", node=len(self.state.nodes) - 1)
+            if pages < 0 and len(self.state.nodes) > before:
+                self.do("free", node=before)
 
     # -- mishaps ------------------------------------------------------------------------------
 

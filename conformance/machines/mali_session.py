@@ -43,13 +43,16 @@ LARGE_PAGE = 0x20_0000
 PATIENT = 1000
 """A driver waits for a command as long as that many reads of STATUS take, and longer."""
 
-_VM = ArgSpec("vm", "count", default=0, high=LIMIT_VMS)
+NUMBERS = 1 << 16
+"""Numbers of objects are below this: those that were made, and some that were not."""
+
+_VM = ArgSpec("vm", "count", default=0, high=NUMBERS)
 _BIND = (
     _VM,
     ArgSpec("kind", "count", default=MAP, high=15),
     ArgSpec("va", "address", default=0),
     ArgSpec("size", "size", default=PAGE),
-    ArgSpec("bo", "count", default=NONE, low=NONE, high=LIMIT_BUFFERS),
+    ArgSpec("bo", "count", default=NONE, low=NONE, high=NUMBERS),
     ArgSpec("offset", "size", default=0),
     ArgSpec("flags", "flags", default=0, high=0xFFF, letters="rnu"),
 )
@@ -80,7 +83,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
         "in whole (0); of this driver, or imported from another.",
         (
             ArgSpec("size", "size", default=0x40_0000),
-            ArgSpec("vm", "count", default=NONE, low=NONE, high=LIMIT_VMS),
+            ArgSpec("vm", "count", default=NONE, low=NONE, high=NUMBERS),
             ArgSpec("pieces", "count", default=0, high=1 << 18),
             ArgSpec("imported", "choice", choices=(0, 1), default=0),
         ),
@@ -90,7 +93,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "close",
         "Give a buffer's handle back.",
-        (ArgSpec("bo", "count", default=0, high=LIMIT_BUFFERS),),
+        (ArgSpec("bo", "count", default=0, high=NUMBERS),),
     ),
     OperationSpec(
         "bind",
@@ -100,7 +103,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "queue",
         "VM_BIND, queued: as bind, or wait only (kind 2); when a fence has been signalled.",
-        (*_BIND, ArgSpec("fence", "count", default=NONE, low=NONE, high=LIMIT_FENCES)),
+        (*_BIND, ArgSpec("fence", "count", default=NONE, low=NONE, high=NUMBERS)),
         value_kind="count",
         value_text="signals fence {}",
     ),
@@ -110,7 +113,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "signal",
         "Signal a fence of the process.",
-        (ArgSpec("fence", "count", default=0, high=LIMIT_FENCES),),
+        (ArgSpec("fence", "count", default=0, high=NUMBERS),),
     ),
     OperationSpec(
         "run",
@@ -152,7 +155,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
             _VM,
             ArgSpec("size", "size", default=PAGE),
             ArgSpec("va", "address", default=ALL - 1),
-            ArgSpec("bo", "count", default=NONE, low=NONE, high=LIMIT_BUFFERS),
+            ArgSpec("bo", "count", default=NONE, low=NONE, high=NUMBERS),
             ArgSpec("offset", "size", default=0),
         ),
         value_kind="address",
@@ -161,7 +164,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "free",
         "The kernel gives addresses back that alloc took; they are counted from 0.",
-        (ArgSpec("node", "count", default=0, high=4096),),
+        (ArgSpec("node", "count", default=0, high=NUMBERS),),
     ),
 )
 """The operations of system ``mali``."""

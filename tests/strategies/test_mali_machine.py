@@ -509,3 +509,31 @@ def test_every_number_that_is_drawn_stands_for_a_pair(data):
 
 def test_all_that_is_named_can_be_done():
     assert set(draw.MISHAPS) == set(machine_module._MISHAPS)
+
+
+class Refusing(MaliTarget):
+    """A driver that has no addresses to give in the kernel's part, as a wrong one may."""
+
+    def perform(self, operation, trace):
+        if operation.name == "alloc":
+            operation = Operation("alloc", {**operation.args, "size": 1})
+        return super().perform(operation, trace)
+
+
+def test_a_target_that_refuses_everything_is_asked_for_nothing_that_cannot_be_said():
+    machine = made()
+    machine.session = MaliSession(Refusing(), None)
+    machine.create(0)
+    asked = []
+    run = machine.session.run
+
+    def noting(operation):
+        asked.append(operation)
+        return run(operation)
+
+    machine.session.run = noting
+    for number in range(draw.nodes.size):
+        machine.nodes(number % 5, number)
+    assert sum(one.name == "alloc" for one in asked) > 20
+    for operation in asked:
+        check(operation, SPECS)
