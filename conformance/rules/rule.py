@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conformance.rules.finished import Finished
 from conformance.targets.protocol import Result
 from reference.hardware.view import Difference, HardwareView, Observation
 from reference.promise import Promise
-from reference.trace import WORDS, Trace
+from reference.trace import Trace
 from reports.operations import Operation
 
 LEGAL = "legal"
@@ -45,7 +46,7 @@ class Violation:
 
 
 @dataclass(slots=True)
-class Step:
+class Step(Finished):
     """One finished operation, as the rules see it.
 
     ``first``..``last``: the addresses that it may change (``last`` < ``first``: none).
@@ -81,11 +82,6 @@ class Step:
     violations: list[Violation] = field(default_factory=list)
     _same: tuple[int, int] = (0, -1)
 
-    @property
-    def kind(self) -> str:
-        """The operation's name."""
-        return self.operation.name
-
     def seen(self, kind: int) -> int:
         """How often an observation of this kind could have been made in this step."""
         return self.counts[kind] - self.counts_before[kind]
@@ -120,15 +116,6 @@ class Step:
         if level < 0:
             return "none"
         return ENTRY_NAMES[self.view.geometry.format.kind(level, word)]
-
-    def function(self, event: int) -> str:
-        """ ", in FUNCTION" for the code that made an event, where it is known."""
-        position = event * WORDS
-        if not 0 <= position < len(self.trace.words):
-            return ""
-        place = self.trace.words[position] >> 32
-        name = self.places[place] if 0 < place < len(self.places) else ""
-        return f", in {name}" if name else ""
 
     def describe(self, level: int, word: int) -> str:
         """An entry with its decoded fields; level -1 is a walk that did not begin."""

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
 from conformance.targets.protocol import Result
-from reference.trace import WORDS, Trace
+from reference.trace import Trace
 from reference.va_promise import Mapping
 from reference.va_state import Seen, VmState
 from reports.operations import Operation
 
 
 @dataclass(slots=True)
-class VaStep:
+class VaStep(Finished):
     """One finished operation.
 
     ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
@@ -43,23 +44,9 @@ class VaStep:
     violations: list[Violation] = field(default_factory=list)
 
     @property
-    def kind(self) -> str:
-        """The operation's name."""
-        return self.operation.name
-
-    @property
     def warned(self) -> int:
         """The event of a warning; -1 for none."""
         return self.seen.warned
-
-    def function(self, event: int) -> str:
-        """ ", in FUNCTION" for the code that made an event, where it is known."""
-        position = event * WORDS
-        if not 0 <= position < len(self.trace.words):
-            return ""
-        place = self.trace.words[position] >> 32
-        name = self.places[place] if 0 < place < len(self.places) else ""
-        return f", in {name}" if name else ""
 
 
 def shown(one: Mapping | None) -> str:

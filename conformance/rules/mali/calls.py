@@ -52,7 +52,7 @@ def unchanged_check(step: MaliStep) -> int:
         ):
             wrong = "VMAs changed"
         else:
-            seen = vm.view.difference(vm.pages, span.first, span.last)
+            seen = step.difference(span)
             if seen is not None:
                 wrong = "page tables changed"
         if wrong:
@@ -138,7 +138,7 @@ def timeout_check(step: MaliStep) -> int:
         vm = span.vm
         if not vm.exists:
             continue
-        seen = vm.view.difference(vm.pages, span.first, span.last)
+        seen = step.difference(span)
         while seen is not None and seen.pa != -1 and vm.pages.lookup(seen.va)[0] != -1:
             # Something is mapped, if not what has to be: that is TR-1's to say.
             seen = vm.view.difference(vm.pages, vm.pages.extent(seen.va) + 1, span.last)

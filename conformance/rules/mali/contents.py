@@ -2,8 +2,9 @@
 
 import errno
 
+from conformance.rules.gpuvm.step import shown
 from conformance.rules.mali.operations import MAPPING
-from conformance.rules.mali.step import MaliStep, Span, shown
+from conformance.rules.mali.step import MaliStep, Span
 from conformance.rules.rule import Rule, Violation
 from reference.formats.format import access_text
 from reference.va_promise import Mapping as Vma

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
 from conformance.targets.protocol import Result
 from reference.hardware.view import Difference, Observation
 from reference.mali_state import MaliSeen, MaliState, MaliVm
-from reference.trace import WORDS, Trace
+from reference.trace import Trace
 from reference.va_promise import Mapping as Vma
 from reports.operations import Operation
 
@@ -51,7 +52,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class MaliStep:
+class MaliStep(Finished):
     """One finished operation.
 
     ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
@@ -84,11 +85,6 @@ class MaliStep:
     compared: dict[Span, Difference | None] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
 
-    @property
-    def kind(self) -> str:
-        """The operation's name."""
-        return self.operation.name
-
     def difference(self, span: Span) -> Difference | None:
         """The lowest address of a span at which tables do not say what was promised.
 
@@ -116,15 +112,6 @@ class MaliStep:
         """The first address that it is about; -1 for none."""
         return self.spans[0].first if self.spans else -1
 
-    def function(self, event: int) -> str:
-        """ ", in FUNCTION" for the code that made an event, where it is known."""
-        position = event * WORDS
-        if not 0 <= position < len(self.trace.words):
-            return ""
-        place = self.trace.words[position] >> 32
-        name = self.places[place] if 0 < place < len(self.places) else ""
-        return f", in {name}" if name else ""
-
     def observed(self, *kinds: int) -> list[tuple[MaliVm, Observation]]:
         """What views observed of these kinds, and of which VM."""
         if not self.seen.observations:
@@ -138,10 +125,3 @@ class MaliStep:
         for vm in self.state.touched:
             count += vm.view.counts[kind] - vm.counts_before[kind]
         return count
-
-
-def shown(one: Vma | None) -> str:
-    """A mapping in words."""
-    if one is None:
-        return "nothing"
-    return f"{one.first:#x}..{one.last:#x} -> buffer {one.buffer} from {one.offset:#x}"

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
 from conformance.targets.protocol import Result
 from reference.hardware.nvidia_mmu import NvidiaDifference, NvidiaMmu, NvidiaObservation
 from reference.nvidia_state import NvidiaSeen, NvidiaState
-from reference.trace import WORDS, Trace
+from reference.trace import Trace
 from reports.operations import Operation
 
 NEAR = 0x20_0000
@@ -26,7 +27,7 @@ def joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 @dataclass(slots=True)
-class NvidiaStep:
+class NvidiaStep(Finished):
     """One finished operation.
 
     ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
@@ -52,11 +53,6 @@ class NvidiaStep:
     violations: list[Violation] = field(default_factory=list)
     _compared: bool = False
     _difference: NvidiaDifference | None = None
-
-    @property
-    def kind(self) -> str:
-        """The operation's name."""
-        return self.operation.name
 
     @property
     def warned(self) -> int:
@@ -103,15 +99,6 @@ class NvidiaStep:
     def is_about(self, address: int) -> bool:
         """Whether the operation is about an address."""
         return any(first <= address <= last for first, last in self.ranges)
-
-    def function(self, event: int) -> str:
-        """ ", in FUNCTION" for the code that made an event, where it is known."""
-        position = event * WORDS
-        if not 0 <= position < len(self.trace.words):
-            return ""
-        place = self.trace.words[position] >> 32
-        name = self.places[place] if 0 < place < len(self.places) else ""
-        return f", in {name}" if name else ""
 
     def observed(self, *kinds: int) -> list[NvidiaObservation]:
         """What the device's view observed of these kinds."""

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
 from conformance.targets.protocol import Result
-from reference.trace import WORDS, Trace
+from reference.trace import Trace
 from reference.va_space import HOLE, Range, Room, Seen, VaSpace
 from reports.operations import Operation
 
@@ -14,7 +15,7 @@ NO_ROOM = "no room"
 
 
 @dataclass(slots=True)
-class AllocStep:
+class AllocStep(Finished):
     """One finished operation.
 
     ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
@@ -43,11 +44,6 @@ class AllocStep:
     violations: list[Violation] = field(default_factory=list)
 
     @property
-    def kind(self) -> str:
-        """The operation's name."""
-        return self.operation.name
-
-    @property
     def warned(self) -> int:
         """The event of a warning; -1 for none."""
         return self.seen.warned
@@ -56,15 +52,6 @@ class AllocStep:
     def given(self) -> bool:
         """Whether it is an ``alloc`` that gave something out."""
         return self.kind == "alloc" and self.result.result == 0
-
-    def function(self, event: int) -> str:
-        """ ", in FUNCTION" for the code that made an event, where it is known."""
-        position = event * WORDS
-        if not 0 <= position < len(self.trace.words):
-            return ""
-        place = self.trace.words[position] >> 32
-        name = self.places[place] if 0 < place < len(self.places) else ""
-        return f", in {name}" if name else ""
 
     def violate(
         self,
