@@ -5,13 +5,11 @@ harness keeps the nodes that were given out (see ``native/units/drm_mm.c``).
 """
 
 import os
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from conformance.targets.linux.build import build
-from conformance.targets.linux.library import Library, arguments_of, held_words, load
+from conformance.targets.linux.library import arguments_of
+from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import DRM_MM
 from conformance.targets.protocol import Result
 from reference.trace import Trace
@@ -42,7 +40,7 @@ MODES: Mapping[int | str, int] = {"best": 0, "low": 1, "high": 2}
 """What the modes are called in ``enum drm_mm_insert_mode``."""
 
 
-class LinuxDrmMm:
+class LinuxDrmMm(LinuxTarget):
     """Linux's drm_mm as a target of system ``va-alloc``.
 
     One target at a time can be used in a process: each ``reset`` takes the library over.
@@ -54,38 +52,9 @@ class LinuxDrmMm:
     def __init__(
         self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
     ) -> None:
-        """Find the tree, build what is not built yet, and load it.
-
-        Args:
-            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
-            progress: is told what is done when it takes long.
-
-        Raises:
-            TargetUnavailable: no tree, no tools, or another kind of host.
-            KernelTreeError: the tree that was named cannot be used.
-            BuildError: the build failed.
-            HarnessError: the library cannot be loaded.
-        """
-        tree = find_tree(kernel, progress)
-        tree.require((SOURCE, *DRM_MM.sources), "linux:drm-mm")
-        self.library: Library = load(build(tree, DRM_MM, progress))
-        self._call = self.library.call("mmu_drm_mm_call")
-        self._exists = False
-        self.name: str = "linux:drm-mm"
-        self.version: str = f"{tree.description}, {SOURCE}"
-        self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str | int]] = {}
+        """Find the tree, build what is not built yet, and load it: see ``LinuxTarget``."""
+        super().__init__("linux:drm-mm", SOURCE, DRM_MM, "mmu_drm_mm_call", kernel, progress)
         self.reset()
-
-    def reset(self) -> None:
-        """Go back to the state before any operation, and take the library over."""
-        self.library.reset(self)
-        self._exists = False
-
-    def close(self) -> None:
-        """Let go of the library; ``reset`` takes it over again."""
-        if self.library.owner is self:
-            self.library.close()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -114,13 +83,4 @@ class LinuxDrmMm:
             if mode not in MODES and mode not in MODES.values():
                 raise ValueError(f"mode is {mode!r}; allowed are {', '.join(map(str, MODES))}")
             values = (*values[:2], MODES.get(mode, mode), *values[3:])
-        number = _NUMBERS[name]
-        try:
-            result, value, finished = self._call(trace, number, values)
-        except struct.error:
-            result, value, finished = self._call(trace, number, held_words(operation, values))
-        if name == "create":
-            self._exists = finished
-        elif name == "destroy":
-            self._exists = False
-        return Result(result, value, finished)
+        return self._carry_out(operation, _NUMBERS[name], values, trace)

@@ -6,13 +6,11 @@ buffers and says what it would put in page tables (see ``native/units/gpuvm.c``)
 """
 
 import os
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from conformance.targets.linux.build import build
-from conformance.targets.linux.library import Library, arguments_of, held_words, load
+from conformance.targets.linux.library import arguments_of
+from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import GPUVM
 from conformance.targets.protocol import Result
 from reference.trace import Trace
@@ -48,7 +46,7 @@ The place of an operation is its number in the native half.
 _NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_OPERATIONS)}
 
 
-class LinuxGpuvm:
+class LinuxGpuvm(LinuxTarget):
     """Linux's drm_gpuvm as a target of system ``gpuvm``.
 
     One target at a time can be used in a process: each ``reset`` takes the library over.
@@ -60,39 +58,9 @@ class LinuxGpuvm:
     def __init__(
         self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
     ) -> None:
-        """Find the tree, build what is not built yet, and load it.
-
-        Args:
-            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
-            progress: is told what is done when it takes long.
-
-        Raises:
-            TargetUnavailable: no tree, no tools, or another kind of host.
-            KernelTreeError: the tree that was named cannot be used, or is older than
-                drm_gpuvm.
-            BuildError: the build failed.
-            HarnessError: the library cannot be loaded.
-        """
-        tree = find_tree(kernel, progress)
-        tree.require((SOURCE, *GPUVM.sources), "linux:gpuvm")
-        self.library: Library = load(build(tree, GPUVM, progress))
-        self._call = self.library.call("mmu_gpuvm_call")
-        self._exists = False
-        self.name: str = "linux:gpuvm"
-        self.version: str = f"{tree.description}, {SOURCE}"
-        self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str | int]] = {}
+        """Find the tree, build what is not built yet, and load it: see ``LinuxTarget``."""
+        super().__init__("linux:gpuvm", SOURCE, GPUVM, "mmu_gpuvm_call", kernel, progress)
         self.reset()
-
-    def reset(self) -> None:
-        """Go back to the state before any operation, and take the library over."""
-        self.library.reset(self)
-        self._exists = False
-
-    def close(self) -> None:
-        """Let go of the library; ``reset`` takes it over again."""
-        if self.library.owner is self:
-            self.library.close()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -116,13 +84,4 @@ class LinuxGpuvm:
             raise ValueError(
                 f"operation is {name!r} {'with' if self._exists else 'without'} a VM; {allowed}"
             )
-        number = _NUMBERS[name]
-        try:
-            result, value, finished = self._call(trace, number, values)
-        except struct.error:
-            result, value, finished = self._call(trace, number, held_words(operation, values))
-        if name == "create":
-            self._exists = finished and result == 0
-        elif name == "destroy":
-            self._exists = False
-        return Result(result, value, finished)
+        return self._carry_out(operation, _NUMBERS[name], values, trace)

@@ -7,15 +7,12 @@ and the caller, who gathers unmapped pages and syncs (see
 """
 
 import os
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from conformance.targets.linux.build import build
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
-from conformance.targets.linux.library import Library, held_words, load
+from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import PAGE_TABLES
 from conformance.targets.protocol import Result
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
@@ -45,7 +42,7 @@ DRIVERS: Mapping[str, _Driver] = {
 """The units that are targets of system ``pagetable``, by the name behind ``linux:``."""
 
 
-class LinuxIoPgtable:
+class LinuxIoPgtable(LinuxTarget):
     """Linux's page-table code as a target of system ``pagetable``.
 
     One target at a time can be used in a process: each ``reset`` takes the library over.
@@ -77,27 +74,13 @@ class LinuxIoPgtable:
         if unit not in DRIVERS:
             raise ValueError(f"unit is {unit!r}; allowed are {', '.join(DRIVERS)}")
         driver = DRIVERS[unit]
-        tree = find_tree(kernel, progress)
-        tree.require((driver.source, *PAGE_TABLES.sources), f"linux:{unit}")
-        self.library: Library = load(build(tree, PAGE_TABLES, progress))
-        self._call = self.library.call("mmu_pagetable_call")
+        source = driver.source
+        super().__init__(
+            f"linux:{unit}", source, PAGE_TABLES, "mmu_pagetable_call", kernel, progress
+        )
         self._formats = driver.formats
-        self._exists = False
-        self.name: str = f"linux:{unit}"
-        self.version: str = f"{tree.description}, {driver.source}"
-        self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str | int]] = self._try_out()
+        self.traits = self._try_out()
         self.reset()
-
-    def reset(self) -> None:
-        """Go back to the state before any ``create``, and take the library over."""
-        self.library.reset(self)
-        self._exists = False
-
-    def close(self) -> None:
-        """Let go of the library; ``reset`` takes it over again."""
-        if self.library.owner is self:
-            self.library.close()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -147,15 +130,7 @@ class LinuxIoPgtable:
             raise ValueError(f"operation {name} has no argument {error}") from None
         if not self._exists and name != "create":
             raise ValueError(f"operation is {name!r} without a table; allowed is create")
-        try:
-            result, value, finished = self._call(trace, number, values)
-        except struct.error:
-            result, value, finished = self._call(trace, number, held_words(operation, values))
-        if name == "create":
-            self._exists = finished and result == 0
-        elif name == "destroy":
-            self._exists = False
-        return Result(result, value, finished)
+        return self._carry_out(operation, number, values, trace)
 
     def _creation(self, operation: Operation) -> tuple[int | str, ...]:
         """The arguments of ``create``."""

@@ -9,13 +9,11 @@ tables lie) and a client that makes an address space and uses it (see
 """
 
 import os
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from conformance.targets.linux.build import build
-from conformance.targets.linux.library import Library, arguments_of, held_words, load
+from conformance.targets.linux.library import arguments_of
+from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import NVKM
 from conformance.targets.protocol import Result
 from reference.trace import Trace
@@ -99,7 +97,7 @@ _ALWAYS = ("memory", "drop", "stick")
 """Operations that need no address space."""
 
 
-class LinuxNvkm:
+class LinuxNvkm(LinuxTarget):
     """Linux's nvkm as a target of system ``nvidia``.
 
     One target at a time can be used in a process: each ``reset`` takes the library over.
@@ -111,40 +109,11 @@ class LinuxNvkm:
     def __init__(
         self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
     ) -> None:
-        """Find the tree, build what is not built yet, and load it.
-
-        Args:
-            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
-            progress: is told what is done when it takes long.
-
-        Raises:
-            TargetUnavailable: no tree, no tools, or another kind of host.
-            KernelTreeError: the tree that was named cannot be used.
-            BuildError: the build failed.
-            HarnessError: the library cannot be loaded.
-        """
-        tree = find_tree(kernel, progress)
-        tree.require((SOURCE, *NVKM.sources), "linux:nvkm")
-        self.library: Library = load(build(tree, NVKM, progress))
-        self._call = self.library.call("mmu_nvkm_call")
-        self._exists = False
-        self.name: str = "linux:nvkm"
-        self.version: str = f"{tree.description}, {SOURCE}"
-        self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str | int]] = (
-            {} if RAW_CALL in self.places else {"raw": (0,)}
-        )
+        """Find the tree, build what is not built yet, and load it: see ``LinuxTarget``."""
+        super().__init__("linux:nvkm", SOURCE, NVKM, "mmu_nvkm_call", kernel, progress)
+        if RAW_CALL not in self.places:
+            self.traits = {"raw": (0,)}
         self.reset()
-
-    def reset(self) -> None:
-        """Go back to the state before any operation, and take the library over."""
-        self.library.reset(self)
-        self._exists = False
-
-    def close(self) -> None:
-        """Let go of the library; ``reset`` takes it over again."""
-        if self.library.owner is self:
-            self.library.close()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -183,16 +152,7 @@ class LinuxNvkm:
                 f"operation is {name!r} {'with' if self._exists else 'without'} an address space; "
                 f"{allowed}"
             )
-        number = _NUMBERS[name]
-        try:
-            result, value, finished = self._call(trace, number, values)
-        except struct.error:
-            result, value, finished = self._call(trace, number, held_words(operation, values))
-        if name == "create":
-            self._exists = finished and result == 0
-        elif name == "destroy":
-            self._exists = False
-        return Result(result, value, finished)
+        return self._carry_out(operation, _NUMBERS[name], values, trace)
 
 
 def _numbered(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:

@@ -9,13 +9,11 @@ interrupt) and the process that creates VMs and binds buffers (see
 """
 
 import os
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from conformance.targets.linux.build import build
-from conformance.targets.linux.library import Library, arguments_of, held_words, load
+from conformance.targets.linux.library import arguments_of
+from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import PANTHOR
 from conformance.targets.protocol import Result
 from reference.trace import Trace
@@ -80,7 +78,7 @@ The place of an operation is its number in the native half.
 _NUMBERS: Mapping[str, int] = {name: number for number, name in enumerate(_OPERATIONS)}
 
 
-class LinuxPanthor:
+class LinuxPanthor(LinuxTarget):
     """Linux's panthor_mmu as a target of system ``mali``.
 
     One target at a time can be used in a process: each ``reset`` takes the library over.
@@ -92,38 +90,9 @@ class LinuxPanthor:
     def __init__(
         self, kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
     ) -> None:
-        """Find the tree, build what is not built yet, and load it.
-
-        Args:
-            kernel: a kernel tree or tarball; None for the one that ``find_tree`` finds.
-            progress: is told what is done when it takes long.
-
-        Raises:
-            TargetUnavailable: no tree, no tools, or another kind of host.
-            KernelTreeError: the tree that was named cannot be used, or is older than panthor.
-            BuildError: the build failed.
-            HarnessError: the library cannot be loaded.
-        """
-        tree = find_tree(kernel, progress)
-        tree.require((SOURCE, *PANTHOR.sources), "linux:panthor")
-        self.library: Library = load(build(tree, PANTHOR, progress))
-        self._call = self.library.call("mmu_panthor_call")
-        self._exists = False
-        self.name: str = "linux:panthor"
-        self.version: str = f"{tree.description}, {SOURCE}"
-        self.places: Sequence[str] = self.library.places
-        self.traits: Mapping[str, Sequence[str | int]] = {}
+        """Find the tree, build what is not built yet, and load it: see ``LinuxTarget``."""
+        super().__init__("linux:panthor", SOURCE, PANTHOR, "mmu_panthor_call", kernel, progress)
         self.reset()
-
-    def reset(self) -> None:
-        """Go back to the state before any operation, and take the library over."""
-        self.library.reset(self)
-        self._exists = False
-
-    def close(self) -> None:
-        """Let go of the library; ``reset`` takes it over again."""
-        if self.library.owner is self:
-            self.library.close()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation and append its events to ``trace``.
@@ -166,11 +135,4 @@ class LinuxPanthor:
             raise ValueError(
                 f"operation is {name!r} {'with' if self._exists else 'without'} a device; {allowed}"
             )
-        number = _NUMBERS[name]
-        try:
-            result, value, finished = self._call(trace, number, values)
-        except struct.error:
-            result, value, finished = self._call(trace, number, held_words(operation, values))
-        if name == "create":
-            self._exists = finished and result == 0
-        return Result(result, value, finished)
+        return self._carry_out(operation, _NUMBERS[name], values, trace)
