@@ -5,6 +5,7 @@ rule in a way that the state cannot take over is undone: target and state start 
 operations before it are carried out once more, without being counted or reported.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -27,7 +28,7 @@ class Judged(Protocol):
         """Legal, refused or misuse."""
 
 
-class JudgedSession:
+class JudgedSession(ABC):
     """The part of a session that is the same for several systems.
 
     A subclass gives ``run``, ``_forget`` and ``_is_lost``. ``muted``: identities (rule,
@@ -53,17 +54,17 @@ class JudgedSession:
         self._forget()
         target.reset()
 
+    @abstractmethod
     def run(self, operation: Operation) -> Outcome:
         """Carry out one operation and judge it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget(self) -> None:
         """Forget what is known of the target: it starts again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_lost(self) -> bool:
         """After an operation was undone: whether nothing is left that could go on."""
-        raise NotImplementedError
 
     def _judge(self, step: Judged, rules: Iterable[Rule]) -> None:
         """Ask the rules one after the other, until one says that nothing means anything now."""
