@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
-from conformance.machines import gpuvm, mali, pagetable, va_alloc
+from conformance.machines import gpuvm, mali, nvidia, pagetable, va_alloc
 from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
 from conformance.machines.gpuvm_session import GpuvmSession, possible
 from conformance.machines.gpuvm_views import GpuvmViews
@@ -13,6 +13,10 @@ from conformance.machines.mali_session import SPECS as MALI_SPECS
 from conformance.machines.mali_session import MaliSession
 from conformance.machines.mali_session import possible as mali_possible
 from conformance.machines.mali_views import MaliViews
+from conformance.machines.nvidia_session import SPECS as NVIDIA_SPECS
+from conformance.machines.nvidia_session import NvidiaSession
+from conformance.machines.nvidia_session import possible as nvidia_possible
+from conformance.machines.nvidia_views import NvidiaViews
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.machines.pagetable_views import PageTableViews
 from conformance.machines.session import Session
@@ -124,6 +128,18 @@ SYSTEMS: dict[str, System] = {
         mali_possible,
         {"fence": ("fence", "queue"), "node": ("alloc",)},
         create_implied=True,
+    ),
+    "nvidia": System(
+        "nvidia",
+        "areas, sparse ranges and page tables of an NVIDIA GPU (GF100 to GP100)",
+        NVIDIA_SPECS,
+        NvidiaSession.rules,
+        NvidiaSession,
+        NvidiaViews,
+        nvidia.machine_class,
+        (("addr",), ("addr", "start"), ("offset",)),
+        nvidia_possible,
+        {"vma": ("get",)},
     ),
     "va-alloc": System(
         "va-alloc",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.mutants import gpuvm, mali, pagetable, va_alloc
+from conformance.mutants import gpuvm, mali, nvidia, pagetable, va_alloc
 from conformance.mutants.mutant import Mutant
 
 
@@ -31,6 +31,7 @@ CATALOGUES: dict[str, Catalogue] = {
     "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
     "va-alloc": Catalogue("va-alloc", va_alloc.MUTANTS, va_alloc.PACKAGE, va_alloc.FILE, {}),
     "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}, examples=60),
+    "nvidia": Catalogue("nvidia", nvidia.MUTANTS, nvidia.PACKAGE, nvidia.FILE, {}, examples=60),
 }
 """Every catalogue, by system."""
 

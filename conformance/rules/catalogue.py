@@ -11,6 +11,7 @@ from conformance.rules import (
 )
 from conformance.rules.gpuvm import GPUVM
 from conformance.rules.mali import MALI
+from conformance.rules.nvidia import NVIDIA
 from conformance.rules.rule import Rule
 from conformance.rules.va_alloc import VA_ALLOC
 
@@ -33,6 +34,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "pagetable": PAGETABLE,
     "gpuvm": GPUVM,
     "mali": MALI,
+    "nvidia": NVIDIA,
     "va-alloc": VA_ALLOC,
 }
 """The rules of each system."""

@@ -7,6 +7,7 @@ from conformance import __version__
 from conformance.targets.protocol import Result, Target
 from conformance.targets.reference_gpuvm import GpuvmTarget
 from conformance.targets.reference_mali import MaliTarget
+from conformance.targets.reference_nvidia import NvidiaTarget
 from conformance.targets.reference_va_alloc import VaAllocTarget
 from reference.drivers import pagetable
 from reference.formats import format_by_name
@@ -108,6 +109,7 @@ DRIVERS: Mapping[str, Callable[..., Target]] = {
     "pagetable": PageTableTarget,
     "gpuvm": GpuvmTarget,
     "mali": MaliTarget,
+    "nvidia": NvidiaTarget,
     "va-alloc": VaAllocTarget,
 }
 """The target of each system; called with a driver module, or without for our own."""

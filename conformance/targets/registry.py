@@ -48,6 +48,12 @@ KINDS: tuple[TargetKind, ...] = (
         ("mali",),
     ),
     TargetKind(
+        "linux:nvkm",
+        "Linux's nvkm vmm.c and uvmm.c with the back ends of four chips, built from a kernel tree "
+        "(--kernel)",
+        ("nvidia",),
+    ),
+    TargetKind(
         "linux:drm-mm",
         "Linux's drm_mm.c, built from a kernel tree (--kernel)",
         ("va-alloc",),
@@ -133,6 +139,10 @@ def make_target(
         from conformance.targets.linux.panthor import LinuxPanthor
 
         return LinuxPanthor(kernel, progress)
+    if name == "linux:nvkm":
+        from conformance.targets.linux.nvkm import LinuxNvkm
+
+        return LinuxNvkm(kernel, progress)
     if name == "linux:drm-mm":
         from conformance.targets.linux.drm_mm import LinuxDrmMm
 
