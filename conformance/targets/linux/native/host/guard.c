@@ -20,7 +20,7 @@
  * Accesses that one call may make: so many, and so many more for each page in
  * use and each object in the heap.
  */
-#define BASE_LIMIT 16000000UL
+#define BASE_LIMIT 2000000UL
 #define LIMIT_FOR_PAGE 8192UL
 #define LIMIT_FOR_OBJECT 2048UL
 /* A call that is still running when the timer has gone off twice is a loop. */
