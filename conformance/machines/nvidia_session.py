@@ -433,8 +433,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
         if args["getref"] and args["sparse"] and not state.page_list()[index].sparse:
             # Which of two reasons is looked at first is the driver's affair.
             return "pages that cannot be sparse", (*_INVALID, -errno.ENOSPC)
-        if state.page_list()[index].shift != shift and args["getref"]:
-            return FINE
     elif size & (PAGE - 1):
         # Nobody says what is to come of it.
         return "misuse: not whole pages", _INVALID
@@ -617,14 +615,12 @@ def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool
     """Whether a page of this size is an entry of a directory, and tables behind it are held.
 
     Such an entry is a page or leads to tables, never both. Nobody says what a driver has to do
-    with references behind a page.
+    with references behind a page, whether they were taken as such or because it is sparse.
     """
     if not _in_directory(state, index):
         return False
     return any(
-        run.first <= last and run.last >= first
-        for counts in state.raw_holds[index + 1 :]
-        for run in counts.runs
+        one.index > index and one.first <= last and one.last >= first for one in state.holds()
     )
 
 
