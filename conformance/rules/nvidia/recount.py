@@ -185,7 +185,7 @@ def _mapping(area: Area, told: list[ToldArea]) -> Mismatch | None:
     expected = _runs([(one.first, one.last, one.index) for one in _mapped(area)])
     observed = _runs([(one.first, one.last, one.index) for one in told if one.mapped])
     if expected != observed:
-        places = [(one[0], one[1]) for one in expected] == [(one[0], one[1]) for one in observed]
+        places = _places(expected) == _places(observed)
         less = _bytes(observed) < _bytes(expected)
         what = "another page size" if places else "less mapped" if less else "more mapped"
         first = min(set(expected) ^ set(observed))[0]
@@ -226,6 +226,11 @@ def _runs(parts: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
         else:
             found.append((first, last, index))
     return found
+
+
+def _places(runs: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """The same addresses, whatever their page size."""
+    return _runs([(first, last, 0) for first, last, _ in runs])
 
 
 def _bytes(runs: list[tuple[int, int, int]]) -> int:
