@@ -417,7 +417,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         area = self._area(pick if state.managed and pick & 1 else 0)
         if area is None:
             return
-        shift = 21 if pick % 16 == 9 else 12
+        shift = 21 if pick % 4 == 1 else 12
         first = area.first + place
         span = pages << 12
         if shift == 21:
