@@ -1,0 +1,279 @@
+"""Seeded bugs of invalidations: registers, barriers, and what is due before and after."""
+
+from conformance.mutants.mutant import Mutant
+
+MUTANTS: tuple[Mutant, ...] = (
+    # -- registers ----------------------------------------------------------------------------
+    Mutant(
+        "slot-not-awaited",
+        "OR-3",
+        "an invalidation is started without a look at whether there is room for it",
+        (
+            (
+                """
+                if not self.wait(STATUS_SLOTS):
+                    return False
+                """,
+                "",
+            ),
+        ),
+    ),
+    Mutant(
+        "root-in-small-units",
+        "OR-3",
+        "the root is named in units of 256 bytes, as pages are, and not in units of 4096",
+        (
+            (
+                "select: i64 = (root >> 12 << 4) | VRAM_APERTURE",
+                "select: i64 = (root >> 8 << 4) | VRAM_APERTURE",
+            ),
+        ),
+    ),
+    Mutant(
+        "root-in-system-memory",
+        "OR-3",
+        "the root is said to be in memory of the system",
+        (
+            (
+                "select: i64 = (root >> 12 << 4) | VRAM_APERTURE",
+                "select: i64 = (root >> 12 << 4) | HOST_APERTURE",
+            ),
+        ),
+    ),
+    Mutant(
+        "hub-flushed-only",
+        "OR-3",
+        "invalidations of the first generation reach the hub's caches only",
+        (
+            (
+                "kind: i64 = PAGE_ALL | (HUB_ONLY if self.hub_only else 0)",
+                "kind: i64 = PAGE_ALL | (HUB_ONLY if self.hub_only or not self.chip else 0)",
+            ),
+        ),
+    ),
+    Mutant(
+        "started-twice",
+        "OR-3",
+        "the bit that starts an invalidation is written with the bits that say which, and again",
+        (
+            (
+                """
+                # 3. Start it, and see it end.
+                self.write(START, START_NOW | kind)
+                """,
+                """
+                # 3. Start it, and see it end.
+                self.write(START, START_NOW | kind)
+                self.write(START, START_NOW | kind)
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "stuck-device-awaited",
+        "PG-1",
+        "an invalidation that is not completed in time is waited for again, and again",
+        (
+            (
+                """
+                        return True
+                return False
+
+            def invalidate(self, root: i64, kind: i64, has_high: bool) -> bool:
+                """,
+                """
+                        return True
+                return self.wait(bits)
+
+            def invalidate(self, root: i64, kind: i64, has_high: bool) -> bool:
+                """,
+            ),
+        ),
+    ),
+    # -- barriers -----------------------------------------------------------------------------
+    Mutant(
+        "entries-not-visible",
+        "OR-4",
+        "entries are not made visible to the device before they are invalidated",
+        (
+            (
+                """
+                    self.clear_large(node, index, count, change)
+                self.memory.barrier()
+                self.pending = True
+                """,
+                """
+                    self.clear_large(node, index, count, change)
+                self.pending = True
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "unlinking-not-visible",
+        "OR-4",
+        "that an entry leads to a table no more is not made visible before it is invalidated",
+        (
+            (
+                """
+                self.write_directory(parent, child.index, child.index in parent.marked)
+                self.memory.barrier()
+                self.flush()
+                """,
+                """
+                self.write_directory(parent, child.index, child.index in parent.marked)
+                self.flush()
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "end-of-pages-not-visible",
+        "OR-4",
+        "that pages are no longer valid is not made visible before they are invalidated",
+        (
+            (
+                """
+                if not words:
+                    return
+                self.memory.barrier()
+                self.flush()
+                """,
+                """
+                if not words:
+                    return
+                self.flush()
+                """,
+            ),
+        ),
+    ),
+    # -- pages that the device is let at ------------------------------------------------------
+    Mutant(
+        "page-gone-before-flush",
+        "OR-5",
+        "pages are taken away from the device before the invalidation of their entries",
+        (
+            (
+                """
+                self.memory.barrier()
+                self.flush()
+                for word in words:
+                    self.unmap_page(self.format.output(table.first, word), table.span)
+                """,
+                """
+                self.memory.barrier()
+                for word in words:
+                    self.unmap_page(self.format.output(table.first, word), table.span)
+                self.flush()
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "page-gone-when-replaced",
+        "OR-5",
+        "a page that another one replaces is taken away from the device at once",
+        (
+            (
+                "self.kept_pages.append((self.format.output(table.first, old), table.span))",
+                "self.unmap_page(self.format.output(table.first, old), table.span)",
+            ),
+        ),
+    ),
+    # -- when -----------------------------------------------------------------------------------
+    Mutant(
+        "map-not-flushed",
+        "TL-1",
+        "a map flushes nothing, as if no invalid entry were cached",
+        (
+            (
+                """
+                    self.clear_large(node, index, count, change)
+                self.memory.barrier()
+                self.pending = True
+                """,
+                """
+                    self.clear_large(node, index, count, change)
+                self.memory.barrier()
+                self.pending = self.pending or change.write != PAGES
+                """,
+            ),
+        ),
+        known="KB-52",
+    ),
+    Mutant(
+        "large-range-not-flushed",
+        "TL-1",
+        "the bytes to invalidate are rounded up to a power of two that is held in 29 bits",
+        (
+            (
+                """
+                if self.pending:
+                    self.flush()
+                return size
+                """,
+                """
+                if self.pending and 1 << (size - 1).bit_length() & 0x1FFF_FFFF:
+                    self.flush()
+                return size
+                """,
+            ),
+        ),
+        known="KB-47",
+    ),
+    Mutant(
+        "flushed-before-stores",
+        "TL-1",
+        "the invalidation of an unmap is done before its entries are changed",
+        (
+            (
+                """
+                va: i64 = address
+                end: i64 = address + size
+                while va < end:
+                    index: i64 = self.format.index(page.table, va)
+                """,
+                """
+                va: i64 = address
+                end: i64 = address + size
+                if change.write == CLEAR:
+                    self.flush()
+                while va < end:
+                    index: i64 = self.format.index(page.table, va)
+                """,
+            ),
+            (
+                """
+                if self.pending:
+                    self.flush()
+                return size
+                """,
+                """
+                if self.pending and change.write != CLEAR:
+                    self.flush()
+                return size
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "directory-entry-not-flushed",
+        "TL-1",
+        "that an entry leads to a new table is not invalidated by who only takes references",
+        (
+            (
+                """
+                self.write_directory(parent, child.index, False)
+                self.memory.barrier()
+                self.pending = True
+                return True
+                """,
+                """
+                self.write_directory(parent, child.index, False)
+                self.memory.barrier()
+                return True
+                """,
+            ),
+        ),
+    ),
+)
