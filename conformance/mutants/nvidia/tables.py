@@ -43,20 +43,9 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "half-a-directory",
-        "OR-1",
-        "a directory whose entries have two words gets room for as many words as entries",
-        (
-            (
-                "pa = self.memory.allocate(table.bytes, self.align_of(number))",
-                "pa = self.memory.allocate(table.bytes // table.words, self.align_of(number))",
-            ),
-        ),
-    ),
     # -- when it is taken off -----------------------------------------------------------------
     Mutant(
-        "freed-before-flush",
+        "pair-freed-before-flush",
         "OR-2",
         "a table is freed as soon as its entry is cleared, and the invalidation comes at the end",
         (
@@ -97,7 +86,7 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-49",
     ),
     Mutant(
-        "freed-before-unlinked",
+        "pair-freed-before-unlinked",
         "OR-2",
         "one table of a pair is freed before the entry that leads to both is written again",
         (
