@@ -72,20 +72,17 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "stuck-device-awaited",
         "PG-1",
-        "an invalidation that is not completed in time is waited for again, and again",
+        "a device is waited for as long as it takes",
         (
             (
                 """
+                for _ in range(POLLS):
+                    if self.status() & bits:
                         return True
                 return False
-
-            def invalidate(self, root: i64, kind: i64, has_high: bool) -> bool:
                 """,
                 """
-                        return True
-                return self.wait(bits)
-
-            def invalidate(self, root: i64, kind: i64, has_high: bool) -> bool:
+                return bool(self.status() & bits) or self.wait(bits)
                 """,
             ),
         ),

@@ -7,7 +7,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "linked-before-filled",
         "OR-1",
-        "an entry leads to a new table before there is anything in it",
+        "an entry leads to a table of small pages, where large ones are, before it is filled",
         (
             (
                 """
@@ -16,7 +16,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 child.pa[half] = pa
-                self.write_directory(parent, child.index, False)
+                if half == SMALL and child.pa[LARGE] != NO_TABLE:
+                    self.write_directory(parent, child.index, False)
                 # 2. What is in it.
                 """,
             ),
@@ -96,10 +97,10 @@ MUTANTS: tuple[Mutant, ...] = (
                     del parent.children[child.index]
                 """,
                 """
-                if child.refs[1 - half]:
+                if child.refs[1 - half] and pa != NO_TABLE:
                     self.free_table(pa, self.align_of(number))
                     pa = NO_TABLE
-                else:
+                if child.refs[1 - half] == 0:
                     del parent.children[child.index]
                 """,
             ),
