@@ -88,6 +88,7 @@ class NvidiaMachine(RuleBasedStateMachine):
             raw=int(space.mode == "raw"),
             start=draw.CLIENT if client else space.start,
             size=draw.CLIENT if client else space.size,
+            replay=int(space.replays),
         )
 
     @contextmanager
@@ -761,9 +762,12 @@ class NvidiaMachine(RuleBasedStateMachine):
                 {"managed": 1, "start": -PAGE, "size": 2 * PAGE},
                 {"start": to_signed(1 << 50)},
                 {"managed": 1, "size": 1 << 50},
-                {"fail_at": 1 + which},
-                {"fail_at": 1001 + which},
+                {"fail_at": 1},
+                {"fail_at": 1001},
                 {"start": 2 * PAGE, "size": -PAGE},
+                {"fail_at": 1002},
+                {"fail_at": 1003},
+                {"managed": 1, "start": PAGE, "size": PAGE, "fail_at": 1005},
             )
             self.do("create", chip=self.spaces[0].chip, **wrong[which % len(wrong)])
 
