@@ -3,7 +3,7 @@
 from conformance.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
-    # -- where they are handed out ------------------------------------------------------------------
+    # -- where they are handed out -------------------------------------------------------------
     Mutant(
         "first-fit",
         "SP-3",
@@ -65,7 +65,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- parts --------------------------------------------------------------------------------------
+    # -- parts ---------------------------------------------------------------------------------
     Mutant(
         "mapped-before-referenced",
         "SP-1",

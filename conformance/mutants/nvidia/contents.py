@@ -3,7 +3,7 @@
 from conformance.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
-    # -- where pages lead -----------------------------------------------------------------------
+    # -- where pages lead ----------------------------------------------------------------------
     Mutant(
         "address-in-32-bits",
         "TR-1",
@@ -64,7 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- what they grant ------------------------------------------------------------------------
+    # -- what they grant -----------------------------------------------------------------------
     Mutant(
         "kind-in-seven-bits",
         "TR-3",
@@ -121,7 +121,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- the instance block -----------------------------------------------------------------------
+    # -- the instance block --------------------------------------------------------------------
     Mutant(
         "limit-one-too-high",
         "TR-4",
@@ -132,6 +132,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 "self.memory.store(pa, PDB_LIMIT, self.limit)",
             ),
         ),
+    ),
+    Mutant(
+        "one-unit-replays",
+        "TR-4",
+        "of the units whose faults are to be replayed, the instance block names one",
+        (("base |= PDB_REPLAY", "base |= PDB_REPLAY & -PDB_REPLAY"),),
     ),
     Mutant(
         "large-size-not-said",
@@ -150,7 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- whose entries are changed ----------------------------------------------------------------
+    # -- whose entries are changed -------------------------------------------------------------
     Mutant(
         "one-entry-more-cleared",
         "NB-1",

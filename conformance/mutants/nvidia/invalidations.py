@@ -3,7 +3,7 @@
 from conformance.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
-    # -- registers ----------------------------------------------------------------------------
+    # -- registers -----------------------------------------------------------------------------
     Mutant(
         "slot-not-awaited",
         "OR-3",
@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- barriers -----------------------------------------------------------------------------
+    # -- barriers ------------------------------------------------------------------------------
     Mutant(
         "entries-not-visible",
         "OR-4",
@@ -144,7 +144,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- pages that the device is let at ------------------------------------------------------
+    # -- pages that the device is let at -------------------------------------------------------
     Mutant(
         "page-gone-before-flush",
         "OR-5",
@@ -177,7 +177,37 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- when -----------------------------------------------------------------------------------
+    Mutant(
+        "memory-gone-before-put",
+        "OR-5",
+        "an area that is given back lets go of its memory first, and is unmapped then",
+        (
+            (
+                """
+                parts = self.parts(vma)
+                # 1. What is mapped or referenced, in runs.
+                """,
+                """
+                parts = self.parts(vma)
+                for part in parts:
+                    if part.memory is not None:
+                        self.tables.release(part.memory)
+                # 1. What is mapped or referenced, in runs.
+                """,
+            ),
+            (
+                """
+                self.tables.release(part.memory)
+                part.memory = None
+                """,
+                """
+                part.memory = None
+                """,
+            ),
+        ),
+        known="KB-30",
+    ),
+    # -- when ----------------------------------------------------------------------------------
     Mutant(
         "map-not-flushed",
         "TL-1",

@@ -3,7 +3,7 @@
 from conformance.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
-    # -- what reads as zeros ----------------------------------------------------------------------
+    # -- what reads as zeros -------------------------------------------------------------------
     Mutant(
         "unmap-ends-sparse",
         "TR-2",
@@ -115,7 +115,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- large entries and small pages --------------------------------------------------------------
+    # -- large entries and small pages ---------------------------------------------------------
     Mutant(
         "small-pages-not-made-sparse",
         "NB-1",

@@ -3,7 +3,7 @@
 from conformance.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
-    # -- before it is linked ------------------------------------------------------------------
+    # -- before it is linked -------------------------------------------------------------------
     Mutant(
         "linked-before-filled",
         "OR-1",
@@ -44,7 +44,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- when it is taken off -----------------------------------------------------------------
+    # -- when it is taken off ------------------------------------------------------------------
     Mutant(
         "pair-freed-before-flush",
         "OR-2",
@@ -106,7 +106,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    # -- what is given back -------------------------------------------------------------------
+    # -- what is given back --------------------------------------------------------------------
     Mutant(
         "root-lost",
         "RC-2",
@@ -121,6 +121,24 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 for pa, align in tables:
                     self.free_table(pa, align)
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "root-of-failed-space-lost",
+        "RC-2",
+        "an address space that cannot be made for lack of memory keeps its root",
+        (
+            (
+                """
+                if not done:
+                    self.tables.remove_all()
+                    return -errno.ENOMEM
+                """,
+                """
+                if not done:
+                    return -errno.ENOMEM
                 """,
             ),
         ),
