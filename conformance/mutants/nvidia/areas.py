@@ -124,15 +124,18 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "parts-not-alike-merged",
         "SP-1",
-        "a part that is not mapped becomes one with what is mapped page by page beside it",
+        "a part that is not mapped becomes one with the pages beside it that still are",
         (
             (
                 """
                 self.mapped == other.mapped
                 and self.memory is None
+                and other.memory is None
+                and self.refd == other.refd
                 """,
                 """
                 self.memory is None
+                and other.memory is None
                 """,
             ),
         ),

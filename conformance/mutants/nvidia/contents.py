@@ -40,13 +40,6 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-46",
     ),
     Mutant(
-        "small-steps-of-large-pages",
-        "TR-1",
-        "from one large page to the next, a map goes on by 4 KiB in the memory",
-        (("offset += span", "offset += PAGE"),),
-        known="KB-53",
-    ),
-    Mutant(
         "unmapped-by-word-only",
         "TR-1",
         "an unmap that keeps references leaves the entries as they are, unless they are sparse",
@@ -170,7 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 elif half == SMALL:
                     self.write_small(node, index, count, change.write == SPARSE)
-                    if index + count < self.format.tables[number].entries:
+                    if index + count < self.format.tables[number].entries and not change.single:
                         self.write_small(node, index + count, 1, change.write == SPARSE)
                 """,
             ),

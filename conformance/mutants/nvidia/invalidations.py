@@ -28,6 +28,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 "select: i64 = (root >> 8 << 4) | VRAM_APERTURE",
             ),
         ),
+        known="KB-53",
     ),
     Mutant(
         "root-in-system-memory",
@@ -280,37 +281,6 @@ MUTANTS: tuple[Mutant, ...] = (
                     self.flush()
                 return size
                 """,
-            ),
-        ),
-    ),
-    Mutant(
-        "directory-entry-not-flushed",
-        "TL-1",
-        "that an entry leads to a new table is not invalidated by who only takes references",
-        (
-            (
-                """
-                self.write_directory(parent, child.index, False)
-                self.memory.barrier()
-                self.pending = True
-                return True
-                """,
-                """
-                self.write_directory(parent, child.index, False)
-                self.memory.barrier()
-                return True
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "page-of-directory-in-two-steps",
-        "TL-1",
-        "a page of a directory is made not valid first, and leads to a table until it is cleared",
-        (
-            (
-                "keep: i64 = 0 if number <= self.format.last_directory else ~1",
-                "keep: i64 = ~1",
             ),
         ),
     ),

@@ -99,22 +99,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "sparse-above-tables",
-        "TR-2",
-        "a range is made sparse in a directory whose entries lead to tables",
-        (
-            (
-                """
-                while self.leads_on(page, address, part):
-                    # Small pages below are in use: an entry this high cannot be sparse.
-                    index += 1
-                    page = self.format.pages[index]
-                """,
-                "",
-            ),
-        ),
-    ),
     # -- large entries and small pages ---------------------------------------------------------
     Mutant(
         "small-pages-not-made-sparse",

@@ -44,6 +44,17 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
+    Mutant(
+        "page-of-directory-in-two-steps",
+        "OR-1",
+        "a page of a directory is made not valid first, and leads to a table until it is cleared",
+        (
+            (
+                "keep: i64 = 0 if number <= self.format.last_directory else ~1",
+                "keep: i64 = ~1",
+            ),
+        ),
+    ),
     # -- when it is taken off ------------------------------------------------------------------
     Mutant(
         "pair-freed-before-flush",
