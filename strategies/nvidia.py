@@ -199,7 +199,7 @@ raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 
 CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
-    "other-size", "remap", "fill", "parents", "hole", "two-lazy",
+    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short",
 )  # fmt: skip
 """Stories of one cell of a directory: see ``conformance.machines.nvidia``."""
 

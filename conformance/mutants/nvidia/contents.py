@@ -81,23 +81,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "privileged-writable",
-        "TR-3",
-        "what is privileged can be written, read-only or not",
-        (
-            (
-                """
-                if ro & 0xFF:
-                    self.access |= READ_ONLY
-                """,
-                """
-                if ro & 0xFF and not priv & 0xFF:
-                    self.access |= READ_ONLY
-                """,
-            ),
-        ),
-    ),
-    Mutant(
         "wrong-aperture",
         "TR-3",
         "memory that is not coherent is mapped as if it were",

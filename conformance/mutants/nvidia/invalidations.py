@@ -31,17 +31,6 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-53",
     ),
     Mutant(
-        "root-in-system-memory",
-        "OR-3",
-        "the root is said to be in memory of the system",
-        (
-            (
-                "select: i64 = (root >> 12 << 4) | VRAM_APERTURE",
-                "select: i64 = (root >> 12 << 4) | HOST_APERTURE",
-            ),
-        ),
-    ),
-    Mutant(
         "hub-flushed-only",
         "OR-3",
         "invalidations of the first generation reach the hub's caches only",
@@ -49,24 +38,6 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 "kind: i64 = PAGE_ALL | (HUB_ONLY if self.hub_only else 0)",
                 "kind: i64 = PAGE_ALL | (HUB_ONLY if self.hub_only or not self.chip else 0)",
-            ),
-        ),
-    ),
-    Mutant(
-        "started-twice",
-        "OR-3",
-        "the bit that starts an invalidation is written with the bits that say which, and again",
-        (
-            (
-                """
-                # 3. Start it, and see it end.
-                self.write(START, START_NOW | kind)
-                """,
-                """
-                # 3. Start it, and see it end.
-                self.write(START, START_NOW | kind)
-                self.write(START, START_NOW | kind)
-                """,
             ),
         ),
     ),
@@ -89,24 +60,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     # -- barriers ------------------------------------------------------------------------------
-    Mutant(
-        "entries-not-visible",
-        "OR-4",
-        "entries are not made visible to the device before they are invalidated",
-        (
-            (
-                """
-                    self.clear_large(node, index, count, change)
-                self.memory.barrier()
-                self.pending = True
-                """,
-                """
-                    self.clear_large(node, index, count, change)
-                self.pending = True
-                """,
-            ),
-        ),
-    ),
     Mutant(
         "unlinking-not-visible",
         "OR-4",
@@ -248,40 +201,5 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         known="KB-47",
-    ),
-    Mutant(
-        "flushed-before-stores",
-        "TL-1",
-        "the invalidation of an unmap is done before its entries are changed",
-        (
-            (
-                """
-                va: i64 = address
-                end: i64 = address + size
-                while va < end:
-                    index: i64 = self.format.index(page.table, va)
-                """,
-                """
-                va: i64 = address
-                end: i64 = address + size
-                if change.write == CLEAR:
-                    self.flush()
-                while va < end:
-                    index: i64 = self.format.index(page.table, va)
-                """,
-            ),
-            (
-                """
-                if self.pending:
-                    self.flush()
-                return size
-                """,
-                """
-                if self.pending and change.write != CLEAR:
-                    self.flush()
-                return size
-                """,
-            ),
-        ),
     ),
 )

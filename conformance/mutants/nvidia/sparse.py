@@ -7,7 +7,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unmap-ends-sparse",
         "TR-2",
-        "what is unmapped in a sparse area is left invalid",
+        "what is unmapped in a sparse area, and loses its references with that, is left invalid",
         (
             (
                 """
@@ -15,7 +15,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 vma.refd = NO_PAGE
                 """,
                 """
-                self.end_map(vma.refd, vma.address, vma.size, False, False)
+                self.end_map(vma.refd, vma.address, vma.size, vma.sparse and self.raw, False)
                 vma.refd = NO_PAGE
                 """,
             ),

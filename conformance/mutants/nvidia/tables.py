@@ -239,22 +239,4 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         known="KB-40",
     ),
-    Mutant(
-        "cleared-after-freed",
-        "IS-2",
-        "a table is cleared for its next owner after it was freed",
-        (
-            (
-                """
-                self.trace.emit(FREE, pa, size)
-                self.spare[max(size, align)].append(pa)
-                """,
-                """
-                self.trace.emit(FREE, pa, size)
-                self.trace.emit(FILL, pa, size, 0)
-                self.spare[max(size, align)].append(pa)
-                """,
-            ),
-        ),
-    ),
 )
