@@ -14,6 +14,7 @@ from reports.counterexample import MISUSE, Counterexample, OperationResult, Segm
 from reports.events import Told, tell_events
 from reports.mali_registers import MaliRegisters
 from reports.numbers import about_size, errno_text
+from reports.nvidia_registers import NvidiaRegisters
 from reports.operations import Specs, from_json, json_text, text
 from reports.registers import Decoder
 from reports.strip import PAGE, Row, draw
@@ -27,7 +28,10 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
-_REGISTERS: Final[Mapping[str, Decoder]] = {"mali": MaliRegisters()}
+_REGISTERS: Final[Mapping[str, Decoder]] = {
+    "mali": MaliRegisters(),
+    "nvidia": NvidiaRegisters(),
+}
 """What knows the registers of a system's device."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""
