@@ -21,9 +21,9 @@ from reports.nvidia_entries import word_text
 RUNS_SHOWN = 3
 """Of unlike entries side by side, at most."""
 MEANING = (
-    "The driver keeps one byte for the entry of each large page. Bits 5:0 count the small pages "
-    "in it that are referenced; VALID says that its small pages decide, so that the entry in the "
-    "large table has to be unmapped; SPARSE says that it is sparse while there are none."
+    "The driver keeps one byte for the entry of each large page. Bits 5:0 count the references to "
+    "small pages in it, up to 63; VALID says that its small pages decide, so that its entry in the "
+    "large table is unmapped; SPARSE says that it is sparse where they do not."
 )
 
 
@@ -41,8 +41,8 @@ class Entry:
 class Moment:
     """Table memory, and what is noted and due of large entries, at one moment.
 
-    ``tables``: words by address; ``states``: the driver's bytes, ``counts``: the small pages that
-    are referenced in truth, both by first address of the large page.
+    ``tables``: words by address; ``states``: the driver's bytes, ``counts``: the references
+    to small pages that there are, both by first address of the large page.
     """
 
     format: NvidiaFormat
@@ -97,7 +97,7 @@ def compared(before: Moment | None, after: Moment | None, va: int) -> Comparison
     names = ("SPARSE", "VALID")
     columns = [_column(one, first) for one in (before, after)]
     whats = (
-        "small pages referenced",
+        "references to small pages",
         "the driver's byte",
         "  its count, bits 5:0",
         f"  bit 6, {names[1]}",
