@@ -531,7 +531,8 @@ class NvidiaState:
     def sparse_holds(self, first: int, size: int) -> list[Hold]:
         """What is referenced so that a range is sparse: the largest pages that fit.
 
-        An empty list where a page of it cannot be sparse, or it is not whole pages.
+        An empty list where a page of it cannot be sparse, or it is not whole pages. What fits
+        goes by the sizes that the driver lists: one of GM200 is two entries.
         Source: formats.md D.5 (sparse).
         """
         pages = self.page_list()
@@ -540,17 +541,17 @@ class NvidiaState:
         at = first
         left = size
         while left > 0:
-            while largest < len(pages) and left < 1 << int(pages[largest].shift):
+            while largest < len(pages) and left < 1 << int(pages[largest].listed):
                 largest += 1
             index = largest
-            while index < len(pages) and at & ((1 << int(pages[index].shift)) - 1):
+            while index < len(pages) and at & ((1 << int(pages[index].listed)) - 1):
                 index += 1
             if index >= len(pages) or not pages[index].sparse:
                 return []
-            span = 1 << int(pages[index].shift)
+            span = 1 << int(pages[index].listed)
             block = left // span * span
             if index != largest:
-                above = 1 << int(pages[index - 1].shift)
+                above = 1 << int(pages[index - 1].listed)
                 part = -at % above
                 if left - part >= above:
                     block = part // span * span

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.nvidia_session import MOST_PAGES, SPECS, NvidiaSession, giving_back
+from conformance.rules.rule import MISUSE
 from reference.nvidia_memory import VRAM
 from reference.nvidia_state import NONE, Area, NvidiaState, Part
 from reference.words import to_signed
@@ -48,11 +49,13 @@ class NvidiaMachine(RuleBasedStateMachine):
         if self.session.ended:
             return -1
         outcome = self.session.run(Operation(name, {**_DEFAULTS[name], **args}))
-        self.changed = self.changed or (outcome.changed and not outcome.violations)
+        # What broke a rule, or was misuse, was undone.
+        stands = not outcome.violations and outcome.sort != MISUSE
+        self.changed = self.changed or (outcome.changed and stands)
         if outcome.fresh:
             self.fail(outcome.fresh[0])
         done = outcome.result.finished and outcome.result.result == 0 and outcome.changed
-        return outcome.result.value if done and not outcome.violations else -1
+        return outcome.result.value if done and stands else -1
 
     def teardown(self) -> None:
         """End the example: everything is destroyed, and must be given back."""

@@ -195,6 +195,9 @@ _ALWAYS = ("create", "memory", "drop", "stick")
 
 Refusal = tuple[str, tuple[int, ...]]
 FINE: Refusal = ("", ())
+_OVER_BOOTED: Refusal = ("misuse: a page of a directory, where all small tables are held", ())
+"""A BAR's address space has small pages and large ones. An entry of a directory is a page or leads
+to tables, never both, and nobody says what a driver has to do with those that boot made."""
 
 
 def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:
@@ -428,7 +431,8 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
         if index == NONE or size & ((1 << shift) - 1):
             return "no such page size, or not whole pages", _INVALID
         if args["getref"] and args["sparse"] and not state.page_list()[index].sparse:
-            return "pages that cannot be sparse", _INVALID
+            # Which of two reasons is looked at first is the driver's affair.
+            return "pages that cannot be sparse", (*_INVALID, -errno.ENOSPC)
         if state.page_list()[index].shift != shift and args["getref"]:
             return FINE
     elif size & (PAGE - 1):
@@ -437,8 +441,14 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     place = state.place(size, max(align, shift, 12))
     if place == NONE:
         return "no room", (-errno.ENOSPC,)
-    if args["sparse"] and not args["getref"] and not state.sparse_holds(place, size):
-        return "pages that cannot be sparse", _INVALID
+    if args["getref"] and state.booted and _in_directory(state, state.index_of(shift)):
+        return _OVER_BOOTED
+    if args["sparse"] and not args["getref"]:
+        holds = state.sparse_holds(place, size)
+        if not holds:
+            return "pages that cannot be sparse", _INVALID
+        if state.booted and any(_in_directory(state, one.index) for one in holds):
+            return _OVER_BOOTED
     if len(state.areas) >= MOST_AREAS:
         return "too many areas", (-errno.E2BIG,)
     return FINE
@@ -484,8 +494,11 @@ def _map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     fixed = there[0].index if there else area.refd if area.refd != NONE else area.index
     pages = state.page_list()
     choice = range(len(pages)) if fixed == NONE else (fixed,)
-    if not any(_fits(pages[one], memory, first, size, offset) for one in choice):
+    fitting = [one for one in choice if _fits(pages[one], memory, first, size, offset)]
+    if not fitting:
         return "no page size fits", _INVALID
+    if state.booted and any(_in_directory(state, one) for one in fitting):
+        return _OVER_BOOTED
     return FINE
 
 
@@ -536,23 +549,25 @@ def _pfn_map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refus
         return "no page size", _INVALID
     if size >> shift > MOST_PAGES:
         return "too many pages", (-errno.E2BIG,)
+    if not size:
+        return "misuse: no pages", ()
     if state.raw and _is_client(state, first, size):
         return "addresses of the raw interface", _INVALID
-    if not size:
-        return FINE
     if _pfn_page(state, shift) == NONE or (first | size) & ((1 << shift) - 1):
         return "no such page size, or not whole pages", _INVALID
     if first + size > state.end:
         return "beyond the address space", _INVALID
+    if state.booted and _in_directory(state, _pfn_page(state, shift)):
+        return _OVER_BOOTED
     return FINE if state.area_at(first) is not None else ("no area", _NOT_THERE)
 
 
 def _pfn_unmap_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     first, size = to_unsigned(int(args["addr"])), _size(args)
+    if not size:
+        return "misuse: no pages", ()
     if state.raw and _is_client(state, first, size):
         return "addresses of the raw interface", _INVALID
-    if not size:
-        return FINE
     if (first | size) & (PAGE - 1) or first + size > state.limit():
         return "misuse: not whole pages", _INVALID
     if state.area_at(first) is None:
@@ -906,8 +921,6 @@ def _pfn_meaning(digit: int) -> int:
 
 def _kept_pfn_map(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
-    if not _size(args):
-        return
     shift, first, size = int(args["shift"]), to_unsigned(int(args["addr"])), _size(args)
     pattern, index = to_unsigned(int(args["pattern"])), state.index_of(shift)
     span = 1 << shift
@@ -923,14 +936,15 @@ def _kept_pfn_map(state: NvidiaState, step: NvidiaStep) -> None:
             area is None
             or not area.mapref
             or va + span - 1 > area.last
-            or any(one.memory != NONE for one in there)
+            or any(one.memory != NONE or one.index != index for one in there)
         ):
-            # Of a page that was not to be mapped nothing is said.
+            # Memory, or pages of another size: they stay. How many were not mapped is said, of
+            # pages that were not to be mapped nothing.
             undone += int(valid)
             continue
         pa, meaning = pfn_address(vram, va), _pfn_meaning(digit)
-        if valid and args["fail_at"] and not _has_page(state, va, int(pa), meaning):
-            failed += 1
+        if args["fail_at"] and not _is_done(state, va, valid, int(pa), meaning):
+            failed += int(valid)
             continue
         if valid or there:
             area.cut(va, va + span - 1)
@@ -944,19 +958,23 @@ def _kept_pfn_map(state: NvidiaState, step: NvidiaStep) -> None:
     step.undone = undone + failed
 
 
-def _has_page(state: NvidiaState, va: int, pa: int, meaning: int) -> bool:
-    """Whether a page that may not have been mapped is: what memory says then stands."""
+def _is_done(state: NvidiaState, va: int, valid: bool, pa: int, meaning: int) -> bool:
+    """Whether a page is as it was asked for, where memory may have lacked for that.
+
+    What memory says then stands: there was none for the tables of a page that was to be mapped,
+    or to keep book of one less that is.
+    """
     mmu = state.mmu
     if mmu is None:
         return False
     found = mmu.translate(va)
+    if not valid:
+        return found.what != MAPPED
     return found.what == MAPPED and found.pa == pa and found.meaning == meaning
 
 
 def _kept_pfn_unmap(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
-    if not _size(args):
-        return
     first = to_unsigned(int(args["addr"]))
     last = first + _size(args) - 1
     for area in state.areas.values():

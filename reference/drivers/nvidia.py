@@ -916,13 +916,17 @@ class Tables:
         return bool(word & 1) and aperture_in(meaning) == HOST_APERTURE
 
     def end_pages(self, pa: i64, number: i64, index: i64, count: i64) -> None:
-        """Have pages of the system be no longer valid, and only then no longer let at."""
+        """Have pages of the system be no longer valid, and only then no longer let at.
+
+        An entry of a directory that is not valid would lead to a table, so it is cleared at once.
+        """
         table = self.format.tables[number]
+        keep: i64 = 0 if number <= self.format.last_directory else ~1
         words: list[i64] = []
         for at in range(index, index + count):
             word: i64 = self.memory.read(pa, at * table.words)
             if self.is_let_at(number, word):
-                self.memory.store(pa, at * table.words, word & ~1)
+                self.memory.store(pa, at * table.words, word & keep)
                 words.append(word)
         if not words:
             return
@@ -2079,7 +2083,7 @@ class Device:
         if vma is None:
             return -errno.ENOENT
         address = (vma.address + first) & WORD
-        if space.keeps_out(address, 0):
+        if space.keeps_out(address, 1):
             return -errno.EINVAL
         return space.unmap(address)
 
