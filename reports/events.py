@@ -124,9 +124,9 @@ def _state(event: t.Event) -> str:
     if level:
         return f"directory entries of {where}, level {level}: {''.join(sparse) or 'not sparse'}"
     count = event.c & (t.STATE_SMALL - 1) | event.c >> 8 << 6
-    small = f"{count} reference{'' if count == 1 else 's'} to small pages"
     flags = [*(["VALID"] if event.c & t.STATE_SMALL else []), *sparse]
-    return f"large entries of {where}: {', '.join([small, *flags])} ({to_unsigned(event.c):#x})"
+    said = ", ".join([f"count {count}", *flags])
+    return f"large entries of {where}: {said} ({to_unsigned(event.c):#x})"
 
 
 def _in_vm(vm: int | None) -> str:

@@ -114,14 +114,12 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         (t.Event(t.PT_REFS, 0, 0, 0), "pt-refs     tables of 0x0: none left"),
         (
             t.Event(t.PT_STATE, 0x10000, 0x2FFFF, 0x43),
-            "pt-state    large entries of 0x10000..0x2ffff (128K): 3 references to small pages, "
-            "VALID (0x43)",
+            "pt-state    large entries of 0x10000..0x2ffff (128K): count 3, VALID (0x43)",
         ),
         (
             # What does not fit in six bits goes on from bit 8.
             t.Event(t.PT_STATE, 0, 0xFFFF, 0x1C1),
-            "pt-state    large entries of 0x0..0xffff (64K): 65 references to small pages, "
-            "VALID, SPARSE (0x1c1)",
+            "pt-state    large entries of 0x0..0xffff (64K): count 65, VALID, SPARSE (0x1c1)",
         ),
         (
             t.Event(t.PT_STATE, 1, 0x1FFFFF, t.STATE_SPARSE),
@@ -133,7 +131,7 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         ),
         (
             t.Event(t.PT_STATE, 0, 0xFFFF, 0),
-            "pt-state    large entries of 0x0..0xffff (64K): 0 references to small pages (0x0)",
+            "pt-state    large entries of 0x0..0xffff (64K): count 0 (0x0)",
         ),
         (
             t.Event(t.DMA_MAP, 0x5000, 0x1000),
