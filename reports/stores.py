@@ -265,9 +265,12 @@ def _freed_text(page: _Page, tree: Tree) -> str:
     text = _table_text(page, tree)
     if not text:
         return ""
-    valid = sum(
-        1 for pa, word in page.words.items() if tree.is_valid(page.level, pa - page.pa, word)
-    )
+    entries = {
+        tree.entry_va(page.level, page.va, pa - page.pa)
+        for pa, word in page.words.items()
+        if tree.is_valid(page.level, pa - page.pa, word)
+    }
+    valid = len(entries)
     if valid:
         text += f", with {valid} valid {'entry' if valid == 1 else 'entries'} still in it"
     return text

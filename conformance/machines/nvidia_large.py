@@ -21,9 +21,9 @@ from reports.nvidia_entries import word_text
 RUNS_SHOWN = 3
 """Of unlike entries side by side, at most."""
 MEANING = (
-    "The driver keeps one byte for the entry of each large page. Bits 5:0 count the references to "
-    "small pages in it, up to 63; VALID says that its small pages decide, so that its entry in the "
-    "large table is unmapped; SPARSE says that it is sparse where they do not."
+    "The driver keeps a state of one byte for the entry of each large page. Bits 5:0 count the "
+    "references to small pages in it, up to 63; VALID says that its small pages decide, so that "
+    "its entry in the large table is unmapped; SPARSE says that it is sparse where they do not."
 )
 
 
@@ -98,8 +98,8 @@ def compared(before: Moment | None, after: Moment | None, va: int) -> Comparison
     columns = [_column(one, first) for one in (before, after)]
     whats = (
         "references to small pages",
-        "the driver's byte",
-        "  its count, bits 5:0",
+        "the driver's state",
+        "  its count",
         f"  bit 6, {names[1]}",
         f"  bit 7, {names[0]}",
         f"entry in the {fmt.tables[fmt.large].name}",
