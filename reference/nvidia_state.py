@@ -270,7 +270,8 @@ class NvidiaState:
     the client has addresses of its own; ``raw``: it uses them by the raw interface.
     ``start``, ``end``: what the address space has, ``end`` exclusive. ``instance``: where the
     instance block is that leads to the root, or NONE; ``booted``: all its small tables are held.
-    ``stuck``: the device does not carry out invalidations any more. ``pages``: what is mapped
+    ``stuck``: the device does not carry out invalidations any more. ``kept``: it did not, and
+    none was completed since: what nothing leads to any more may have to stay. ``pages``: mapped
     page by page: by address, log2 of the bytes and whether the page is the device's own.
     ``areas`` and what follows them: promised; ``told_areas`` and what follows: told.
     """
@@ -283,6 +284,7 @@ class NvidiaState:
         # Numbers of areas are not used again, not even for another address space.
         self.area_count: int = 0
         self.stuck: bool = False
+        self.kept: bool = False
         self.seen: NvidiaSeen = NvidiaSeen()
         self.format: NvidiaFormat | None = None
         self.mmu: NvidiaMmu | None = None
@@ -372,8 +374,11 @@ class NvidiaState:
             return
         self.seen.observations = self.mmu.observations
         if self.stuck:
+            self.kept = True
             self.mmu.assume_invalidated()
             self.mmu.running.clear()
+        elif self.seen.starts and not self.mmu.running:
+            self.kept = False
 
     def limit(self) -> int:
         """Bytes that the page tables can translate."""

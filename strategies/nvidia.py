@@ -40,13 +40,21 @@ SPACES: tuple[Space, ...] = (
     Space("gp100", 16, "own", LARGE, 5 * LARGE + 0x3000), Space("gm200", 17, "own"),
     Space("gk104", 17, "raw"), Space("gf100", 16, "raw"), Space("gm200", 16, "managed"),
     Space("gp100", 16, "managed"), Space("gk104", 17, "own"), Space("gf100", 16, "own"),
+    Space("gm200", 16, "raw"), Space("gk104", 16, "managed"), Space("gf100", 17, "managed"),
+    Space("gk104", 16, "raw"), Space("gf100", 17, "raw"), Space("gm200", 17, "managed"),
 )  # fmt: skip
 """What address spaces there are, the more usual ones more often."""
 
-SMALL_SPACE = 9
-"""The number of one that is small enough for tables for all of it."""
+SMALL_SPACES: tuple[Space, ...] = (
+    Space("gp100", 16, "own", LARGE, 5 * LARGE + 0x3000),
+    Space("gm200", 17, "own", 0, 0x11000), Space("gf100", 17, "own", 64 * LARGE, 3 * LARGE),
+    Space("gk104", 16, "own", PAGE, LARGE), Space("gm200", 16, "own", 31 * LARGE, 2 * LARGE),
+    Space("gf100", 16, "own", 0, 2 * LARGE), Space("gk104", 17, "own", 63 * LARGE, 2 * LARGE),
+)  # fmt: skip
+"""Some that are small enough for tables for all of it."""
 
 spaces: SearchStrategy[int] = st.integers(0, len(SPACES) - 1)
+"""Which of them, modulo how many a target has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from conformance.machines.nvidia_session import MOST_PAGES, SPECS, NvidiaSession, giving_back
+from conformance.machines.nvidia_session import CHIPS, MOST_PAGES, SPECS, NvidiaSession, giving_back
 from conformance.rules.rule import MISUSE
 from reference.nvidia_memory import VRAM
 from reference.nvidia_state import NONE, Area, NvidiaState, Part
@@ -29,13 +29,14 @@ MOST_HOLDS = 200
 class NvidiaMachine(RuleBasedStateMachine):
     """Generates operations for one session. A generated subclass gives ``start``."""
 
-    raw_is_there: bool = True
+    spaces: tuple[draw.Space, ...] = draw.SPACES
+    small_spaces: tuple[draw.Space, ...] = draw.SMALL_SPACES
+    """What the target has of them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.session: NvidiaSession = self.start()
         self.changed = False
-        self.space = draw.SPACES[0]
 
     def start(self) -> NvidiaSession:
         """A fresh session; given by the generated subclass."""
@@ -73,15 +74,11 @@ class NvidiaMachine(RuleBasedStateMachine):
     @initialize(which=draw.spaces)
     def create(self, which: int) -> None:
         """Make an address space and three memories."""
-        self._create(which)
+        self._create(self.spaces[which % len(self.spaces)])
         for number in range(3):
             self._new_memory(number)
 
-    def _create(self, which: int) -> None:
-        space = draw.SPACES[which % len(draw.SPACES)]
-        if space.mode == "raw" and not self.raw_is_there:
-            space = draw.SPACES[0]
-        self.space = space
+    def _create(self, space: draw.Space) -> None:
         client = space.mode != "own"
         self.do(
             "create",
@@ -98,7 +95,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         """What a step does; if nothing changed by it, a map of a page at the end."""
         self.changed = False
         if not self.state.exists:
-            self._create(pick)
+            self._create(self.spaces[pick % len(self.spaces)])
         yield
         if self.changed or self.session.ended or not self.state.exists:
             return
@@ -407,7 +404,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         with self._step(pick):
             if self.state.raw:
                 self._any_raw(pick, what)
-            elif self.space.chip != "gp100":
+            elif self.state.chip != "gp100":
                 self._any_story(pick, what)
             else:
                 self._pfn(pick, what)
@@ -456,7 +453,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         with self._step(pick):
             if self.state.raw:
                 _RAWS[name](self, where, pick >> 1)
-            elif self.state.managed and self.space.chip == "gp100":
+            elif self.state.managed and self.state.chip == "gp100":
                 self._pfn(pick, what % draw.pfns.size)
             else:
                 part, how = draw.maps.pair(what % draw.maps.size)
@@ -721,13 +718,17 @@ class NvidiaMachine(RuleBasedStateMachine):
             if name == "join-part":
                 self.do("part")
         elif name == "boot":
-            if self.state.areas:
-                self._destroy(name, which, draw.SMALL_SPACE)
+            if self.state.areas or self.state.end > draw.HALF_GIGA:
+                self._destroy(name, which)
+            if not self.state.exists:
+                self._create(self.small_spaces[which % len(self.small_spaces)])
             self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
         elif name == "replay":
             self.do("replay")
         elif name in ("destroy", "wrong-create", "again"):
-            self._destroy(name, which, pick)
+            self._destroy(name, which)
+            if not self.state.exists:
+                self._create(self.spaces[pick % len(self.spaces)])
         elif name == "drop":
             self.do("drop", memory=self._memory(pick))
         elif name == "memory":
@@ -742,8 +743,8 @@ class NvidiaMachine(RuleBasedStateMachine):
             first, last = holes[pick % len(holes)]
             self.do("get", size=last + 1 - first)
 
-    def _destroy(self, name: str, which: int, pick: int) -> None:
-        """The address space goes with what is left in it, and another one comes."""
+    def _destroy(self, name: str, which: int) -> None:
+        """The address space goes with what is left in it; sometimes none can be made then."""
         while not self.session.ended:
             operation = giving_back(self.state)
             if operation is None:
@@ -764,9 +765,7 @@ class NvidiaMachine(RuleBasedStateMachine):
                 {"fail_at": 1001 + which},
                 {"start": 2 * PAGE, "size": -PAGE},
             )
-            self.do("create", **wrong[which % len(wrong)])
-        if not self.state.exists:
-            self._create(pick)
+            self.do("create", chip=self.spaces[0].chip, **wrong[which % len(wrong)])
 
     # -- calls that have to be refused --------------------------------------------------------
 
@@ -912,11 +911,24 @@ _DEFAULTS: Mapping[str, Mapping[str, int | str]] = {name: make(name, SPECS).args
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[NvidiaMachine]:
-    """The machine for targets with these traits: without the raw interface, if they have none."""
-    if "raw" not in traits:
-        return NvidiaMachine
+    """The machine for targets with these traits: with the chips and interfaces that they have.
 
-    class WithoutRaw(NvidiaMachine):
-        raw_is_there = False
+    Raises:
+        ValueError: they have no chip that there is.
+    """
 
-    return WithoutRaw
+    def there(spaces: tuple[draw.Space, ...]) -> tuple[draw.Space, ...]:
+        chips: tuple[str, ...] = traits.get("chip", CHIPS)
+        raws: tuple[str | int, ...] = traits.get("raw", (0, 1))
+        return tuple(
+            one for one in spaces if one.chip in chips and (one.mode != "raw" or 1 in raws)
+        )
+
+    if not there(draw.SPACES):
+        raise ValueError(f"chip is {traits['chip']!r}; allowed are {', '.join(CHIPS)}")
+
+    class Machine(NvidiaMachine):
+        spaces = there(draw.SPACES)
+        small_spaces = there(draw.SMALL_SPACES)
+
+    return Machine

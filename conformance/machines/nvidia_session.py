@@ -234,7 +234,7 @@ class NvidiaSession(JudgedSession):
         if not self.state.exists and name not in _ALWAYS:
             if self.state.made:
                 return nothing
-            self.run(make("create", SPECS))
+            self.run(self._default())
             if not self.state.exists:
                 return nothing
         if name == "create" and (self.state.exists or not possible(operation, {})):
@@ -269,6 +269,10 @@ class NvidiaSession(JudgedSession):
         else:
             self._effective.append(operation)
         return Outcome(step.result, step.sort, changed, step.violations, fresh)
+
+    def _default(self) -> Operation:
+        """What makes an address space where nobody did: of the last chip that the target has."""
+        return make("create", SPECS, chip=str(self.target.traits.get("chip", CHIPS)[-1]))
 
     def _step(self, state: NvidiaState, operation: Operation, begin: int) -> NvidiaStep:
         """What is known of an operation before it is carried out."""
@@ -621,11 +625,9 @@ def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool
     """
     if not _in_directory(state, index):
         return False
-    return any(
-        run.first <= last and run.last >= first
-        for counts in state.raw_holds[index + 1 :]
-        for run in counts.runs
-    )
+    holds = [run for counts in state.raw_holds for run in counts.runs]
+    holds += [one for region in state.regions for one in region.holds]
+    return any(one.index > index and one.first <= last and one.last >= first for one in holds)
 
 
 def _raw_get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:

@@ -110,13 +110,20 @@ class NvidiaTarget:
     copy of it is how wrong drivers are tried.
 
     Operations, values and events are those of ``linux:nvkm``. States of entries with more than
-    63 references to small pages have the rest of the number from bit 8 on.
+    63 references to small pages have the rest of the number from bit 8 on. ``chips``: which to be
+    judged on.
     """
 
-    def __init__(self, driver: Any = nvidia, name: str = "reference", version: str = "") -> None:
+    def __init__(
+        self,
+        driver: Any = nvidia,
+        name: str = "reference",
+        version: str = "",
+        chips: Sequence[str] = CHIPS,
+    ) -> None:
         self.name: str = name
         self.version: str = version or f"mmu-conformance {__version__}, reference driver"
-        self.traits: Mapping[str, Sequence[str | int]] = {}
+        self.traits: Mapping[str, Sequence[str | int]] = {"chip": tuple(chips)}
         self.places: Sequence[str] = ("",)
         self._driver = driver
         self._device: Any = None
@@ -272,6 +279,26 @@ def _runs(old: dict[int, int], new: dict[int, int]) -> Iterable[tuple[int, int, 
             last += 1
             at += 1
         yield first, last, state
+
+
+def gf100() -> NvidiaTarget:
+    """The target, for GF100 alone: ``python:conformance.targets.reference_nvidia:gf100``."""
+    return NvidiaTarget(chips=("gf100",))
+
+
+def gk104() -> NvidiaTarget:
+    """The target, for GK104 alone."""
+    return NvidiaTarget(chips=("gk104",))
+
+
+def gm200() -> NvidiaTarget:
+    """The target, for GM200 alone."""
+    return NvidiaTarget(chips=("gm200",))
+
+
+def gp100() -> NvidiaTarget:
+    """The target, for GP100 alone."""
+    return NvidiaTarget(chips=("gp100",))
 
 
 def _is_endless(error: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import errno
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 
@@ -87,6 +88,16 @@ class Names:
         return repr(Event(event.kind, event.a, event.b, event.c))
 
 
+def one_step(linux: str, driver: str) -> str:
+    """What Linux did, where it cleared a page of 2M in two steps as if it did in one.
+
+    It takes the valid bit first. What is left leads to a table; docs/findings.md has that.
+    """
+    place, _, word = linux.partition("=")
+    left = re.fullmatch(r"20[0-9a-f]{5}c", word) is not None
+    return driver if left and driver == f"{place}=0" else linux
+
+
 class Pair:
     """Linux and the reference driver, to which the same is done."""
 
@@ -106,6 +117,8 @@ class Pair:
             trace = Trace()
             self.results[number] = target.perform(Operation(name, {**args}), trace)
             self.said[number] = list(self.names[number].lines(trace))
+        if len(self.said[0]) == len(self.said[1]):
+            self.said[0] = [one_step(*lines) for lines in zip(*self.said, strict=True)]
         return self.results[1]
 
     def agree(self) -> bool:
