@@ -6,7 +6,7 @@ from conformance.machines.nvidia_large import Entry, Moment, compared
 from conformance.machines.nvidia_session import PAGE, NvidiaSession
 from conformance.machines.table_segments import Window
 from conformance.rules.rule import Violation
-from reference.formats.format import ROLE_NAMES
+from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.hardware.nvidia_mmu import NvidiaMmu
 from reference.nvidia_promise import MAPPED, WHAT_NAMES, Piece
@@ -144,12 +144,17 @@ def _area(one: ToldArea) -> Segment:
 def _steps(fmt: NvidiaFormat, entries: Sequence[Entry]) -> tuple[Step, ...]:
     """A walk, one step for each word: of the last directory the large half, then the small one."""
     steps: list[Step] = []
+    decided = False
     for one in entries:
         table = fmt.tables[one.table]
         for part, word in enumerate(one.words):
             half = next((half for half in table.halves if half.word == part), table.first)
             role = int(fmt.role(half, word))
             text = f"{table.name}: {word_text(fmt, one.table, part, word)}"
+            if decided:
+                text = f"{text} (not looked at)"
+            # What is behind it is not looked at: the small table beside a large page.
+            decided = decided or role not in (INVALID, TABLE)
             steps.append(Step(one.table, one.pa, one.index, word, ROLE_NAMES[role], text))
     return tuple(steps)
 

@@ -142,6 +142,12 @@ def test_sparse_pages_have_their_size():
         (0, 0x10000, "sparse"),
         (0x20000, 0x1000, "sparse"),
     ]
+    # The last page has a small table, which the entry of a large page keeps walks from.
+    assert [step.text for step in views.walk][-3:] == [
+        "PD0: small: table pa=0x80005000 aperture=vram",
+        "LPT: sparse",
+        "SPT: unmapped (not looked at)",
+    ]
     assert column(views, "after")["bit 7, SPARSE"] == "set: noted as sparse"
     assert column(views, "after")["entry in the LPT"] == "0x8: sparse"
 
