@@ -271,7 +271,8 @@ class NvidiaState:
     ``start``, ``end``: what the address space has, ``end`` exclusive. ``instance``: where the
     instance block is that leads to the root, or NONE; ``booted``: all its small tables are held.
     ``stuck``: the device does not carry out invalidations any more. ``kept``: it did not, and
-    none was completed since: what nothing leads to any more may have to stay. ``pages``: mapped
+    none was completed since: what nothing leads to any more may have to stay. ``abandoned``: for
+    good, as the address space is gone that could have invalidated it. ``pages``: mapped
     page by page: by address, log2 of the bytes and whether the page is the device's own.
     ``areas`` and what follows them: promised; ``told_areas`` and what follows: told.
     """
@@ -285,6 +286,7 @@ class NvidiaState:
         self.area_count: int = 0
         self.stuck: bool = False
         self.kept: bool = False
+        self.abandoned: bool = False
         self.seen: NvidiaSeen = NvidiaSeen()
         self.format: NvidiaFormat | None = None
         self.mmu: NvidiaMmu | None = None
@@ -358,6 +360,7 @@ class NvidiaState:
     def destroyed(self) -> None:
         """The address space is gone, with all that was mapped there."""
         self.exists = False
+        self.abandoned = self.abandoned or self.kept or self.stuck
         self.areas = {}
         self.raw_parts = []
         self.regions = []
@@ -377,7 +380,7 @@ class NvidiaState:
             self.kept = True
             self.mmu.assume_invalidated()
             self.mmu.running.clear()
-        elif self.seen.starts and not self.mmu.running:
+        elif self.seen.starts and not self.mmu.running and not self.abandoned:
             self.kept = False
 
     def limit(self) -> int:
@@ -681,8 +684,8 @@ class NvidiaState:
         return found
 
     def lost_tables(self) -> list[int]:
-        """Addresses of table memory that nothing leads to."""
-        if self.mmu is None:
+        """Addresses of table memory that nothing leads to, and that has not to stay."""
+        if self.mmu is None or self.kept:
             return []
         if not self.exists:
             return sorted(self.mmu.tables)

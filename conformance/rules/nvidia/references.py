@@ -1,8 +1,4 @@
-"""RC: references are what a recount gives, nothing is lost, and in the end nothing is left.
-
-Where an invalidation was not completed, the device may still use what nothing leads to any more.
-A driver that keeps it until one is does right, so nothing is held against it until then.
-"""
+"""RC: references are what a recount gives, nothing is lost, and in the end nothing is left."""
 
 from conformance.rules.nvidia.operations import EVERY
 from conformance.rules.nvidia.recount import (
@@ -40,7 +36,7 @@ def table_check(step: NvidiaStep) -> int:
 
 def lost_check(step: NvidiaStep) -> int:
     """RC-2: every table is linked, and nothing is left of an address space that is gone."""
-    if step.mmu is None or step.state.kept or (step.kind == "create" and not is_done(step)):
+    if step.mmu is None or (step.kind == "create" and not is_done(step)):
         return 0
     lost = step.state.lost_tables()
     if lost:
@@ -61,16 +57,12 @@ def lost_check(step: NvidiaStep) -> int:
 
 def memory_check(step: NvidiaStep) -> int:
     """RC-3: a memory has a reference for its owner, and one for each part mapped to it."""
-    if step.state.kept:
-        return 0
     _report("RC-3", step, memory_mismatch(step.state))
     return 1 if step.seen.refs or step.state.memories else 0
 
 
 def page_check(step: NvidiaStep) -> int:
     """RC-4: the device is let at pages of the system as often as they are mapped."""
-    if step.state.kept:
-        return 0
     _report("RC-4", step, pages_mismatch(step.state))
     return 1 if step.seen.dma or step.state.dma else 0
 
