@@ -19,30 +19,35 @@ from reports.operations import Operation
 Segments = tuple[Segment, ...]
 SEGMENTS_SHOWN = 256
 """Of each view, at most."""
-ENTRIES_SHOWN = 2048
+ENTRIES_SHOWN = 1 << 14
 """Entries whose page size is looked at, at most."""
 NEAR = 0x1_0000
 """Bytes on each side of what is shown."""
 
 
 class NvidiaViews:
-    """Looks at a session before its last operation and after it."""
+    """Looks at a session before its last operation and after it.
+
+    Before it, nobody knows which addresses will be at fault: all of them are looked at.
+    """
 
     def __init__(self, session: NvidiaSession, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
-        self._window = _window(session, operations)
+        self._operations = operations
+        self._windows = [_window(session, operations)]
         self._before = self._look()
         self._moment = Moment.of(session.state)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        window = self._window
-        iova = violation.iova
-        if window is None or not window[0] <= iova <= window[1]:
-            iova = -1
-        promise, driver, hardware = self._look()
+        limit = session.state.limit()
+        iova = violation.iova if 0 <= violation.iova < limit else -1
+        around = None if iova < 0 else (max(iova - NEAR, 0), min(iova + NEAR, limit - 1))
+        window = _joint([*self._windows, _window(session, self._operations), around])
+        before = [_near(segments, window, iova) for segments in self._before]
+        after = [_near(segments, window, iova) for segments in self._look()]
         mmu = session.state.mmu
         events = list(session.trace)
         event = violation.event
@@ -52,12 +57,12 @@ class NvidiaViews:
             event=event if 0 <= event < len(events) else None,
             operation=len(session.operations) - 1,
             iova=iova if iova >= 0 else None,
-            promise_before=self._before[0],
-            promise_after=promise,
-            driver_before=self._before[1],
-            driver_after=driver,
-            hardware_before=self._before[2],
-            hardware_after=hardware,
+            promise_before=before[0],
+            promise_after=after[0],
+            driver_before=before[1],
+            driver_after=after[1],
+            hardware_before=before[2],
+            hardware_after=after[2],
             walk=() if now is None else _steps(now.format, now.walk(iova)),
             stale=() if mmu is None or iova < 0 else _stale(mmu, iova),
             window=window,
@@ -68,18 +73,36 @@ class NvidiaViews:
         )
 
     def _look(self) -> tuple[Segments, Segments, Segments]:
-        """What promise, driver and hardware say of the window now."""
+        """What promise, driver and hardware say now."""
         state = self._session.state
-        if self._window is None or state.mmu is None:
+        if state.mmu is None:
             return (), (), ()
-        first, last = self._window
+        last = state.limit() - 1
         told = sorted(state.told_areas.values(), key=lambda one: one.first)
-        areas = [one for one in told if one.first <= last and one.last >= first]
         return (
-            _promised(state.promise.pieces(first, last)),
-            tuple(_area(one) for one in areas[:SEGMENTS_SHOWN]),
-            _mapped(state.mmu, first, last),
+            _promised(state.promise.pieces(0, last)),
+            tuple(_area(one) for one in told),
+            _mapped(state.mmu, 0, last),
         )
+
+
+def _joint(windows: Sequence[Window]) -> Window:
+    """The window that has all of these in it."""
+    there = [one for one in windows if one is not None]
+    if not there:
+        return None
+    return min(first for first, _ in there), max(last for _, last in there)
+
+
+def _near(segments: Segments, window: Window, iova: int) -> Segments:
+    """The segments in a window; if there are too many, those before and behind an address."""
+    if window is None:
+        return ()
+    first, last = window
+    inside = [one for one in segments if one.first <= last and one.last >= first]
+    before = sum(1 for one in inside if one.last < iova)
+    start = max(0, min(before - SEGMENTS_SHOWN // 2, len(inside) - SEGMENTS_SHOWN))
+    return tuple(inside[start : start + SEGMENTS_SHOWN])
 
 
 def _promised(pieces: Sequence[Piece]) -> Segments:
@@ -92,7 +115,7 @@ def _promised(pieces: Sequence[Piece]) -> Segments:
             _piece_text(one),
             int(one.last - one.first + 1),
         )
-        for one in pieces[:SEGMENTS_SHOWN]
+        for one in pieces
     )
 
 
@@ -104,7 +127,7 @@ def _mapped(mmu: NvidiaMmu, first: int, last: int) -> Segments:
     """What a walk finds, with the sizes of the pages that say so."""
     found: list[Segment] = []
     looked = 0
-    for piece in mmu.pieces(first, last)[:SEGMENTS_SHOWN]:
+    for piece in mmu.pieces(first, last):
         va, text = int(piece.first), _piece_text(piece)
         while va <= piece.last:
             looked += 1

@@ -131,7 +131,7 @@ def test_hardware_is_shown_in_pages_and_promise_as_it_was_asked_for():
     ]
     assert views.hardware_before == ()
     assert [one.pa for one in (*views.hardware_after, *views.promise_after)] == [0x40000000] * 2
-    # The client's area goes on beyond what is shown.
+    # The client's area goes on beyond what is shown of it.
     assert views.driver_after[0].last > views.window[1]
 
 
@@ -163,3 +163,33 @@ def test_the_walk_looks_at_the_large_entry_before_the_small_one():
         0x4000001,
     )
     assert any(note.text.startswith("SPT entry of 0x0 (4K)") for note in views.notes)
+
+
+def test_what_is_at_fault_is_shown_wherever_it_lies():
+    far = 1 << 40
+    views = views_of(RAW, MEMORY, LARGE, SMALL, MAP, iova=far)
+    assert views.iova == far
+    assert views.window[0] <= 0x10000 < far < views.window[1]
+    assert views.walk[0].text.startswith("PD3: ")
+    assert [one.first for one in views.hardware_after] == [0]
+    # Where an area is handed out, the window has all of it.
+    views = views_of({"op": "create"}, {"op": "get", "size": 1 << 27}, iova=0x4000000)
+    assert views.window == (0, (1 << 27) + 0xFFFF)
+    assert views_of({"op": "create"}, {"op": "get"}, iova=1 << 50).iova is None
+
+
+def test_of_many_segments_those_near_the_fault_are_shown():
+    pages = {"op": "raw_get", "size": 0x200000}
+    scattered = {"op": "memory", "scattered": 1}
+    mapped = {"op": "raw_map", "size": 0x200000}
+    for page, first in ((0, 0), (300, 300 - 128), (511, 256)):
+        views = views_of(RAW, scattered, pages, mapped, iova=page << 12)
+        shown = [one.first >> 12 for one in views.hardware_after]
+        assert shown == list(range(first, first + 256))
+        assert len(views.promise_after) == 256
+
+
+def test_nothing_is_looked_at_after_the_address_space_is_gone():
+    views = views_of(RAW, MEMORY, {"op": "destroy"}, {"op": "create", "chip": "gm200"})
+    assert views.hardware_before == views.hardware_after == ()
+    assert views.comparison is None
