@@ -426,6 +426,9 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     size, shift, align = _size(args), int(args["shift"]), int(args["align"])
     if shift > 63 or align > 63:
         return "no page size", _INVALID
+    if state.area_count >= MOST_AREAS:
+        # Numbers of areas are not used again.
+        return "too many areas", (-errno.E2BIG,)
     if not size or (args["sparse"] and not (args["getref"] or args["mapref"])):
         return "nothing, or sparse without references", _INVALID
     if args["getref"] and not shift:
@@ -437,8 +440,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
         if args["getref"] and args["sparse"] and not state.page_list()[index].sparse:
             # Which of two reasons is looked at first is the driver's affair.
             return "pages that cannot be sparse", (*_INVALID, -errno.ENOSPC)
-        if state.page_list()[index].shift != shift and args["getref"]:
-            return FINE
     elif size & (PAGE - 1):
         # Nobody says what is to come of it.
         return "misuse: not whole pages", _INVALID
@@ -453,8 +454,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
             return "pages that cannot be sparse", _INVALID
         if state.booted and any(_in_directory(state, one.index) for one in holds):
             return _OVER_BOOTED
-    if len(state.areas) >= MOST_AREAS:
-        return "too many areas", (-errno.E2BIG,)
     return FINE
 
 
