@@ -263,7 +263,7 @@ class NvidiaSession(JudgedSession):
             self.tally.operation(name, step.sort, changed)
         fresh = self._report(step)
         # What came of misuse is nobody's promise: it is undone, too.
-        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.stores > 0)
+        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.has_changes())
         if step.violations or not step.result.finished or spoilt:
             self._undo(step)
         else:
