@@ -1319,9 +1319,9 @@ def test_what_a_step_changed_is_told():
     for operation, changes in (
         (CREATE, True), (MEMORY, True), (op("memory", size=1), False), (GET, True),
         (op("get", size=0), False), (MAP, True), (MAP, True), (op("map", vma=3), False),
-        (UNMAP, True), (UNMAP, False), (op("map", fail_at=1001), False), (PFN_UNMAP, False), (JOIN, True),
-        (JOIN, False), (PART, True), (REPLAY, True), (BOOT, False), (STUCK, True), (WORKING, True),
-        (PUT, True), (DROP, True), (DROP, False), (DESTROY, True),
+        (UNMAP, True), (UNMAP, False), (op("map", fail_at=1001), False), (PFN_UNMAP, False),
+        (JOIN, True), (JOIN, False), (PART, True), (REPLAY, True), (BOOT, False), (STUCK, True),
+        (WORKING, True), (PUT, True), (DROP, True), (DROP, False), (DESTROY, True),
     ):  # fmt: skip
         outcome = session.run(operation)
         assert not outcome.violations
