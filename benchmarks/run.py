@@ -640,16 +640,28 @@ def steps_told(ours: Sequence[Sample], other: Sequence[Sample]) -> str:
 
 def mali_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
     """(g) Operations of the machine ``mali``, some of which are a step, against empty steps."""
-    for target, tree in (("reference", None), ("linux:panthor", kernel)):
+    a_step = "a step of this machine is about two operations, such as a job that starts and a bind"
+    yield from _operations_rows(effort, kernel, "mali", "linux:panthor", a_step)
+
+
+def nvidia_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
+    """(i) Operations of the machine ``nvidia``, likewise."""
+    a_step = "a step of this machine is about two operations, such as an area and a map in it"
+    yield from _operations_rows(effort, kernel, "nvidia", "linux:nvkm", a_step)
+
+
+def _operations_rows(
+    effort: Effort, kernel: str | None, system: str, linux: str, a_step: str
+) -> Iterator[Row]:
+    for target, tree in (("reference", None), (linux, kernel)):
         row = Row(
-            f"mali, {target}: operations that change state / steps of an empty machine",
-            "the empty machine is that of page tables; a step of this machine is about two "
-            "operations, such as a job that starts and a bind",
+            f"{system}, {target}: operations that change state / steps of an empty machine",
+            f"the empty machine is that of page tables; {a_step}",
             0.35,
             None,
         )
         options: dict[str, Any] = {
-            "system": "mali", "target": target, "kernel": tree, "examples": effort.examples,
+            "system": system, "target": target, "kernel": tree, "examples": effort.examples,
         }  # fmt: skip
         with unmeasured_is_told(row):
             with ExitStack() as on:
@@ -814,6 +826,7 @@ ROWS: dict[str, Callable[[Effort, str | None], Iterator[Row]]] = {
     "linux": lambda effort, kernel: step_rows(effort, "linux:io-pgtable-arm", kernel),
     "mapped": lambda effort, kernel: iter([mapped_row(effort)]),
     "mali": mali_rows,
+    "nvidia": nvidia_rows,
     "vmas": vmas_rows,
     "walker": lambda effort, kernel: iter([walker_row(effort)]),
     "workers": lambda effort, kernel: iter([workers_row(effort)]),
