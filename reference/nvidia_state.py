@@ -262,6 +262,10 @@ class NvidiaSeen:
         self.tables: int = 0
         self.dma: int = 0
 
+    def has_changes(self) -> bool:
+        """Whether tables, areas, or references are not what they were, for all that was told."""
+        return bool(self.stores or self.areas or self.tables or self.refs or self.dma)
+
 
 class NvidiaState:
     """The memories of a device, and one address space at a time.

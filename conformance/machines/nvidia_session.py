@@ -267,7 +267,7 @@ class NvidiaSession(JudgedSession):
             self.tally.operation(name, step.sort, changed)
         fresh = self._report(step)
         # What came of misuse is nobody's promise: it is undone, too.
-        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.stores > 0)
+        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.has_changes())
         if step.violations or not step.result.finished or spoilt:
             self._undo(step)
         else:
@@ -430,6 +430,9 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     size, shift, align = _size(args), int(args["shift"]), int(args["align"])
     if shift > 63 or align > 63:
         return "no page size", _INVALID
+    if state.area_count >= MOST_AREAS:
+        # Numbers of areas are not used again.
+        return "too many areas", (-errno.E2BIG,)
     if not size or (args["sparse"] and not (args["getref"] or args["mapref"])):
         return "nothing, or sparse without references", _INVALID
     if args["getref"] and not shift:
@@ -455,8 +458,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
             return "pages that cannot be sparse", _INVALID
         if state.booted and any(_in_directory(state, one.index) for one in holds):
             return _OVER_BOOTED
-    if len(state.areas) >= MOST_AREAS:
-        return "too many areas", (-errno.E2BIG,)
     return FINE
 
 
