@@ -143,7 +143,11 @@ SPECS: dict[str, OperationSpec] = specs_of(
         value_kind="count",
         value_text="{} pages not done",
     ),
-    OperationSpec("pfn_unmap", "Unmap pages that were mapped one by one.", _RANGE),
+    OperationSpec(
+        "pfn_unmap",
+        "Unmap pages that were mapped one by one; those that lie in the range in part go, too.",
+        _RANGE,
+    ),
     OperationSpec("raw_get", "Take references to the pages of a range.", (*_PAGES, _FAIL)),
     OperationSpec("raw_put", "Give references to the pages of a range back.", _PAGES),
     OperationSpec(
@@ -263,7 +267,7 @@ class NvidiaSession(JudgedSession):
             self.tally.operation(name, step.sort, changed)
         fresh = self._report(step)
         # What came of misuse is nobody's promise: it is undone, too.
-        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.stores > 0)
+        spoilt = step.sort == MISUSE and (step.result.result == 0 or step.seen.has_changes())
         if step.violations or not step.result.finished or spoilt:
             self._undo(step)
         else:
@@ -426,6 +430,9 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     size, shift, align = _size(args), int(args["shift"]), int(args["align"])
     if shift > 63 or align > 63:
         return "no page size", _INVALID
+    if state.area_count >= MOST_AREAS:
+        # Numbers of areas are not used again.
+        return "too many areas", (-errno.E2BIG,)
     if not size or (args["sparse"] and not (args["getref"] or args["mapref"])):
         return "nothing, or sparse without references", _INVALID
     if args["getref"] and not shift:
@@ -437,8 +444,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
         if args["getref"] and args["sparse"] and not state.page_list()[index].sparse:
             # Which of two reasons is looked at first is the driver's affair.
             return "pages that cannot be sparse", (*_INVALID, -errno.ENOSPC)
-        if state.page_list()[index].shift != shift and args["getref"]:
-            return FINE
     elif size & (PAGE - 1):
         # Nobody says what is to come of it.
         return "misuse: not whole pages", _INVALID
@@ -453,8 +458,6 @@ def _get_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
             return "pages that cannot be sparse", _INVALID
         if state.booted and any(_in_directory(state, one.index) for one in holds):
             return _OVER_BOOTED
-    if len(state.areas) >= MOST_AREAS:
-        return "too many areas", (-errno.E2BIG,)
     return FINE
 
 
@@ -574,13 +577,7 @@ def _pfn_unmap_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Ref
         return "addresses of the raw interface", _INVALID
     if (first | size) & (PAGE - 1) or first + size > state.limit():
         return "misuse: not whole pages", _INVALID
-    if state.area_at(first) is None:
-        return "no area", _INVALID
-    for va, (shift, _) in state.pages.items():
-        end = va + (1 << shift)
-        if va < first + size and end > first and not (first <= va and end <= first + size):
-            return "misuse: a part of a page", ()
-    return FINE
+    return FINE if state.area_at(first) is not None else ("no area", _INVALID)
 
 
 def _is_client(state: NvidiaState, first: int, size: int) -> bool:
@@ -621,7 +618,7 @@ def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool
     """Whether a page of this size is an entry of a directory, and tables behind it are held.
 
     Such an entry is a page or leads to tables, never both. Nobody says what a driver has to do
-    with references behind a page.
+    with references behind a page, whether they were taken as such or because it is sparse.
     """
     if not _in_directory(state, index):
         return False
@@ -979,14 +976,18 @@ def _kept_pfn_unmap(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
     first = to_unsigned(int(args["addr"]))
     last = first + _size(args) - 1
+    pages = state.page_list()
     for area in state.areas.values():
         for part in area.within(first, last):
             if part.memory != NONE:
                 continue
-            start, end = max(part.first, first), min(part.last, last)
+            # A page that is to go in part goes as a whole: the rest faults, and may come back.
+            span = 1 << pages[part.index].shift
+            start = max(part.first, first) // span * span
+            end = (min(part.last, last) // span + 1) * span - 1
             area.cut(start, end)
             _empty(state, area.sparse, start, end)
-    _forget_pages(state, first, last)
+            _forget_pages(state, start, end)
 
 
 def _kept_raw_get(state: NvidiaState, step: NvidiaStep) -> None:

@@ -48,7 +48,7 @@ def unchanged_check(step: NvidiaStep) -> int:
     wrong, message, address = "", "", step.first
     if step.difference is not None:
         address = int(step.difference.va)
-        wrong, message = "translations changed", f"{address:#x} is translated otherwise"
+        wrong, message = "translations changed", f"{address:#x} is translated otherwise."
     else:
         for what, found in (
             ("areas changed", areas_mismatch(state)),
