@@ -5,13 +5,11 @@ import re
 import pytest
 
 from conformance.mutants import nvidia
-from conformance.mutants.catalogue import MUTANTS, catalogue_of, mutant_by_id
-from conformance.mutants.kill import passes, run_mutant, subset
+from conformance.mutants.catalogue import MUTANTS, catalogue_of
+from conformance.mutants.kill import subset
 from conformance.mutants.mutant import driver_source, load
 from conformance.rules.nvidia import NVIDIA
 from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_target
-from conformance.targets.reference import reference_target
 from reports.operations import make
 
 SYSTEM = system_by_name("nvidia")
