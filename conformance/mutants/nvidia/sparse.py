@@ -145,7 +145,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mark-stays",
         "SP-2",
-        "a large entry that is no longer sparse stays marked so, unless small pages are in use there",
+        "a large entry stays marked when it is no longer sparse, unless small pages are in use",
         (
             (
                 """
