@@ -720,7 +720,10 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _mishap(self, name: str, which: int, pick: int) -> None:
         if name in ("slow", "stuck"):
             self.do("stick", polls=1 + which * 100 if name == "slow" else NONE)
-            if self.state.raw:
+            areas = [one for one in self._areas() if not one.client]
+            if areas and pick & 2:
+                self.do("put", vma=areas[which % len(areas)].number)
+            elif self.state.raw:
                 self._raw_get_map(draw.RANGES[which % len(draw.RANGES)], pick & 1)
             else:
                 self._page(pick)

@@ -153,26 +153,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "new-large-table-hides-small-pages",
-        "NB-1",
-        "a new table of large pages says that nothing is there, even where small pages are",
-        (
-            (
-                """
-                for index in range(table.entries):
-                    self.write_large(child, index, child.sparse)
-                """,
-                """
-                for index in range(table.entries):
-                    if child.sparse:
-                        self.write_large(child, index, True)
-                    else:
-                        self.memory.store(pa, index, self.hole)
-                """,
-            ),
-        ),
-    ),
-    Mutant(
         "half-of-directory-sparse",
         "IS-1",
         "a directory that comes into a sparse range is made sparse in its first half",
