@@ -42,6 +42,8 @@ SPACES: tuple[Space, ...] = (
     Space("gp100", 16, "managed"), Space("gk104", 17, "own"), Space("gf100", 16, "own"),
     Space("gm200", 16, "raw"), Space("gk104", 16, "managed"), Space("gf100", 17, "managed"),
     Space("gk104", 16, "raw"), Space("gf100", 17, "raw"), Space("gm200", 17, "managed"),
+    Space("gp100", 16, "managed"), Space("gp100", 16, "raw"), Space("gp100", 16, "own"),
+    Space("gf100", 16, "managed"), Space("gk104", 17, "managed"),
 )  # fmt: skip
 """What address spaces there are, the more usual ones more often."""
 
@@ -198,7 +200,7 @@ raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 
 CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
-    "other-size", "remap", "fill", "parents", "hole", "two-lazy",
+    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "huge",
 )  # fmt: skip
 """Stories of one cell of a directory: see ``conformance.machines.nvidia``."""
 
@@ -219,7 +221,8 @@ mistakes: Pairs[str, int] = Pairs(MISTAKES, range(8))
 
 MISHAPS: tuple[str, ...] = (
     "slow", "stuck", "join", "join-part", "boot", "replay", "destroy", "drop", "memory", "again",
-    "wrong-create", "memory", "full",
+    "wrong-create", "memory", "full", "lack", "stuck", "again", "boot",
+    "lack",
 )  # fmt: skip
 """What else happens."""
 
