@@ -52,6 +52,7 @@ SMALL_SPACES: tuple[Space, ...] = (
     Space("gm200", 17, "own", 0, 0x11000), Space("gf100", 17, "own", 64 * LARGE, 3 * LARGE),
     Space("gk104", 16, "own", PAGE, LARGE), Space("gm200", 16, "own", 31 * LARGE, 2 * LARGE),
     Space("gf100", 16, "own", 0, 2 * LARGE), Space("gk104", 17, "own", 63 * LARGE, 2 * LARGE),
+    Space("gp100", 16, "own", 0, 4 * LARGE),
 )  # fmt: skip
 """Some that are small enough for tables for all of it."""
 
@@ -212,7 +213,7 @@ MISTAKES: tuple[str, ...] = (
     "beyond", "kind", "kind-again", "not-mapped", "unmap-inside", "over", "beyond-area",
     "host-large", "put-again", "memory", "memory-target", "drop-again", "pfn-shift", "pfn-askew",
     "pfn-outside", "pfn-many", "pfn-nowhere", "raw-elsewhere", "raw-shift", "raw-none", "join",
-    "part", "boot", "lazy-part",
+    "part", "boot", "lazy-part", "not-sparse",
 )  # fmt: skip
 """Calls that have to be refused."""
 

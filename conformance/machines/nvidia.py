@@ -163,10 +163,13 @@ class NvidiaMachine(RuleBasedStateMachine):
             return 0
         return int(pages[max(len(pages) - size, 0)].listed)
 
+    def _can_be_sparse(self) -> bool:
+        return any(page.sparse for page in self.state.page_list())
+
     # -- areas --------------------------------------------------------------------------------
 
     def _get(self, one: draw.Get, pages: int, fail_at: int = 0, align: int = 0) -> int:
-        """The number of an area that is handed out; -1: none."""
+        """The number of an area that is handed out, sparse where that can be; -1: none."""
         if len(self.state.areas) >= MOST_AREAS:
             return -1
         shift = self._shift(one.size)
@@ -178,7 +181,7 @@ class NvidiaMachine(RuleBasedStateMachine):
             "get",
             getref=int(one.flavour == "ptes"),
             mapref=int(one.flavour == "addr"),
-            sparse=int(one.sparse),
+            sparse=int(one.sparse and self._can_be_sparse()),
             shift=shift,
             align=align,
             size=size,
@@ -341,7 +344,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         number = self._get(one, 512 * (1 + pick % 2), 0, 21)
         if memory < 0 or number < 0:
             return
-        if pick & 4 and flavour == "addr":
+        if pick % 3 and flavour == "addr":
             self._map(self.state.areas[number], draw.PARTS[3 + pick % 8], draw.HOWS[0], pick)
             if self.state.areas[number].parts:
                 first = self.state.areas[number].parts[0].first
@@ -758,7 +761,8 @@ class NvidiaMachine(RuleBasedStateMachine):
             if self.state.raw:
                 where = draw.RANGES[which % len(draw.RANGES)]
                 self._raw_get_map(where, pick & 1)
-                (self._raw_unmap if which & 1 else self._raw_put)(where, pick)
+                self._raw_unmap(where, pick)
+                self._raw_put(where, pick)
             else:
                 self._page(pick)
                 found = self._mapped(pick)
@@ -775,7 +779,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         elif name == "boot":
             self._destroy(name, which)
             if not self.state.exists:
-                self._create(self.small_spaces[which % len(self.small_spaces)])
+                self._create(self.small_spaces[(which + pick) % len(self.small_spaces)])
                 self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
                 if not self.state.booted:
                     self.do("boot")
@@ -888,6 +892,13 @@ def _mistake(machine: NvidiaMachine, mistake: str, which: int, pick: int) -> Wro
     if mistake == "boot":
         large = state.end - state.start > LARGEST_BOOT
         return ("boot", {}) if state.booted or large else None
+    if mistake in ("join", "part"):
+        # What is wrong with it is that it was done already.
+        if (state.instance == NONE) == (mistake == "join"):
+            machine.do(mistake)
+        return mistake, {}
+    if mistake == "not-sparse":
+        return None if machine._can_be_sparse() else ("get", {"sparse": 1, "getref": which % 2})
     if mistake.startswith(("pfn", "raw")):
         return _wrong_range(state, mistake, which)
     area = machine._area(pick)
@@ -897,9 +908,9 @@ def _mistake(machine: NvidiaMachine, mistake: str, which: int, pick: int) -> Wro
 def _wrong_range(state: NvidiaState, mistake: str, which: int) -> Wrong:
     if mistake == "pfn-nowhere":
         holes = state.holes()
-        if not holes or state.chip != "gp100":
+        if not holes:
             return None
-        name = ("pfn_map", "pfn_unmap")[which % 2]
+        name = "pfn_map" if state.chip == "gp100" and which % 2 else "pfn_unmap"
         return name, {"addr": to_signed(holes[-1][0]), "size": PAGE}
     if mistake == "raw-elsewhere":
         names = ("raw_get", "raw_put", "raw_map", "raw_unmap", "raw_sparse")
@@ -963,10 +974,8 @@ _SIMPLE: Mapping[str, tuple[str, dict[str, int]]] = {
     "pfn-askew": ("pfn_map", {"addr": 0x800}),
     "pfn-outside": ("pfn_map", {"addr": to_signed(1 << 50)}),
     "pfn-many": ("pfn_map", {"size": (MOST_PAGES + 1) * PAGE}),
-    "join": ("join", {}),
-    "part": ("part", {}),
 }
-"""Mistakes that nothing has to be there for. (Some are none while nothing is joined.)"""
+"""Mistakes that nothing has to be there for."""
 
 _STORIES: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
     "small-in-sparse": NvidiaMachine._small_in_sparse,
