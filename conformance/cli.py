@@ -417,7 +417,9 @@ def list_things(what: str) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("word", metavar="WORD")
-@click.option("--level", type=int, metavar="L", help="Only as an entry of this level.")
+@click.option(
+    "--level", type=int, metavar="L", help="Only as an entry of this level (NVIDIA: table number)."
+)
 def decode(format_name: str, word: str, level: int | None) -> None:
     """Say what a page-table entry WORD means in FORMAT, field by field."""
     from conformance import lists

@@ -7,6 +7,8 @@ from conformance.rules.catalogue import RULES
 from conformance.systems import SYSTEMS
 from conformance.targets.registry import KINDS
 from reference.formats import FORMATS, format_by_name
+from reference.formats.format import Reading
+from reference.formats.nvidia import NVIDIA_FORMATS, NvidiaFormat
 from reference.words import hex_word, parse_word
 from reports.numbers import size_text
 
@@ -66,6 +68,11 @@ def _formats() -> list[str]:
         lines.append(
             f"    pages {sizes}; ias {_range(fmt.ias_choices)}; oas {_range(fmt.oas_choices)}"
         )
+    for nvidia in NVIDIA_FORMATS.values():
+        lines.append(f"{nvidia.name}  {nvidia.title}")
+        pages = [size_text(1 << int(one.shift)) for one in reversed(nvidia.pages) if one.vram]
+        tables = ", ".join(f"{number} {one.name}" for number, one in enumerate(nvidia.tables))
+        lines.append(f"    pages {', '.join(pages)}; ias {nvidia.va_bits}; tables {tables}")
     return lines
 
 
@@ -86,9 +93,18 @@ def _mutants() -> list[str]:
 def decoded(format_name: str, word: str, level: int | None) -> str:
     """Every reading of a word in a format, with its fields.
 
+    ``level``: the level, or for formats of NVIDIA the number of the table, that it is from;
+    None for all.
+
     Raises:
         ValueError: no such format or level, or no 64-bit word.
     """
+    nvidia = NVIDIA_FORMATS.get(format_name)
+    if nvidia is not None:
+        return _decoded_nvidia(nvidia, parse_word(word), level)
+    if format_name not in FORMATS:
+        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
+        raise ValueError(f"format is {format_name!r}; allowed are {allowed}")
     fmt = format_by_name(format_name)
     held = parse_word(word)
     if level is not None and not 0 <= level < fmt.levels:
@@ -96,10 +112,40 @@ def decoded(format_name: str, word: str, level: int | None) -> str:
     lines = [f"{hex_word(held)} in {fmt.name} ({fmt.title})"]
     for reading in fmt.decode(held, level):
         levels = ", ".join(str(one) for one in reading.levels)
-        lines.append(f"level {levels}: {reading.text}")
-        for field, value in reading.fields():
-            place = f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
-            said = field.values.get(value, "")
-            shown = f"{field.name} = {value:#x}{f' {said}' if said else ''}"
-            lines.append(f"    {place:<9}{shown:<36}  {field.meaning}")
+        lines += [f"level {levels}: {reading.text}", *_field_lines(reading)]
     return "\n".join(lines) + "\n"
+
+
+def _decoded_nvidia(fmt: NvidiaFormat, held: int, level: int | None) -> str:
+    """The same for a format with large and small tables: levels are its tables, by number."""
+    if level is not None and not 0 <= level < len(fmt.tables):
+        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(fmt.tables))
+        raise ValueError(f"level is {level}; allowed for {fmt.name} are the tables {names}")
+    lines = [f"{hex_word(held)} in {fmt.name} ({fmt.title})"]
+    for reading in fmt.decode(held, level):
+        names = ", ".join(fmt.tables[number].name for number in reading.levels)
+        halves = _halves(fmt, reading)
+        lines += [f"{names}{halves}: {reading.text}", *_field_lines(reading)]
+    return "\n".join(lines) + "\n"
+
+
+def _halves(fmt: NvidiaFormat, reading: Reading) -> str:
+    """Which half of an entry says what a reading says, where an entry has two."""
+    found = {
+        half.name
+        for number in reading.levels
+        for half in fmt.tables[number].halves
+        if half.name and reading.kind in half.kinds
+    }
+    return f", {' or '.join(sorted(found))} half" if found else ""
+
+
+def _field_lines(reading: Reading) -> list[str]:
+    """A reading, field by field."""
+    lines = []
+    for field, value in reading.fields():
+        place = f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
+        said = field.values.get(value, "")
+        shown = f"{field.name} = {value:#x}{f' {said}' if said else ''}"
+        lines.append(f"    {place:<9}{shown:<36}  {field.meaning}")
+    return lines

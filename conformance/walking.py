@@ -3,9 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reference.formats import format_by_name
-from reference.formats.format import LEAF, ROLE_NAMES, TABLE, Geometry, access_text
+from reference.formats import FORMATS, format_by_name
+from reference.formats.format import (
+    INVALID,
+    LEAF,
+    ROLE_NAMES,
+    SPARSE,
+    TABLE,
+    Geometry,
+    Reading,
+    access_text,
+)
+from reference.formats.nvidia import NVIDIA_FORMATS, Half, NvidiaFormat, meaning_text
 from reference.words import hex_word, parse_word, to_signed, to_unsigned
+from reports.nvidia_entries import half_text
 
 WORD = 8
 """Bytes of a table entry, in every format."""
@@ -82,6 +93,12 @@ def walked(
     Raises:
         ValueError: one of them is not usable.
     """
+    nvidia = NVIDIA_FORMATS.get(format_name)
+    if nvidia is not None:
+        return _walked_nvidia(nvidia, roots, image_file, base, ias, addresses, fields)
+    if format_name not in FORMATS:
+        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
+        raise ValueError(f"format is {format_name!r}; allowed are {allowed}")
     fmt = format_by_name(format_name)
     geometry = fmt.geometry(fmt.ias_choices[-1] if ias is None else ias)
     image = read_image(image_file, _address("base", base))
@@ -135,12 +152,7 @@ def _walk(
             f"{fmt.describe(level, word)}"
         )
         if fields:
-            for field, value in fmt.decode(word, level)[0].fields():
-                bits = (
-                    f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
-                )
-                said = f" {field.values[value]}" if value in field.values else ""
-                lines.append(f"        {bits:<9}{field.name} = {value:#x}{said}")
+            lines += _field_lines(fmt.decode(word, level)[0])
         if kind == TABLE:
             denied |= fmt.denied(level, word)
             table = int(fmt.next_table(level, word))
@@ -153,10 +165,103 @@ def _walk(
         return [*lines, f"    -> {fmt.output(level, word) + offset:#x} {access}"]
 
 
+def _field_lines(reading: Reading) -> list[str]:
+    lines = []
+    for field, value in reading.fields():
+        bits = f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
+        said = f" {field.values[value]}" if value in field.values else ""
+        lines.append(f"        {bits:<9}{field.name} = {value:#x}{said}")
+    return lines
+
+
+# -- tables of two sizes of page side by side ---------------------------------------------------
+
+
+def _walked_nvidia(
+    fmt: NvidiaFormat,
+    roots: Sequence[str],
+    image_file: str,
+    base: str,
+    ias: int | None,
+    addresses: Sequence[str],
+    fields: bool,
+) -> str:
+    """As :func:`walked`, for a format of NVIDIA: one root, and always all input bits."""
+    if ias not in (None, fmt.va_bits):
+        raise ValueError(f"ias is {ias}; allowed for {fmt.name} are {fmt.va_bits}")
+    if len(roots) != 1:
+        raise ValueError(f"{len(roots)} roots are given; allowed for {fmt.name}: 1")
+    image = read_image(image_file, _address("base", base))
+    root = _placed_root(roots[0], int(fmt.tables[0].bytes), image)
+    lines = [
+        f"{fmt.name} ({fmt.title}), {fmt.va_bits} input bits, root {root:#x}, image "
+        f"{image.base:#x}..{image.end - 1:#x}"
+    ]
+    for va in [_address("VA", one) for one in addresses]:
+        lines += ["", f"{va:#x}"]
+        if va >> fmt.va_bits:
+            lines.append(f"    -> nothing: the address is beyond the {fmt.va_bits} input bits")
+        else:
+            found, end = _walk_from(fmt, image, 0, root, va, fields)
+            lines += [*found, f"    -> {end}"]
+    return "\n".join(lines) + "\n"
+
+
+def _walk_from(
+    fmt: NvidiaFormat, image: Image, number: int, table: int, va: int, fields: bool
+) -> tuple[list[str], str]:
+    """The walk from a table of this number on, and what it comes to.
+
+    Where an entry has two halves, the large one is looked at first. "" if a large entry leaves
+    it to the small table.
+    """
+    one = fmt.tables[number]
+    index = int(fmt.index(number, va))
+    lines: list[str] = []
+    for half in one.halves:
+        pa = table + (index * int(one.words) + int(half.word)) * WORD
+        word = image.word(pa)
+        where = f"    {one.name} [{index}] of {table:#x}: "
+        if word is None:
+            lines.append(f"{where}not in the image")
+            return lines, f"unknown: the image does not have the entry at {pa:#x}"
+        name = f"{half.name}: " if half.name else ""
+        lines.append(f"{where}{hex_word(word)}  {name}{half_text(fmt, number, half, word)}")
+        if fields:
+            lines += _field_lines(Reading(half.candidate(word).kind, (number,), word))
+        end = ""
+        if fmt.role(half, word) == TABLE:
+            child, at = int(half.child), int(fmt.output(half, word))
+            more, end = _walk_from(fmt, image, child, at, va, fields)
+            lines += more
+        elif fmt.role(half, word) != INVALID:
+            end = _end_text(fmt, number, half, word, va)
+        if end:
+            return lines, end
+    return lines, "" if number == fmt.large else f"nothing: translation fault, {one.name}"
+
+
+def _end_text(fmt: NvidiaFormat, number: int, half: Half, word: int, va: int) -> str:
+    """What a walk comes to that ends at a word which is not invalid."""
+    one = fmt.tables[number]
+    role = fmt.role(half, word)
+    if role == LEAF:
+        pa = int(fmt.output(half, word)) + (va & (int(one.span) - 1))
+        return f"{pa:#x} {meaning_text(int(fmt.meaning(half, word)))}"
+    if role == SPARSE:
+        return "sparse: reads give zeros, writes are dropped"
+    return f"nothing: translation fault, {one.name}"
+
+
 def _root(text: str, geometry: Geometry, image: Image) -> int:
-    root = _address("root", text)
     fmt = geometry.format
     size = fmt.granule if fmt.registers else min(geometry.root_bytes, fmt.granule)
+    return _placed_root(text, size, image)
+
+
+def _placed_root(text: str, size: int, image: Image) -> int:
+    """The address of a root, a multiple of ``size`` in the image."""
+    root = _address("root", text)
     if root % size:
         raise ValueError(f"root is {root:#x}; allowed are multiples of {size:#x}")
     if not image.base <= root < image.end:

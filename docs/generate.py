@@ -92,6 +92,24 @@ def pages() -> Iterator[tuple[str, str]]:
 # -- reports ----------------------------------------------------------------------------
 
 REPORTS = {
+    "kb-01": (
+        "A counter that runs into the flags beside it",
+        "64K of addresses can be translated in two ways: by one entry in a table of large pages "
+        "(LPT), or, if that says so, by 16 entries in a table of small pages (SPT). For each such "
+        "64K nouveau keeps a byte. Its lower 6 bits count the references to small pages there; "
+        "the two above are flags: VALID, the small pages decide, and SPARSE, reads give zeros."
+        "\n\n"
+        "There are 16 small pages, but each may be referenced many times: the raw interface takes "
+        "a reference for each map to come. Here all 16 are referenced four times, and 64 does not "
+        "fit in 6 bits. 0x70 (VALID, 48) and 16 are 0x80: SPARSE, 0. The driver of Linux 6.12 "
+        "takes its byte at its word, sets VALID again (0xc0), and makes the 16 pages sparse, while "
+        "a caller has memory mapped there and a GPU may be using it. From then on reads give "
+        "zeros and writes vanish. No call has failed."
+        "\n\n"
+        "What to look at: the count and the flags before operation 8 and after it; the entries in "
+        "the SPT; and among the events the lines pt-state, in which the count goes 32, 48, 0. "
+        "Operation 3 has its part, too: the flags are of account only where there is an LPT.",
+    ),
     "kb-03": (
         "A table that is freed before the flush",
         "Two megabytes are mapped in pages, because the buffer's memory is scattered, a job uses "

@@ -239,11 +239,11 @@ class NvidiaSeen:
     """What the events of one operation said.
 
     ``observations``: of the MMU. ``early``: (event, input address, page) of pages that were
-    taken away while the device may have had a translation to them. ``unseen``: events that
-    start an invalidation before earlier stores are visible. ``changed``: (first, last) of the
-    addresses of entries that were replaced where a walk could see it. ``refs``: (event, memory,
-    count). ``warned``: event of a warning, -1: none. ``registers``, ``stores``, ``areas``,
-    ``tables``, ``dma``: how often they were told.
+    taken away while the device may have had a translation to them, or went with their memory.
+    ``unseen``: events that start an invalidation before earlier stores are visible.
+    ``changed``: (first, last) of the addresses of entries that were replaced where a walk could
+    see it. ``refs``: (event, memory, count). ``warned``: event of a warning, -1: none.
+    ``registers``, ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
     """
 
     def __init__(self) -> None:
@@ -460,6 +460,8 @@ class NvidiaState:
                 seen.refs.append((event, b, c))
                 if 0 <= b < len(self.memories):
                     self.memories[b].told = c
+                    if c == 0:
+                        self._let_go(event, b)
         elif kind == DMA_MAP:
             seen.dma += 1
             self.dma[a] = self.dma.get(a, 0) + 1
@@ -522,6 +524,20 @@ class NvidiaState:
                 if one.what == MAPPED and one.pa == pa:
                     self.seen.early.append((event, va, pa))
                     return
+
+    def _let_go(self, event: i64, number: i64) -> None:
+        """A memory is gone: may the device have a translation that leads to a part of it?"""
+        if self.mmu is None or self.stuck:
+            return
+        for area in self.areas.values():
+            for part in area.parts:
+                if part.memory != number:
+                    continue
+                pa: i64 = self.memories[number].pages.address(part.offset)
+                for one in self.mmu.possible(part.first):
+                    if one.what == MAPPED and one.pa == pa:
+                        self.seen.early.append((event, part.first, int(pa)))
+                        return
 
     # -- page sizes -------------------------------------------------------------------------
 

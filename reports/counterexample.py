@@ -102,6 +102,33 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """One thing about what the violation is about: what was said before, and what after."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Something that is worth a look before the operation and after it, thing by thing.
+
+    ``subject``: what it is, to follow "The": "entry of the large page at 0x0". ``meaning``: a
+    sentence or two for those who do not know what that is, or "".
+    """
+
+    subject: str
+    rows: tuple[Compared, ...]
+    meaning: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", tuple(self.rows))
+        if not self.rows:
+            raise ValueError("rows are empty; allowed is one row or more")
+
+
+@dataclass(frozen=True)
 class Views:
     """What the three views said where the rule was broken.
 
@@ -113,7 +140,8 @@ class Views:
 
     ``driver_before`` and ``driver_after`` are what the driver's own books say is mapped, in
     mappings of buffers; None, both of them, where nobody looked. ``subject`` says which of
-    several address spaces it is all about ("VM 0"), or is "".
+    several address spaces it is all about ("VM 0"), or is "". ``comparison`` is what a strip does
+    not show of the violated address, or None.
     """
 
     message: str
@@ -133,6 +161,7 @@ class Views:
     driver_before: tuple[Segment, ...] | None = None
     driver_after: tuple[Segment, ...] | None = None
     subject: str = ""
+    comparison: Comparison | None = None
 
     def __post_init__(self) -> None:
         _unsigned(self, "iova")
@@ -323,6 +352,15 @@ def _optional_json(views: Views) -> dict[str, object]:
         shown["driver_after"] = [_segment_json(segment) for segment in views.driver_after]
     if views.subject:
         shown["subject"] = views.subject
+    if views.comparison is not None:
+        shown["comparison"] = {
+            "subject": views.comparison.subject,
+            "rows": [
+                {"what": row.what, "before": row.before, "after": row.after}
+                for row in views.comparison.rows
+            ],
+            "meaning": views.comparison.meaning,
+        }
     return shown
 
 
@@ -486,6 +524,23 @@ def _read_driver(fields: Fields) -> tuple[tuple[Segment, ...] | None, tuple[Segm
     )
 
 
+def _read_compared(fields: Fields) -> Compared:
+    return Compared(fields.string("what"), fields.string("before"), fields.string("after"))
+
+
+def _read_comparison(fields: Fields) -> Comparison | None:
+    if not fields.has("comparison"):
+        return None
+    inside = fields.fields("comparison")
+    subject, meaning = inside.string("subject"), inside.string("meaning")
+    rows = inside.objects("rows", _read_compared)
+    inside.finish()
+    try:
+        return Comparison(subject, rows, meaning)
+    except ValueError as error:
+        raise ValueError(f"field {inside.where}: {error}") from None
+
+
 def _read_views(fields: Fields) -> Views:
     driver_before, driver_after = _read_driver(fields)
     return Views(
@@ -510,6 +565,7 @@ def _read_views(fields: Fields) -> Views:
         driver_before=driver_before,
         driver_after=driver_after,
         subject=fields.string("subject") if fields.has("subject") else "",
+        comparison=_read_comparison(fields),
     )
 
 

@@ -72,7 +72,7 @@ def _backing(word: int) -> str:
 def _area(word: int) -> str:
     """What is known of an area of addresses, or of a part of one."""
     index, mapped, part = word & 7, word & t.AREA_MAPPED, word & t.AREA_PART
-    pages = "no pages" if index == t.AREA_NO_PAGE else f"page size {index}"
+    pages = "no pages referenced" if index == t.AREA_NO_PAGE else f"page size {index}"
     return (
         f"{'part of ' if part else ''}area {word >> t.BACKING_SHIFT}, {pages}"
         f"{', mapped' if mapped else ''}"
@@ -81,54 +81,79 @@ def _area(word: int) -> str:
 
 def _table(event: t.Event) -> str:
     """Which software page table, and what it counts."""
+    return f"{_table_name(event)}: {_table_counts(event)}"
+
+
+def _table_name(event: t.Event) -> str:
     word = to_unsigned(event.a)
     level, first = word & 0xF, word & ~0xFFF
     sparse = ", sparse" if word & t.TABLE_SPARSE else ""
+    if level:
+        return f"directory of {first:#x}, level {level}{sparse}"
+    return f"tables of {first:#x}{sparse}"
+
+
+def _table_counts(event: t.Event) -> str:
+    level = to_unsigned(event.a) & 0xF
     if not event.b and not event.c:
-        counts = "none left"
-    elif level:
-        counts = f"{event.b} reference{'' if event.b == 1 else 's'}"
-    else:
-        counts = f"{event.b} of large pages, {event.c} of small ones"
-    return f"table of level {level} from {first:#x}{sparse}: {counts}"
+        return "none left"
+    if level:
+        return f"{event.b} reference{'' if event.b == 1 else 's'}"
+    return (
+        f"{event.b} reference{'' if event.b == 1 else 's'} to large pages, {event.c} to small ones"
+    )
+
+
+def _tables_text(events: Sequence[t.Event]) -> str:
+    """Counts of software page tables in a row as one line."""
+    told = []
+    for event in events:
+        level = to_unsigned(event.a) & 0xF
+        counts = str(event.b) if level else f"{event.b} to large pages, {event.c} to small ones"
+        if not event.b and not event.c:
+            counts = "none left"
+        told.append(f"{_table_name(event)}: {counts}")
+    return "pt-refs     " + "; ".join(told)
 
 
 def _state(event: t.Event) -> str:
     """What is noted of entries of a software page table."""
     level, first = to_unsigned(event.a) & 0xF, to_unsigned(event.a) & ~0xFFF
-    said = ["sparse"] if event.c & t.STATE_SPARSE else []
-    if event.c & t.STATE_SMALL:
-        said.append("small pages decide")
-    small = event.c & (t.STATE_SMALL - 1)
-    if small:
-        said.append(f"{small} small page{'' if small == 1 else 's'} referenced")
     where = range_text(first, to_unsigned(event.b))
-    return (
-        f"level {level}, {where}: {', '.join(said) or 'nothing noted'} ({to_unsigned(event.c):#x})"
-    )
+    sparse = ["SPARSE"] if event.c & t.STATE_SPARSE else []
+    if level:
+        return f"directory entries of {where}, level {level}: {''.join(sparse) or 'not sparse'}"
+    count = event.c & (t.STATE_SMALL - 1) | event.c >> 8 << 6
+    flags = [*(["VALID"] if event.c & t.STATE_SMALL else []), *sparse]
+    said = ", ".join([f"count {count}", *flags])
+    return f"large entries of {where}: {said} ({to_unsigned(event.c):#x})"
 
 
 def _in_vm(vm: int | None) -> str:
     return "" if vm is None or vm == UNNAMED else f" in VM {vm}"
 
 
-def _counted(event: t.Event, vm: int | None) -> str:
-    """What a count is the count of; ``vm`` as in :func:`event_text`."""
+def _counted(event: t.Event, vm: int | None, areas: bool) -> str:
+    """What a count is the count of; ``vm`` and ``areas`` as in :func:`event_text`."""
     what = _REFS.get(event.a, f"count {event.a} of")
+    if areas and event.a == t.REFS_BUFFER:
+        what = "memory"
     only = event.a == t.REFS_VM and not event.b and vm is None
     number = "" if only else f" {event.b}"
     return f"{what}{number}{_in_vm(vm) if event.a == t.REFS_VM_BO else ''}"
 
 
-def _refs(event: t.Event, vm: int | None) -> str:
+def _refs(event: t.Event, vm: int | None, areas: bool) -> str:
     word = "pin" if event.a == t.REFS_PINS else "reference"
     told = f"{event.c} {word}{'' if event.c == 1 else 's'}" if event.c else "none left"
-    return f"{_counted(event, vm)}: {told}"
+    return f"{_counted(event, vm, areas)}: {told}"
 
 
-def _refs_text(events: Sequence[t.Event], vms: Sequence[int | None]) -> str:
+def _refs_text(events: Sequence[t.Event], vms: Sequence[int | None], areas: bool) -> str:
     """Counts in a row as one line."""
-    counts = [f"{_counted(event, vm)}: {event.c}" for event, vm in zip(events, vms, strict=True)]
+    counts = [
+        f"{_counted(event, vm, areas)}: {event.c}" for event, vm in zip(events, vms, strict=True)
+    ]
     return "refs        " + ", ".join(counts)
 
 
@@ -210,7 +235,7 @@ def event_text(event: t.Event, vm: int | None = None, areas: bool = False) -> st
     if event.kind == t.PT_UNMAP:
         return f"pt-unmap    {_range(event.a, event.b)}{_in_vm(vm)}"
     if event.kind == t.REFS:
-        return f"refs        {_refs(event, vm)}"
+        return f"refs        {_refs(event, vm, areas)}"
     if event.kind == t.VALIDATED:
         return f"validated   the pages of buffer {event.a} again"
     if event.kind == t.VM:
@@ -412,7 +437,9 @@ def tell_events(
         elif run.period > 1:
             text = _turns_text(events, run)
         elif run.count > 1 and events[run.first].kind == t.REFS:
-            text = _refs_text(events[run.first : run.last + 1], vms[here])
+            text = _refs_text(events[run.first : run.last + 1], vms[here], areas)
+        elif run.count > 1 and events[run.first].kind == t.PT_REFS:
+            text = _tables_text(events[run.first : run.last + 1])
         elif run.count > 1:
             text = _run_text(events[run.first : run.last + 1])
         elif _fills_the_last(events, told, run.first, alone):
@@ -448,14 +475,15 @@ def _with_counts(
     events: Sequence[t.Event], first: int, last: int, alone: int | None
 ) -> Iterator[Run]:
     """As :func:`runs`, and counts of references in a row are one run, be they only two."""
+    counts = (t.REFS, t.PT_REFS)
     while first <= last:
-        end = first
-        while end <= last and events[end].kind == t.REFS and end != alone:
+        end, kind = first, events[first].kind
+        while kind in counts and end <= last and events[end].kind == kind and end != alone:
             end += 1
         if end > first:
             yield Run(first, end - 1)
         else:
-            while end < last and events[end + 1].kind != t.REFS:
+            while end < last and events[end + 1].kind not in counts:
                 end += 1
             yield from runs(events, first, end, alone)
             end += 1

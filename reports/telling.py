@@ -4,6 +4,7 @@
 and other tellings only decide how a heading, a paragraph or a drawing looks.
 """
 
+import itertools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from reports.counterexample import MISUSE, Counterexample, OperationResult, Segm
 from reports.events import Told, tell_events
 from reports.mali_registers import MaliRegisters
 from reports.numbers import about_size, errno_text
+from reports.nvidia_registers import NvidiaRegisters
 from reports.operations import Specs, from_json, json_text, text
 from reports.registers import Decoder
 from reports.strip import PAGE, Row, draw
@@ -27,7 +29,10 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
-_REGISTERS: Final[Mapping[str, Decoder]] = {"mali": MaliRegisters()}
+_REGISTERS: Final[Mapping[str, Decoder]] = {
+    "mali": MaliRegisters(),
+    "nvidia": NvidiaRegisters(),
+}
 """What knows the registers of a system's device."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""
@@ -109,6 +114,7 @@ def sections(
     ]
     for section in (
         _drawn(counterexample),
+        _compared(counterexample),
         _walked(counterexample),
         _cached(counterexample),
         _happened(counterexample, specs),
@@ -311,6 +317,38 @@ def _drawn(counterexample: Counterexample) -> Section | None:
             ),
         ),
     )
+
+
+def _compared(counterexample: Counterexample) -> Section | None:
+    """What was said before and after of something, side by side."""
+    comparison = counterexample.views.comparison
+    if comparison is None:
+        return None
+    what = max(len(row.what) for row in comparison.rows) + 2
+    room = (WIDTH - what) // 2
+    lines = _beside(("", "before", "after"), what, room, QUIET)
+    for row in comparison.rows:
+        style = FAULT if row.before != row.after else PLAIN
+        lines += _beside((row.what, row.before, row.after), what, room, style)
+    parts: list[Paragraph | Block] = [Block(tuple(lines))]
+    if comparison.meaning:
+        parts.append(Paragraph(comparison.meaning))
+    operation = counterexample.views.operation + 1
+    return Section(
+        f"The {comparison.subject}, before and after operation {operation}", tuple(parts)
+    )
+
+
+def _beside(cells: tuple[str, str, str], first: int, room: int, style: str) -> list[Line]:
+    """Three cells side by side, the first ``first`` columns wide, the others up to ``room``."""
+    wrapped = [
+        [cells[0]],
+        *(textwrap.wrap(cell, room - 2, break_on_hyphens=False) for cell in cells[1:]),
+    ]
+    return [
+        Line(f"{a:<{first}}{b:<{room}}{c}".rstrip(), style)
+        for a, b, c in itertools.zip_longest(*wrapped, fillvalue="")
+    ]
 
 
 def _walked(counterexample: Counterexample) -> Section | None:

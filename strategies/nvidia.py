@@ -23,7 +23,7 @@ class Space:
     """An address space: the chip, log2 of its large pages, and who manages what.
 
     ``size``: bytes of all of it, 0 for as many as there can be. ``mode``: "own", "managed" or
-    "raw".
+    "raw". ``replays``: whether faults are replayed.
     """
 
     chip: str
@@ -31,11 +31,12 @@ class Space:
     mode: str
     start: int = 0
     size: int = 0
+    replays: bool = False
 
 
 SPACES: tuple[Space, ...] = (
     Space("gp100", 16, "own"), Space("gp100", 16, "raw"), Space("gp100", 16, "managed"),
-    Space("gp100", 16, "own"), Space("gp100", 16, "raw"), Space("gm200", 17, "raw"),
+    Space("gp100", 16, "own", replays=True), Space("gp100", 16, "raw"), Space("gm200", 17, "raw"),
     Space("gm200", 16, "own"), Space("gf100", 17, "own"), Space("gk104", 16, "own"),
     Space("gp100", 16, "own", LARGE, 5 * LARGE + 0x3000), Space("gm200", 17, "own"),
     Space("gk104", 17, "raw"), Space("gf100", 16, "raw"), Space("gm200", 16, "managed"),
@@ -201,7 +202,7 @@ raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 
 CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
-    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "huge",
+    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short", "huge",
 )  # fmt: skip
 """Stories of one cell of a directory: see ``conformance.machines.nvidia``."""
 

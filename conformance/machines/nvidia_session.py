@@ -143,7 +143,11 @@ SPECS: dict[str, OperationSpec] = specs_of(
         value_kind="count",
         value_text="{} pages not done",
     ),
-    OperationSpec("pfn_unmap", "Unmap pages that were mapped one by one.", _RANGE),
+    OperationSpec(
+        "pfn_unmap",
+        "Unmap pages that were mapped one by one; those that lie in the range in part go, too.",
+        _RANGE,
+    ),
     OperationSpec("raw_get", "Take references to the pages of a range.", (*_PAGES, _FAIL)),
     OperationSpec("raw_put", "Give references to the pages of a range back.", _PAGES),
     OperationSpec(
@@ -578,13 +582,7 @@ def _pfn_unmap_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Ref
         return "addresses of the raw interface", _INVALID
     if (first | size) & (PAGE - 1) or first + size > state.limit():
         return "misuse: not whole pages", _INVALID
-    if state.area_at(first) is None:
-        return "no area", _INVALID
-    for va, (shift, _) in state.pages.items():
-        end = va + (1 << shift)
-        if va < first + size and end > first and not (first <= va and end <= first + size):
-            return "misuse: a part of a page", ()
-    return FINE
+    return FINE if state.area_at(first) is not None else ("no area", _INVALID)
 
 
 def _is_client(state: NvidiaState, first: int, size: int) -> bool:
@@ -638,7 +636,7 @@ def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool
     """Whether a page of this size is an entry of a directory, and tables behind it are held.
 
     Such an entry is a page or leads to tables, never both. Nobody says what a driver has to do
-    with references behind a page.
+    with references behind a page, whether they were taken as such or because it is sparse.
     """
     if not _in_directory(state, index):
         return False
@@ -997,14 +995,18 @@ def _kept_pfn_unmap(state: NvidiaState, step: NvidiaStep) -> None:
     args = step.operation.args
     first = to_unsigned(int(args["addr"]))
     last = first + _size(args) - 1
+    pages = state.page_list()
     for area in state.areas.values():
         for part in area.within(first, last):
             if part.memory != NONE:
                 continue
-            start, end = max(part.first, first), min(part.last, last)
+            # A page that is to go in part goes as a whole: the rest faults, and may come back.
+            span = 1 << pages[part.index].shift
+            start = max(part.first, first) // span * span
+            end = (min(part.last, last) // span + 1) * span - 1
             area.cut(start, end)
             _empty(state, area.sparse, start, end)
-    _forget_pages(state, first, last)
+            _forget_pages(state, start, end)
 
 
 def _kept_raw_get(state: NvidiaState, step: NvidiaStep) -> None:

@@ -2,129 +2,197 @@
 
 from collections.abc import Sequence
 
+from conformance.machines.nvidia_large import Entry, Moment, compared
 from conformance.machines.nvidia_session import PAGE, NvidiaSession
 from conformance.machines.table_segments import Window
 from conformance.rules.rule import Violation
-from reference.formats.format import ROLE_NAMES, TABLE
-from reference.formats.nvidia import meaning_text
-from reference.hardware.nvidia_mmu import HOW_NAMES, NvidiaMmu
+from reference.formats.format import INVALID, ROLE_NAMES, TABLE
+from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.hardware.nvidia_mmu import NvidiaMmu
 from reference.nvidia_promise import MAPPED, WHAT_NAMES, Piece
 from reference.nvidia_state import ToldArea
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
+from reports.nvidia_entries import annotate, word_text
 from reports.operations import Operation
 
 Segments = tuple[Segment, ...]
 SEGMENTS_SHOWN = 256
 """Of each view, at most."""
+ENTRIES_SHOWN = 1 << 14
+"""Entries whose page size is looked at, at most."""
 NEAR = 0x1_0000
 """Bytes on each side of what is shown."""
 
 
 class NvidiaViews:
-    """Looks at a session before its last operation and after it."""
+    """Looks at a session before its last operation and after it.
+
+    Before it, nobody knows which addresses will be at fault: all of them are looked at.
+    """
 
     def __init__(self, session: NvidiaSession, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
-        self._window = _window(session, operations)
+        self._operations = operations
+        self._windows = [_window(session, operations)]
         self._before = self._look()
+        self._moment = Moment.of(session.state)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        window = self._window
-        iova = violation.iova
-        if window is None or not window[0] <= iova <= window[1]:
-            iova = -1
-        promise, driver, hardware = self._look()
+        limit = session.state.limit()
+        iova = violation.iova if 0 <= violation.iova < limit else -1
+        around = None if iova < 0 else (max(iova - NEAR, 0), min(iova + NEAR, limit - 1))
+        window = _joint([*self._windows, _window(session, self._operations), around])
+        before = [_near(segments, window, iova) for segments in self._before]
+        after = [_near(segments, window, iova) for segments in self._look()]
         mmu = session.state.mmu
+        events = list(session.trace)
         event = violation.event
+        now = Moment.of(session.state) if iova >= 0 else None
         return Views(
             message=violation.message,
-            event=event if 0 <= event < len(session.trace) else None,
+            event=event if 0 <= event < len(events) else None,
             operation=len(session.operations) - 1,
             iova=iova if iova >= 0 else None,
-            promise_before=self._before[0],
-            promise_after=promise,
-            driver_before=self._before[1],
-            driver_after=driver,
-            hardware_before=self._before[2],
-            hardware_after=hardware,
-            walk=() if mmu is None or iova < 0 else _walk(mmu, iova),
+            promise_before=before[0],
+            promise_after=after[0],
+            driver_before=before[1],
+            driver_after=after[1],
+            hardware_before=before[2],
+            hardware_after=after[2],
+            walk=() if now is None else _steps(now.format, now.walk(iova)),
             stale=() if mmu is None or iova < 0 else _stale(mmu, iova),
             window=window,
             expected=violation.expected,
             observed=violation.observed,
+            notes=() if mmu is None else annotate(events, mmu.format, event),
+            comparison=compared(self._moment, now, iova),
         )
 
     def _look(self) -> tuple[Segments, Segments, Segments]:
-        """What promise, driver and hardware say of the window now."""
+        """What promise, driver and hardware say now."""
         state = self._session.state
-        if self._window is None or state.mmu is None:
+        if state.mmu is None:
             return (), (), ()
-        first, last = self._window
+        last = state.limit() - 1
         told = sorted(state.told_areas.values(), key=lambda one: one.first)
-        areas = [one for one in told if one.first <= last and one.last >= first]
         return (
-            _segments(state.promise.pieces(first, last)),
-            tuple(_area(one, first, last) for one in areas[:SEGMENTS_SHOWN]),
-            _segments(state.mmu.pieces(first, last)),
+            _promised(state.promise.pieces(0, last)),
+            tuple(_area(one) for one in told),
+            _mapped(state.mmu, 0, last),
         )
 
 
-def _segments(pieces: Sequence[Piece]) -> Segments:
+def _joint(windows: Sequence[Window]) -> Window:
+    """The window that has all of these in it."""
+    there = [one for one in windows if one is not None]
+    if not there:
+        return None
+    return min(first for first, _ in there), max(last for _, last in there)
+
+
+def _near(segments: Segments, window: Window, iova: int) -> Segments:
+    """The segments in a window; if there are too many, those before and behind an address."""
+    if window is None:
+        return ()
+    first, last = window
+    inside = [one for one in segments if one.first <= last and one.last >= first]
+    before = sum(1 for one in inside if one.last < iova)
+    start = max(0, min(before - SEGMENTS_SHOWN // 2, len(inside) - SEGMENTS_SHOWN))
+    return tuple(inside[start : start + SEGMENTS_SHOWN])
+
+
+def _promised(pieces: Sequence[Piece]) -> Segments:
+    """What was promised: it says nothing of page sizes."""
     return tuple(
         Segment(
             int(one.first),
             int(one.last),
             int(one.pa) if one.what == MAPPED else None,
-            meaning_text(int(one.meaning)) if one.what == MAPPED else WHAT_NAMES[int(one.what)],
+            _piece_text(one),
             int(one.last - one.first + 1),
         )
-        for one in pieces[:SEGMENTS_SHOWN]
+        for one in pieces
     )
 
 
-def _area(one: ToldArea, first: int, last: int) -> Segment:
-    first, last = max(one.first, first), min(one.last, last)
+def _piece_text(one: Piece) -> str:
+    return meaning_text(int(one.meaning)) if one.what == MAPPED else WHAT_NAMES[int(one.what)]
+
+
+def _mapped(mmu: NvidiaMmu, first: int, last: int) -> Segments:
+    """What a walk finds, with the sizes of the pages that say so."""
+    found: list[Segment] = []
+    looked = 0
+    for piece in mmu.pieces(first, last):
+        va, text = int(piece.first), _piece_text(piece)
+        while va <= piece.last:
+            looked += 1
+            end, size = int(piece.last), int(piece.last) + 1 - va
+            if looked <= ENTRIES_SHOWN:
+                entry = mmu.translate(va)
+                end = min(end, int(entry.last))
+                size = 1 << int(entry.page_shift)
+            pa = int(piece.pa_at(va)) if piece.what == MAPPED else None
+            found.append(Segment(va, end, pa, text, size))
+            va = end + 1
+    return _joined(found)
+
+
+def _joined(segments: Sequence[Segment]) -> Segments:
+    """Pages of one size that continue each other, as one segment."""
+    joined: list[Segment] = []
+    for one in segments:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and (before.last + 1, before.access, before.size) == (one.first, one.access, one.size)
+            and (before.pa is None) == (one.pa is None)
+            and (before.pa is None or before.pa + one.first - before.first == one.pa)
+        ):
+            joined[-1] = Segment(before.first, one.last, before.pa, one.access, one.size)
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
+def _area(one: ToldArea) -> Segment:
     access = f"area {one.number}{' mapped' if one.mapped else ''}"
-    return Segment(first, last, None, access, last - first + 1)
+    return Segment(one.first, one.last, None, access, one.last - one.first + 1)
 
 
-def _walk(mmu: NvidiaMmu, va: int) -> tuple[Step, ...]:
-    """The entries that a walk of an address looks at, the large one before the small one."""
-    fmt = mmu.format
+def _steps(fmt: NvidiaFormat, entries: Sequence[Entry]) -> tuple[Step, ...]:
+    """A walk, one step for each word: of the last directory the large half, then the small one."""
     steps: list[Step] = []
-    waiting = [(0, int(mmu.root))]
-    while waiting:
-        number, pa = waiting.pop(0)
-        table = mmu.table_of(pa) if pa >= 0 else None
-        one = fmt.tables[number]
-        index = int(fmt.index(number, va))
-        at = index * int(one.words)
-        if table is None or table.pa != pa or at + one.words > len(table.words):
-            break
-        words = [int(word) for word in table.words[at : at + int(one.words)]]
-        role = int(fmt.role(one.first, words[0]))
-        text = fmt.describe(number, words)
-        steps.append(Step(number, pa, index, words[0], ROLE_NAMES[role], text))
-        for half in one.halves:
-            word = words[int(half.word)] if half.word < len(words) else words[0]
-            if half.child >= 0 and fmt.role(half, word) == TABLE:
-                waiting.append((int(half.child), int(fmt.output(half, word))))
+    decided = False
+    for one in entries:
+        table = fmt.tables[one.table]
+        for part, word in enumerate(one.words):
+            half = next((half for half in table.halves if half.word == part), table.first)
+            role = int(fmt.role(half, word))
+            text = f"{table.name}: {word_text(fmt, one.table, part, word)}"
+            if decided:
+                text = f"{text} (not looked at)"
+            # What is behind it is not looked at: the small table beside a large page.
+            decided = decided or role not in (INVALID, TABLE)
+            steps.append(Step(one.table, one.pa, one.index, word, ROLE_NAMES[role], text))
     return tuple(steps)
 
 
 def _stale(mmu: NvidiaMmu, va: int) -> tuple[Stale, ...]:
     """What entries for an address said before, as far as that may be cached."""
+    fmt = mmu.format
     return tuple(
         Stale(
             int(one.table),
             int(one.first),
             int(one.last),
             int(one.old),
-            f"{mmu.format.tables[int(one.table)].name} entry that {HOW_NAMES[int(one.how)]}",
+            f"{word_text(fmt, int(one.table), int(one.part), int(one.old))}, "
+            f"in the {fmt.tables[int(one.table)].name}",
         )
         for one in mmu.unflushed(va, va)[:8]
     )

@@ -1655,21 +1655,21 @@ class Space:
     def pfn_unmap(self, address: int, size: int) -> i64:
         """Unmap pages that were mapped one by one; memory that is mapped there stays.
 
-        EINVAL: no area, or it begins or ends inside a page. ENOMEM: nothing has changed.
+        A page that the range begins or ends in goes as a whole. EINVAL: no area, or no whole
+        pages of the smallest size. ENOMEM: what comes first may be unmapped already.
         """
-        if self.used_at(address) is None:
+        if self.used_at(address) is None or (address | size) & (PAGE - 1):
             return -errno.EINVAL
         end = address + size
-        # 1. All pieces that are mapped so, and whether they can be.
+        # 1. All pieces that are mapped so, in whole pages.
         pieces: list[tuple[int, int]] = []
         for vma in self.vmas:
             first = max(vma.address, address)
             last = min(vma.end, end)
             if first >= last or not vma.mapped or vma.memory is not None:
                 continue
-            if not self.is_aligned(vma.refd, first | last):
-                return -errno.EINVAL
-            pieces.append((first, last))
+            unit = self.unit(vma.refd)
+            pieces.append((first // unit * unit, align_up(last, unit)))
         # 2. Have them unmapped.
         for first, last in pieces:
             vma = self.vmas[self.at(first)]

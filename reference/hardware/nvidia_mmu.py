@@ -1055,8 +1055,14 @@ class NvidiaMmu:
     def translate(self, va: i64) -> Translation:
         """The walk of ``va`` through memory as it is now."""
         fmt = self.format
-        if self.root < 0 or va < 0 or va >= fmt.limit:
+        if va < 0 or va >= fmt.limit:
             return Translation(va)
+        if self.root < 0:
+            # Nothing decides of any address: they are all alike.
+            nowhere = Translation(va)
+            nowhere.first = 0
+            nowhere.last = fmt.limit - 1
+            return nowhere
         pa: i64 = self.root
         number: i64 = 0
         # 1. From the root down to the directory whose entries lead to two tables.

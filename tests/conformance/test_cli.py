@@ -22,6 +22,7 @@ from conformance.profiles import PROFILES
 from conformance.systems import SYSTEMS
 from conformance.targets.registry import KINDS
 from reference.formats import FORMATS
+from reference.formats.nvidia import NVIDIA_FORMATS
 from reports import counterexample, result
 from reports.operations import from_json
 
@@ -397,7 +398,7 @@ LISTS = {
     "systems": [*SYSTEMS, *OPERATIONS],
     "targets": [kind.pattern for kind in KINDS],
     "rules": sorted(RULES),
-    "formats": list(FORMATS),
+    "formats": [*FORMATS, *NVIDIA_FORMATS],
     "mutants": [one.id for one in MUTANTS],
 }
 
@@ -425,6 +426,40 @@ def test_decode_says_what_a_word_means(command_here):
     assert other.out == done.out
     ones = command_here("decode", "lpae-s1", "0xffffffffffffffff")
     assert command_here("decode", "lpae-s1", "-1").out == ones.out
+
+
+def test_decode_reads_entries_of_large_and_small_tables(command_here):
+    done = command_here("decode", "gp100", "0x4000041", "--level", "5")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[1].startswith("SPT: page pa=0x40000000")
+    assert any(line.split()[:4] == ["[6]", "read-only", "=", "0x1"] for line in lines)
+    # A word without a table is read as an entry of each.
+    said = command_here("decode", "gp100", "0x20").out
+    assert re.search(r"^LPT: hole$", said, re.MULTILINE)
+    assert re.search(r"^PD0, large half: no table", said, re.MULTILINE)
+    assert re.search(r"^PD0, small half: no table", said, re.MULTILINE)
+    said = command_here("decode", "gm200-64k", "0x110100001501", "--level", "0").out
+    assert re.search(r"^PGD, large half: table pa=0x150000", said, re.MULTILINE)
+    assert re.search(r"^PGD, small half: table pa=0x110000", said, re.MULTILINE)
+    wrong = command_here("decode", "gp100", "0x20", "--level", "6")
+    assert wrong.code == 2
+    assert "level is 6; allowed for gp100 are the tables 0 PD3, 1 PD2" in wrong.err
+
+
+@pytest.mark.parametrize("name", NVIDIA_FORMATS)
+def test_any_word_can_be_decoded_in_any_table(name):
+    fmt = NVIDIA_FORMATS[name]
+    words = [0, 1, 8, 0x20, (1 << 64) - 1, 1 << 63]
+    words += [derived_seed(name, number) for number in range(20)]
+    for word in words:
+        for number, table in enumerate(fmt.tables):
+            first, *lines = decoded(name, hex(word), number).splitlines()
+            assert first.startswith(f"{word:#x} in {name} ")
+            readings = [line for line in lines if not line.startswith(" ")]
+            assert 1 <= len(readings) <= len(table.halves)
+            assert all(line.startswith((f"{table.name}:", f"{table.name}, ")) for line in readings)
+        assert len(decoded(name, hex(word), None)) > len(decoded(name, hex(word), 0))
 
 
 @pytest.mark.parametrize("name", FORMATS)

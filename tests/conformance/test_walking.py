@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from conformance import cli
+from conformance.machines.nvidia_session import SPECS, NvidiaSession
+from conformance.targets.registry import make_target
 from conformance.walking import walked
 from reference.drivers.pagetable import TABLE_BASE, PageTable
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE
+from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
+from reference.nvidia_promise import MAPPED, NOTHING, ZEROS
 from reference.trace import Trace
+from reports.operations import make
 
 
 def saved(folder, name, ias, pages):
@@ -59,6 +64,81 @@ def test_every_format_finds_what_was_mapped(name, tmp_path):
         entries = re.findall(r"^    level (\d)", one, re.MULTILINE)
         assert [int(level) for level in entries] == list(range(fmt.levels - depth, fmt.levels))
         assert one.count("leaf: ") == 1
+
+
+def nvidia_image(folder, *given):
+    """The tables that the reference driver of NVIDIA's makes, in a file; and the model of them."""
+    session = NvidiaSession(make_target("reference", system="nvidia"), None)
+    for one in given:
+        args = {name: value for name, value in one.items() if name != "op"}
+        assert session.run(make(one["op"], SPECS, **args)).result.result == 0
+    mmu = session.state.mmu
+    words = {int(pa): [int(word) for word in one.words] for pa, one in mmu.tables.items()}
+    base, end = min(words), max(pa + 8 * len(one) for pa, one in words.items())
+    image = np.zeros((end - base) // 8, dtype=np.int64)
+    for pa, one in words.items():
+        image[(pa - base) // 8 : (pa - base) // 8 + len(one)] = one
+    file = folder / "image"
+    file.write_bytes(image.astype("<i8").tobytes())
+    return file, hex(base), mmu
+
+
+SPACE = (
+    {"op": "raw_sparse", "addr": 0x20_0000, "size": 0x1_1000},
+    {"op": "memory", "page": 16},
+    {"op": "memory", "target": 1},
+    {"op": "raw_get", "shift": 16, "addr": 0, "size": 0x1_0000},
+    {"op": "raw_map", "shift": 16, "addr": 0, "size": 0x1_0000, "kind": 0xFE},
+    {"op": "raw_get", "addr": 0x1_0000, "size": 0x2000},
+    {"op": "raw_map", "addr": 0x1_0000, "size": 0x1000, "memory": 1, "ro": 1},
+)
+"""A large page, a small one, and something sparse."""
+
+
+@pytest.mark.parametrize("chip", ["gp100", "gm200"])
+def test_large_and_small_tables_are_walked_as_the_model_walks_them(chip, tmp_path):
+    create = {"op": "create", "raw": 1, "chip": chip}
+    file, base, mmu = nvidia_image(tmp_path, create, *SPACE)
+    places = [0x123, 0x1_0123, 0x1_1000, 0x2_0000, 0x20_0000, 0x21_0000, 0x21_1000, 1 << 39]
+    told = walked(
+        mmu.format.name, [hex(mmu.root)], str(file), base, None, [hex(va) for va in places]
+    ).split("\n\n")
+    for va, text in zip(places, told[1:], strict=True):
+        found = mmu.translate(va)
+        ends = {
+            MAPPED: f"{found.pa:#x} {meaning_text(int(found.meaning))}",
+            ZEROS: "sparse: reads give zeros, writes are dropped",
+            NOTHING: "nothing: translation fault, " + mmu.format.tables[found.table].name,
+        }
+        assert text.startswith(f"{va:#x}\n")
+        assert text.rstrip().endswith(f"    -> {ends[found.what]}"), va
+    # The large entry is looked at first, and what it leaves is in the small table.
+    assert re.search(r"LPT \[1\].*small pages decide.*\n    .*SPT \[", told[2], re.DOTALL)
+    assert "SPT" not in told[1]
+
+
+def test_a_walk_of_nvidia_tables_says_what_it_cannot_do(tmp_path):
+    file, base, mmu = nvidia_image(tmp_path, {"op": "create", "raw": 1}, *SPACE)
+    root, image = hex(mmu.root), str(file)
+
+    def told(va, *, root=root, ias=None, fields=False):
+        return walked("gp100", [root], image, base, ias, [va], fields)
+
+    assert told(hex(1 << 49)).endswith("-> nothing: the address is beyond the 49 input bits\n")
+    assert "[53:8]   address = 0x80" in told("0x0", fields=True)
+    assert told("0x0", ias=49) == told("0x0")
+    with pytest.raises(ValueError, match="ias is 48; allowed for gp100 are 49"):
+        told("0x0", ias=48)
+    with pytest.raises(ValueError, match="2 roots are given; allowed for gp100: 1"):
+        walked("gp100", [root, root], image, base, None, ["0x0"])
+    with pytest.raises(ValueError, match=r"root is .* allowed are multiples of 0x20"):
+        told("0x0", root=hex(mmu.root + 8))
+    with pytest.raises(ValueError, match=r"format is 'nosuch'; allowed are .*dart2-16k.*gp100"):
+        walked("nosuch", [root], image, base, None, ["0x0"])
+    short = tmp_path / "short"
+    short.write_bytes(file.read_bytes()[:0x1000])
+    said = walked("gp100", [root], str(short), base, None, ["0x0"])
+    assert "not in the image\n    -> unknown: the image does not have the entry at 0x8" in said
 
 
 def test_the_hardware_view_says_the_same(tmp_path):

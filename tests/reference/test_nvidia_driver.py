@@ -683,8 +683,10 @@ def test_pages_of_another_size_are_let_alone(managed: World) -> None:
         managed.do("pfn_map", shift=shift, addr=addr, size=size, pattern=4)
         assert managed.result == Result(0, refused)
         assert managed.vmas() == []
-    managed.no(REFUSED, "pfn_unmap", addr=0, size=SMALL)
     managed.no(REFUSED, "pfn_unmap", addr=LARGE, size=0x800)
+    # A large page of which a small part is unmapped goes as a whole.
+    assert managed.ok("pfn_unmap", addr=5 * SMALL, size=SMALL) == ["P3+0=0 x2", "flush"]
+    assert managed.vmas() == [f"-0..{LARGE - 1:x} 0/3 mapped", f"+0..{LARGE - 1:x} 0/7"]
     said = managed.ok("pfn_unmap", addr=0, size=LARGE + SMALL)
     assert [line for line in said if line.startswith("dma-unmap")]
     assert managed.is_empty()

@@ -1027,6 +1027,22 @@ def test_comparing_beyond_the_address_space_ends() -> None:
     assert device.mmu.pieces(GP100.limit, GP100.limit + 5) == []
 
 
+def test_without_a_root_all_addresses_are_looked_at_in_one_step() -> None:
+    """Looking byte by byte would not end in a lifetime."""
+    device = Device()
+    small_pages(device)
+    device.free(ROOT)
+    found = device.mmu.translate(0x1000)
+    assert (found.what, found.first, found.last) == (NOTHING, 0, GP100.limit - 1)
+    assert device.mmu.pieces(0, GP100.limit - 1) == []
+    promise = NvidiaPromise(GP100.limit)
+    assert device.mmu.difference(promise, 0, GP100.limit - 1) is None
+    promise.map(0x5000, 0x5FFF, 0, 0)
+    different = device.mmu.difference(promise, 0, GP100.limit - 1)
+    assert different is not None
+    assert different.va == 0x5000
+
+
 class Builder(Device):
     """Puts single entries in tables that it makes where they are needed."""
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from reference import trace as t
 from reports.counterexample import (
     SCHEMA,
+    Compared,
+    Comparison,
     Counterexample,
     Note,
     OperationResult,
@@ -213,6 +215,17 @@ def edited(data, path, value):
         (("views", "driver_before"), [], "field views.driver_after is missing; allowed is a list"),
         (("views", "driver_after"), [], "field views.driver_before is missing; allowed is a list"),
         (("views", "subject"), 1, "field views.subject is 1; allowed is a string"),
+        (("views", "comparison"), 1, "field views.comparison is 1; allowed is an object"),
+        (
+            ("views", "comparison"),
+            {"subject": "x", "rows": [], "meaning": ""},
+            "field views.comparison: rows are empty; allowed is one row or more",
+        ),
+        (
+            ("views", "comparison"),
+            {"subject": "x", "rows": [{"what": "x", "before": 1, "after": ""}], "meaning": ""},
+            "field views.comparison.rows[0].before is 1; allowed is a string",
+        ),
         (("views", "notes", 0, "event"), 99, "field views.notes names event 99"),
     ],
 )
@@ -228,6 +241,16 @@ def test_a_damaged_file_is_refused_by_field_value_and_what_is_allowed(
     assert "\n" not in str(refused.value)
 
 
+def test_a_comparison_is_kept(kb21):
+    rows = [Compared("count", "48", "0"), Compared("flag", "", "set")]
+    made = Comparison("entry", rows, "What it is.")
+    shown = dataclasses.replace(kb21, views=dataclasses.replace(kb21.views, comparison=made))
+    assert from_json(to_json(shown)).views.comparison == made
+    assert to_json(shown)["views"]["comparison"]["rows"][1] == {
+        "what": "flag", "before": "", "after": "set"
+    }  # fmt: skip
+
+
 def test_notes_may_be_absent(kb21, kb21_file):
     data = json.loads(kb21_file.read_text())
     del data["views"]["notes"]
@@ -237,7 +260,8 @@ def test_notes_may_be_absent(kb21, kb21_file):
 
 def test_what_nobody_said_is_not_in_the_file(kb21):
     views = to_json(kb21)["views"]
-    assert not {"driver_before", "driver_after", "subject"} & set(views)
+    assert not {"driver_before", "driver_after", "subject", "comparison"} & set(views)
+    assert from_json(to_json(kb21)).views.comparison is None
     assert from_json(to_json(kb21)).views.driver_before is None
     # No mappings at all is something else than that nobody looked.
     empty = dataclasses.replace(kb21.views, driver_before=(), driver_after=[], subject="VM 0")

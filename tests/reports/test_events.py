@@ -106,25 +106,32 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         (t.Event(t.SLOT, 3, 1, 1), "slot        1 has VM 3, 1 job running"),
         (t.Event(t.SLOT, 3, -1, 0), "slot        VM 3 has none, no job running"),
         (t.Event(t.MESSAGE, 0, t.MESSAGE_RESET), "message     the device is to be reset, later"),
-        (t.Event(t.PT_REFS, 4, 1, 0), "pt-refs     table of level 4 from 0x0: 1 reference"),
+        (t.Event(t.PT_REFS, 4, 1, 0), "pt-refs     directory of 0x0, level 4: 1 reference"),
         (
             t.Event(t.PT_REFS, 0x200000 | t.TABLE_SPARSE, 2, 16),
-            "pt-refs     table of level 0 from 0x200000, sparse: 2 of large pages, "
-            "16 of small ones",
+            "pt-refs     tables of 0x200000, sparse: 2 references to large pages, 16 to small ones",
         ),
-        (t.Event(t.PT_REFS, 0, 0, 0), "pt-refs     table of level 0 from 0x0: none left"),
+        (t.Event(t.PT_REFS, 0, 0, 0), "pt-refs     tables of 0x0: none left"),
         (
             t.Event(t.PT_STATE, 0x10000, 0x2FFFF, 0x43),
-            "pt-state    level 0, 0x10000..0x2ffff (128K): small pages decide, "
-            "3 small pages referenced (0x43)",
+            "pt-state    large entries of 0x10000..0x2ffff (128K): count 3, VALID (0x43)",
+        ),
+        (
+            # What does not fit in six bits goes on from bit 8.
+            t.Event(t.PT_STATE, 0, 0xFFFF, 0x1C1),
+            "pt-state    large entries of 0x0..0xffff (64K): count 65, VALID, SPARSE (0x1c1)",
         ),
         (
             t.Event(t.PT_STATE, 1, 0x1FFFFF, t.STATE_SPARSE),
-            "pt-state    level 1, 0x0..0x1fffff (2M): sparse (0x80)",
+            "pt-state    directory entries of 0x0..0x1fffff (2M), level 1: SPARSE",
+        ),
+        (
+            t.Event(t.PT_STATE, 1, 0x1FFFFF, 0),
+            "pt-state    directory entries of 0x0..0x1fffff (2M), level 1: not sparse",
         ),
         (
             t.Event(t.PT_STATE, 0, 0xFFFF, 0),
-            "pt-state    level 0, 0x0..0xffff (64K): nothing noted (0x0)",
+            "pt-state    large entries of 0x0..0xffff (64K): count 0 (0x0)",
         ),
         (
             t.Event(t.DMA_MAP, 0x5000, 0x1000),
@@ -148,9 +155,33 @@ def test_areas_are_told_as_such():
         t.Event(t.VMA_ADD, 0, 0xFFF, backing),
     ]
     assert [line.text for line in tell_events(events, 1, 2)] == [
-        "vma-remove  0x0..0xfff (4K): area 1, no pages",
+        "vma-remove  0x0..0xfff (4K): area 1, no pages referenced",
         "vma-add     0x0..0xfff (4K): part of area 2, page size 5, mapped",
     ]
+
+
+def test_counts_of_tables_and_memories_in_a_row_are_one_line():
+    events = [
+        t.Event(t.REFS, t.REFS_BUFFER, 0, 1),
+        t.Event(t.PT_REFS, 2, 2, 0),
+        t.Event(t.PT_REFS, 1 | t.TABLE_SPARSE, 1, 0),
+        t.Event(t.PT_REFS, 0x200000, 0, 0),
+        t.Event(t.PT_REFS, 0, 1, 16),
+        t.Event(t.REFS, t.REFS_BUFFER, 0, 2),
+        t.Event(t.REFS, t.REFS_BUFFER, 1, 1),
+    ]
+    assert [(line.first, line.text) for line in tell_events(events, 0, 6)] == [
+        (0, "refs        memory 0: 1 reference"),
+        (
+            1,
+            "pt-refs     directory of 0x0, level 2: 2; directory of 0x0, level 1, sparse: 1; "
+            "tables of 0x200000: none left; tables of 0x0: 1 to large pages, 16 to small ones",
+        ),
+        (5, "refs        memory 0: 2, memory 1: 1"),
+    ]
+    assert [(line.first, line.last) for line in tell_events(events, 0, 6, alone=3)] == [
+        (0, 0), (1, 2), (3, 3), (4, 4), (5, 6)
+    ]  # fmt: skip
 
 
 def test_runs_of_dma():

@@ -9,8 +9,16 @@ from rich.console import Console
 
 from reference import trace as t
 from reports import markdown, terminal
-from reports.counterexample import Note, OperationResult, Segment, Stale, Views
-from reports.telling import FAULT, WIDTH, Block, Paragraph, sections
+from reports.counterexample import (
+    Compared,
+    Comparison,
+    Note,
+    OperationResult,
+    Segment,
+    Stale,
+    Views,
+)
+from reports.telling import FAULT, PLAIN, QUIET, WIDTH, Block, Paragraph, sections
 
 HEADINGS = [
     "What was done",
@@ -273,6 +281,35 @@ def test_what_only_the_driver_has_is_drawn_too(three):
     assert "4K buffer 0 + 0x0" in strip_of(dataclasses.replace(three, views=views))[1][5]
     nothing = dataclasses.replace(views, driver_after=())
     assert "before and after" not in terminal.tell(dataclasses.replace(three, views=nothing))
+
+
+def test_what_is_compared_stands_side_by_side_and_fits(three):
+    rows = [
+        Compared("count", "48", "0, and 64 are due"),
+        Compared("entry", "as it was", "as it was"),
+        Compared("a longer name", "many " * 30, "words " * 20),
+    ]
+    views = dataclasses.replace(
+        three.views, comparison=Comparison("large entry of 0x0", rows, "Count and flags.")
+    )
+    (section,) = [
+        one
+        for one in sections(dataclasses.replace(three, views=views))
+        if one.title == "The large entry of 0x0, before and after operation 3"
+    ]
+    block, words = section.parts
+    lines = block.lines
+    assert words.text == "Count and flags."
+    column = lines[0].text.index("after")
+    assert lines[0].text.split() == ["before", "after"]
+    assert lines[1].text[column:] == "0, and 64 are due"
+    assert lines[1].text.split()[:2] == ["count", "48"]
+    # What changed is what is looked for.
+    assert (lines[0].style, lines[1].style, lines[2].style) == (QUIET, FAULT, PLAIN)
+    assert all(len(line.text) <= 100 for line in lines)
+    told = "".join(line.text for line in lines[3:])
+    assert (told.count("many"), told.count("words")) == (30, 20)
+    assert len(lines) > 4
 
 
 def test_without_the_driver_there_are_two_rows(three):

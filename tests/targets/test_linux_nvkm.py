@@ -1128,6 +1128,16 @@ def test_a_pfn_map_that_fails_half_way_takes_others_references(managed: Space) -
     assert not [line for line in said if line.startswith("dma-unmap")]
 
 
+def test_a_part_of_a_pfn_page_leaves_it_mapped_for_good(managed: Space) -> None:
+    """Neither the unmap of a part nor one of the whole page comes to its entry any more."""
+    managed.ok(pfn_map(0, 1, 1, 21))
+    part = managed.ok(op("pfn_unmap", addr=0, size=SMALL))
+    assert vmas(managed.trace)[-1] == f"+{SMALL:x}..{LARGE - 1:x} 0/3 mapped part"
+    whole = managed.ok(op("pfn_unmap", addr=0, size=LARGE))
+    assert "mapped" not in vmas(managed.trace)[-1]
+    assert not [line for line in part + whole if "=" in line or line.startswith("dma-unmap")]
+
+
 def test_pfn_pages_of_another_size_are_merged(managed: Space) -> None:
     """4K pages right behind 2M pages become one part with them, at one page size."""
     managed.ok(pfn_map(0, 1, 1, 21))

@@ -88,6 +88,26 @@ FOUND = (
         op("create", start=1 << 50),
     ),
     ("RC-4 pfn_map, page is never taken away", MANAGED, op("pfn_map"), op("pfn_map")),
+    # A page of 2M of which a part is unmapped stays mapped.
+    (
+        "TR-1 pfn_unmap, PD0, mapped for nothing",
+        MANAGED,
+        op("pfn_map", shift=21, size=LARGE),
+        op("pfn_unmap", addr=5 * PAGE),
+    ),
+    # Two page sizes side by side are one area with the second size.
+    (
+        "SP-1 pfn_map, parts say another page size than promised",
+        MANAGED,
+        op("pfn_map", shift=21, size=LARGE),
+        op("pfn_map", addr=LARGE),
+    ),
+    # What does not fit into an area is a length that never becomes zero.
+    (
+        "PG-2 pfn_map, legal, accessed memory outside everything that it owns, in nvkm_vmm_pfn_map",
+        op("create", managed=1, start=LARGE - PAGE, size=PAGE),
+        op("pfn_map", shift=21, size=LARGE),
+    ),
     # A page that is cleared in two steps looks like an entry that leads to a table.
     (
         "OR-1 destroy, LPT, memory that is no table, in gp100_vmm_pd0_pfn_clear",
@@ -127,6 +147,18 @@ FOUND_RAW = (
         op("raw_get", size=2 * PAGE_64K),
         op("raw_map", size=2 * PAGE_64K),
         op("raw_get", size=2 * PAGE_64K),
+    ),
+    # The same with nothing but what VM_BIND does: pages of 4K, and a sparse range beside.
+    (
+        "TR-2 raw_get, SPT, sparse for mapped",
+        RAW,
+        op("memory"),
+        op("raw_sparse", addr=PAGE_64K, size=PAGE_64K),
+        SMALL,
+        op("raw_map", size=PAGE_64K),
+        SMALL,
+        SMALL,
+        SMALL,
     ),
     # Small pages take a large entry over that is mapped, and give it back as invalid.
     ("TR-1 raw_get, SPT, nothing for mapped", RAW, MEMORY, ONE_LARGE, MAP_LARGE, op("raw_get")),

@@ -36,21 +36,21 @@ def told(nvkm: LinuxNvkm) -> list[list[str]]:
 
 def test_areas_and_tables_are_told_as_such(told: list[list[str]]) -> None:
     assert told[0][2:] == [
-        "vma-add     0x0..0xffffffffff (1T): area 0, no pages",
-        "vma-add     0x10000100000..0x1ffffffffffff (~511T): area 1, no pages",
-        "pt-refs     table of level 4 from 0x0: 1 reference",
+        "vma-add     0x0..0xffffffffff (1T): area 0, no pages referenced",
+        "vma-add     0x10000100000..0x1ffffffffffff (~511T): area 1, no pages referenced",
+        "pt-refs     directory of 0x0, level 4: 1 reference",
     ]
-    assert told[2] == ["vma-add     0x10000000000..0x10000003fff (16K): area 2, no pages"]
-    assert told[3][-9:] == [
-        "vma-remove  0x10000000000..0x10000003fff (16K): area 2, no pages",
+    assert told[2] == [
+        "vma-add     0x10000000000..0x10000003fff (16K): area 2, no pages referenced"
+    ]
+    assert told[3][-5:] == [
+        "vma-remove  0x10000000000..0x10000003fff (16K): area 2, no pages referenced",
         "vma-add     0x10000000000..0x10000003fff (16K): area 2, page size 5, mapped",
-        "pt-refs     table of level 4 from 0x0: 2 references",
-        "pt-refs     table of level 3 from 0x0: 1 reference",
-        "pt-refs     table of level 2 from 0x10000000000: 1 reference",
-        "pt-refs     table of level 1 from 0x10000000000: 1 reference",
-        "pt-refs     table of level 0 from 0x10000000000: 0 of large pages, 4 of small ones",
-        "pt-state    level 0, 0x10000000000..0x1000000ffff (64K): 4 small pages referenced (0x4)",
-        "refs        buffer 0: 2 references",
+        "pt-refs     directory of 0x0, level 4: 2; directory of 0x0, level 3: 1; "
+        "directory of 0x10000000000, level 2: 1; directory of 0x10000000000, level 1: 1; "
+        "tables of 0x10000000000: 0 to large pages, 4 to small ones",
+        "pt-state    large entries of 0x10000000000..0x1000000ffff (64K): count 4 (0x4)",
+        "refs        memory 0: 2 references",
     ]
 
 

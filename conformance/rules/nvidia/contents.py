@@ -31,6 +31,10 @@ def _said(seen: NvidiaDifference) -> tuple[int, int, int, int]:
 
 
 def _report(rule: str, step: NvidiaStep, seen: NvidiaDifference, where: str) -> None:
+    """``where``: for signatures, the operation that the address belongs to, or how far off it is.
+
+    Which of many operations lays open what is wrong beside it is chance, so they have one identity.
+    """
     what, found, pa, meaning = _said(seen)
     promised = seen.promised
     how = f"{WHAT_NAMES[found]} for {WHAT_NAMES[what]}"
@@ -48,7 +52,7 @@ def _report(rule: str, step: NvidiaStep, seen: NvidiaDifference, where: str) -> 
     step.violations.append(
         Violation(
             rule,
-            f"{step.kind}, {where}{name}, {how}",
+            f"{where}, {name}, {how}",
             f"{step.kind}: {int(seen.va):#x} has to be {expected}, and a walk finds {observed} "
             f"({name}).",
             step.end_event,
@@ -72,7 +76,7 @@ def mapped_check(step: NvidiaStep) -> int:
     if seen is not None and step.is_about(int(seen.va)):
         what, found, pa, _ = _said(seen)
         if what != ZEROS and found != ZEROS and (what != found or pa):
-            _report("TR-1", step, seen, "")
+            _report("TR-1", step, seen, step.kind)
     return 1
 
 
@@ -84,7 +88,7 @@ def sparse_check(step: NvidiaStep) -> int:
     if seen is not None and step.is_about(int(seen.va)):
         what, found, _, _ = _said(seen)
         if ZEROS in (what, found):
-            _report("TR-2", step, seen, "")
+            _report("TR-2", step, seen, step.kind)
     sparse = step.state.regions or any(one.sparse for one in step.state.areas.values())
     return 1 if sparse or step.kind in ("put", "raw_sparse") else 0
 
@@ -97,7 +101,7 @@ def access_check(step: NvidiaStep) -> int:
     if seen is not None and step.is_about(int(seen.va)):
         what, found, pa, meaning = _said(seen)
         if what == found == MAPPED and not pa and meaning:
-            _report("TR-3", step, seen, "")
+            _report("TR-3", step, seen, step.kind)
     return 1 if step.kind in ("map", "map_part", "pfn_map", "raw_map") else 0
 
 
@@ -107,7 +111,7 @@ def neighbour_check(step: NvidiaStep) -> int:
         return 0
     seen = step.difference
     if seen is not None and not step.is_about(int(seen.va)) and _is_near(step, int(seen.va)):
-        _report("NB-1", step, seen, "beside: ")
+        _report("NB-1", step, seen, "beside")
     return 1
 
 
@@ -117,7 +121,7 @@ def elsewhere_check(step: NvidiaStep) -> int:
         return 0
     seen = step.difference
     if seen is not None and not step.is_about(int(seen.va)) and not _is_near(step, int(seen.va)):
-        _report("IS-1", step, seen, "elsewhere: ")
+        _report("IS-1", step, seen, "elsewhere")
     return 1
 
 

@@ -318,7 +318,7 @@ def early_check(step: NvidiaStep) -> int:
                 "the entry cleared and invalidated before",
             )
         )
-    return step.seen.dma
+    return step.seen.dma + len(step.seen.refs)
 
 
 RULES = (
@@ -359,7 +359,8 @@ RULES = (
     ),
     Rule(
         "OR-5",
-        "A page is taken away from the device after its entry was cleared and invalidated.",
+        "A page is taken away from the device, and memory goes, after the entries that lead there "
+        "were cleared and invalidated.",
         "The device accesses a page that has a new owner.",
         "formats.md D.5 (unref_ptes)",
         early_check,

@@ -57,10 +57,11 @@ void mmu_poison_to(size_t page);
 
 /*
  * A call that leaves more events than these is a loop that stores: the largest
- * honest one frees all 16384 pages, and clears the 512 entries of one table. Or
- * it goes through all that there is in the heap, as the end of a VM does.
+ * honest ones free all 16384 pages and clear the 512 entries of one table, or make
+ * all 32768 entries of a table sparse and then map them. Or it goes through all
+ * that there is in the heap, as the end of a VM does.
  */
-#define MMU_CALL_EVENTS (1UL << 15)
+#define MMU_CALL_EVENTS (1UL << 18)
 #define MMU_OBJECT_EVENTS 16UL /* and so many more for each object in the heap */
 #define MMU_CAPACITY (1UL << 21) /* but never more than there is room for */
 
