@@ -239,11 +239,11 @@ class NvidiaSeen:
     """What the events of one operation said.
 
     ``observations``: of the MMU. ``early``: (event, input address, page) of pages that were
-    taken away while the device may have had a translation to them, memories that went included. ``unseen``: events that
-    start an invalidation before earlier stores are visible. ``changed``: (first, last) of the
-    addresses of entries that were replaced where a walk could see it. ``refs``: (event, memory,
-    count). ``warned``: event of a warning, -1: none. ``registers``, ``stores``, ``areas``,
-    ``tables``, ``dma``: how often they were told.
+    taken away while the device may have had a translation to them, or went with their memory.
+    ``unseen``: events that start an invalidation before earlier stores are visible.
+    ``changed``: (first, last) of the addresses of entries that were replaced where a walk could
+    see it. ``refs``: (event, memory, count). ``warned``: event of a warning, -1: none.
+    ``registers``, ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ def own(monkeypatch):
 # -- the systems of a name ----------------------------------------------------------------------
 
 SPEAKS = {
-    "reference": ("pagetable", "gpuvm", "mali", "va-alloc"),
+    "reference": ("pagetable", "gpuvm", "mali", "nvidia", "va-alloc"),
     "mutant:unmap-not-flushed": ("pagetable",),
     "mutant:unmap-not-flushed+wrong-attribute": ("pagetable",),
     "mutant:map-of-nothing": ("gpuvm",),
@@ -45,7 +45,8 @@ SPEAKS = {
     "mutant:page-behind-lost": ("va-alloc",),
     "linux:drm-mm": ("va-alloc",),
     "linux:panthor": ("mali",),
-    "python:some.module:maker": ("pagetable", "gpuvm", "mali", "va-alloc"),
+    "linux:nvkm": ("nvidia",),
+    "python:some.module:maker": ("pagetable", "gpuvm", "mali", "nvidia", "va-alloc"),
 }
 
 
