@@ -197,10 +197,6 @@ SHOWN = {
         GET,
         MAP,
     ),
-    "atomics-for-all": (
-        MANAGED,
-        ("pfn_map", {"pattern": 2}),
-    ),
     "limit-one-too-high": (
         CREATE,
         ("join", {}),

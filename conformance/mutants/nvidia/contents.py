@@ -86,17 +86,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "memory that is not coherent is mapped as if it were",
         (("aperture = NCOH_APERTURE", "aperture = HOST_APERTURE"),),
     ),
-    Mutant(
-        "atomics-for-all",
-        "TR-3",
-        "single pages allow atomics whenever they can be written",
-        (
-            (
-                "access = (0 if writable else READ_ONLY) | (0 if atomic else NO_ATOMIC)",
-                "access = (0 if writable else READ_ONLY) | (0 if writable else NO_ATOMIC)",
-            ),
-        ),
-    ),
     # -- the instance block --------------------------------------------------------------------
     Mutant(
         "limit-one-too-high",

@@ -153,7 +153,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 if at in node.below:
                 """,
                 """
-                if node.small.get(at, 0):
+                if node.level > 0 or node.small.get(at, 0):
                     node.marked.discard(at)
                 if at in node.below:
                 """,
