@@ -78,7 +78,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "if number >= len(self.memories) or self.memories[number].dropped:",
-                "if number >= len(self.memories) or not self.memories[number].references:",
+                "if number >= len(self.memories):",
             ),
         ),
     ),
