@@ -22,20 +22,22 @@ LARGE = 0x20_0000
 RULES = {rule.id for rule in NVIDIA}
 KNOWN = (1, 15, 20, 36, 42, 44, 46, 47, 49, 53)
 
-MANAGED = ("create", {"managed": 1})
-RAW = ("create", {"raw": 1})
-MEMORY = ("memory", {"size": LARGE})
-HOST = ("memory", {"size": LARGE, "target": 1})
-GET = ("get", {})
-MAP = ("map", {})
-PUT = ("put", {})
-UNMAP = ("unmap", {})
-GET_SMALL = ("get", {"getref": 1, "shift": 12})
-GET_BIG = ("get", {"getref": 1, "shift": 16, "size": BIG})
-FIRST_PAGE = ("map_part", {"size": PAGE})
-CREATE = ("create", {})
+Call = tuple[str, dict[str, int | str]]
 
-SHOWN = {
+MANAGED: Call = ("create", {"managed": 1})
+RAW: Call = ("create", {"raw": 1})
+MEMORY: Call = ("memory", {"size": LARGE})
+HOST: Call = ("memory", {"size": LARGE, "target": 1})
+GET: Call = ("get", {})
+MAP: Call = ("map", {})
+PUT: Call = ("put", {})
+UNMAP: Call = ("unmap", {})
+GET_SMALL: Call = ("get", {"getref": 1, "shift": 12})
+GET_BIG: Call = ("get", {"getref": 1, "shift": 16, "size": BIG})
+FIRST_PAGE: Call = ("map_part", {"size": PAGE})
+CREATE: Call = ("create", {})
+
+SHOWN: dict[str, tuple[Call, ...]] = {
     "linked-before-filled": (
         RAW,
         ("raw_sparse", {"size": BIG}),
