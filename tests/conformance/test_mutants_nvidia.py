@@ -98,7 +98,7 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         ("stick", {"polls": 0}),
         GET_SMALL,
     ),
-    "cleared-one-word-too-far": (CREATE,),
+    "cleared-after-freed": (CREATE, GET_BIG, PUT),
     "slot-not-awaited": (
         CREATE,
         ("get", {"sparse": 1}),
@@ -468,11 +468,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
     ),
     "refused-space-destroyed": (
         ("create", {"managed": 1, "start": (1 << 64) - PAGE, "size": 2 * PAGE}),
-    ),
-    "page-size-not-looked-at": (
-        MANAGED,
-        ("pfn_map", {"shift": 21, "size": LARGE}),
-        ("pfn_map", {}),
     ),
     "put-of-mapped-warned-of": (
         CREATE,

@@ -215,23 +215,6 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-20",
     ),
     Mutant(
-        "page-size-not-looked-at",
-        "PG-2",
-        "single pages are mapped over others without a look at the size of those",
-        (
-            (
-                """
-                if not vma.mapref or vma.memory is not None or (vma.mapped and vma.refd != index):
-                    return False
-                """,
-                """
-                if not vma.mapref or vma.memory is not None:
-                    return False
-                """,
-            ),
-        ),
-    ),
-    Mutant(
         "put-of-mapped-warned-of",
         "PG-3",
         "an area that is given back with parts mapped in it is warned of as one that is in use",

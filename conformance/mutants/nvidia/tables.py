@@ -228,15 +228,21 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "cleared-one-word-too-far",
+        "cleared-after-freed",
         "IS-2",
-        "clearing a table clears the word behind it, too",
+        "a table is cleared for its next owner after it was freed",
         (
             (
-                "self.trace.emit(FILL, pa, len(words) << 3, 0)",
-                "self.trace.emit(FILL, pa, (len(words) + 1) << 3, 0)",
+                """
+                self.trace.emit(FREE, pa, size)
+                self.spare[max(size, align)].append(pa)
+                """,
+                """
+                self.trace.emit(FREE, pa, size)
+                self.trace.emit(FILL, pa, size, 0)
+                self.spare[max(size, align)].append(pa)
+                """,
             ),
         ),
-        known="KB-40",
     ),
 )
