@@ -771,7 +771,10 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _mishap(self, name: str, which: int, pick: int) -> None:
         if name in ("slow", "stuck"):
             self.do("stick", polls=1 + which * 100 if name == "slow" else NONE)
-            if self.state.raw:
+            areas = [one for one in self._areas() if not one.client]
+            if areas and pick & 2:
+                self.do("put", vma=areas[which % len(areas)].number)
+            elif self.state.raw:
                 where = draw.RANGES[which % len(draw.RANGES)]
                 self._raw_get_map(where, pick & 1)
                 self._raw_unmap(where, pick)

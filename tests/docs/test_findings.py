@@ -60,8 +60,8 @@ def test_it_is_found_again(found):
         pytest.skip(f"the page is about 6.1 and 6.12, and this is {linux.version}")
     identity = (found["rule"], found["signature"])
     given = operations(found)
-    if not system_of(found).allows(linux, given):
-        pytest.skip(f"{linux.version} has not all of these operations")
+    if "raw" in linux.traits and any(one.args.get("raw") for one in given):
+        pytest.skip(f"{linux.version} has no raw interface")
     assert reproduces(system_of(found), linux, given, identity) == len(given)
     linux.close()
 
