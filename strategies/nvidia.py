@@ -43,6 +43,8 @@ SPACES: tuple[Space, ...] = (
     Space("gp100", 16, "managed"), Space("gk104", 17, "own"), Space("gf100", 16, "own"),
     Space("gm200", 16, "raw"), Space("gk104", 16, "managed"), Space("gf100", 17, "managed"),
     Space("gk104", 16, "raw"), Space("gf100", 17, "raw"), Space("gm200", 17, "managed"),
+    Space("gp100", 16, "managed"), Space("gp100", 16, "raw"), Space("gp100", 16, "own"),
+    Space("gf100", 16, "managed"), Space("gk104", 17, "managed"),
 )  # fmt: skip
 """What address spaces there are, the more usual ones more often."""
 
@@ -51,6 +53,7 @@ SMALL_SPACES: tuple[Space, ...] = (
     Space("gm200", 17, "own", 0, 0x11000), Space("gf100", 17, "own", 64 * LARGE, 3 * LARGE),
     Space("gk104", 16, "own", PAGE, LARGE), Space("gm200", 16, "own", 31 * LARGE, 2 * LARGE),
     Space("gf100", 16, "own", 0, 2 * LARGE), Space("gk104", 17, "own", 63 * LARGE, 2 * LARGE),
+    Space("gp100", 16, "own", 0, 4 * LARGE),
 )  # fmt: skip
 """Some that are small enough for tables for all of it."""
 
@@ -199,7 +202,7 @@ raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 
 CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
-    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short",
+    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short", "huge",
 )  # fmt: skip
 """Stories of one cell of a directory: see ``conformance.machines.nvidia``."""
 
@@ -211,7 +214,7 @@ MISTAKES: tuple[str, ...] = (
     "beyond", "kind", "kind-again", "not-mapped", "unmap-inside", "over", "beyond-area",
     "host-large", "put-again", "memory", "memory-target", "drop-again", "pfn-shift", "pfn-askew",
     "pfn-outside", "pfn-many", "pfn-nowhere", "raw-elsewhere", "raw-shift", "raw-none", "join",
-    "part", "boot", "lazy-part",
+    "part", "boot", "lazy-part", "not-sparse",
 )  # fmt: skip
 """Calls that have to be refused."""
 
@@ -220,7 +223,8 @@ mistakes: Pairs[str, int] = Pairs(MISTAKES, range(8))
 
 MISHAPS: tuple[str, ...] = (
     "slow", "stuck", "join", "join-part", "boot", "replay", "destroy", "drop", "memory", "again",
-    "wrong-create", "memory", "full",
+    "wrong-create", "memory", "full", "lack", "stuck", "again", "boot",
+    "lack",
 )  # fmt: skip
 """What else happens."""
 

@@ -6,12 +6,22 @@ the raw interface apart from each other. One in which nothing changed goes on wi
 page, so that no draw comes to nothing.
 """
 
+import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from conformance.machines.nvidia_session import CHIPS, MOST_PAGES, SPECS, NvidiaSession, giving_back
+from conformance.machines.nvidia_session import (
+    ANY_ALLOCATION,
+    CHIPS,
+    LARGEST_BOOT,
+    MOST_PAGES,
+    SPECS,
+    NvidiaSession,
+    giving_back,
+    is_misuse,
+)
 from conformance.rules.rule import MISUSE
 from reference.nvidia_memory import VRAM
 from reference.nvidia_state import NONE, Area, NvidiaState, Part
@@ -46,10 +56,14 @@ class NvidiaMachine(RuleBasedStateMachine):
         """Raise for a new violation; given by the generated subclass."""
 
     def do(self, name: str, **args: int | str) -> int:
-        """Do one operation, words held; the value that it gave back, -1 if it failed."""
-        if self.session.ended:
+        """Do one operation, words held; the value that it gave back, -1 if it failed.
+
+        What is a misuse is not done.
+        """
+        operation = Operation(name, {**_DEFAULTS[name], **args})
+        if self.session.ended or is_misuse(self.state, operation):
             return -1
-        outcome = self.session.run(Operation(name, {**_DEFAULTS[name], **args}))
+        outcome = self.session.run(operation)
         # What broke a rule, or was misuse, was undone.
         stands = not outcome.violations and outcome.sort != MISUSE
         self.changed = self.changed or (outcome.changed and stands)
@@ -150,10 +164,13 @@ class NvidiaMachine(RuleBasedStateMachine):
             return 0
         return int(pages[max(len(pages) - size, 0)].listed)
 
+    def _can_be_sparse(self) -> bool:
+        return any(page.sparse for page in self.state.page_list())
+
     # -- areas --------------------------------------------------------------------------------
 
     def _get(self, one: draw.Get, pages: int, fail_at: int = 0, align: int = 0) -> int:
-        """The number of an area that is handed out; -1: none."""
+        """The number of an area that is handed out, sparse where that can be; -1: none."""
         if len(self.state.areas) >= MOST_AREAS:
             return -1
         shift = self._shift(one.size)
@@ -165,7 +182,7 @@ class NvidiaMachine(RuleBasedStateMachine):
             "get",
             getref=int(one.flavour == "ptes"),
             mapref=int(one.flavour == "addr"),
-            sparse=int(one.sparse),
+            sparse=int(one.sparse and self._can_be_sparse()),
             shift=shift,
             align=align,
             size=size,
@@ -242,22 +259,19 @@ class NvidiaMachine(RuleBasedStateMachine):
         return there[pick % len(there)] if there else None
 
     @rule(pick=draw.picks, count=draw.picks)
-    def unmap(self, pick: int, count: int) -> None:
-        """Unmap a part or some of them."""
+    def less(self, pick: int, count: int) -> None:
+        """Unmap a part or some of them, or give an area back, mapped or not."""
         with self._step(pick):
+            if count % 3 == 0:
+                areas = [one for one in self._areas() if not one.client or pick == 63]
+                if areas:
+                    self.do("put", vma=areas[pick % len(areas)].number)
+                return
             for _ in range(1 + count % 3 // 2 * 2):
                 found = self._mapped(pick)
                 if found is not None:
                     area, part = found
                     self.do("unmap", vma=area.number, first=part.first - area.first)
-
-    @rule(pick=draw.picks)
-    def put(self, pick: int) -> None:
-        """Give an area back, mapped or not."""
-        with self._step(pick):
-            areas = [one for one in self._areas() if not one.client or pick == 63]
-            if areas:
-                self.do("put", vma=areas[pick % len(areas)].number)
 
     # -- stories of a cell --------------------------------------------------------------------
 
@@ -319,6 +333,31 @@ class NvidiaMachine(RuleBasedStateMachine):
             if number in self.state.areas and how != 5:
                 self.do("put", vma=number)
 
+    def _huge(self, how: int, pick: int) -> None:
+        """A whole cell is one page, where there are such pages; and what comes before or after."""
+        large = [
+            number
+            for number, one in enumerate(self.state.memories)
+            if one.owned and one.page >= 21 and one.size >= 2 * draw.LARGE
+        ]
+        memory = large[0] if large else self._new_memory(0)
+        flavour = ("addr", "ptes", "addr", "lazy")[how & 3]
+        one = draw.Get(flavour, flavour != "lazy" and how & 4 != 0, 3 if how & 3 == 1 else 0)
+        number = self._get(one, 512 * (1 + pick % 2), 0, 21)
+        if memory < 0 or number < 0:
+            return
+        if pick % 3 and flavour == "addr":
+            self._map(self.state.areas[number], draw.PARTS[3 + pick % 8], draw.HOWS[0], pick)
+            if self.state.areas[number].parts:
+                first = self.state.areas[number].parts[0].first
+                self.do("unmap", vma=number, first=first - self.state.areas[number].first)
+        self.do("map", vma=number, memory=memory)
+        if pick & 2:
+            self.do("unmap", vma=number)
+            self._map(self.state.areas[number], draw.PARTS[pick % 20], draw.HOWS[0], pick >> 2)
+        if how & 8:
+            self.do("put", vma=number)
+
     def _late(self, how: int, pick: int) -> None:
         """Given back, and handed out again as something else."""
         number = self._get(draw.Get("lazy" if how & 1 else "addr", False, 0), 512, 0, 21)
@@ -365,8 +404,9 @@ class NvidiaMachine(RuleBasedStateMachine):
 
     def _parents(self, how: int, pick: int) -> None:
         """A sparse area as large as a whole table, and something mapped in it."""
-        span = self.state.covers(1 if how & 1 else 0)
-        span = min(span, draw.HALF_GIGA * 2)
+        span = self.state.covers(how % 3)
+        if self.state.chip != "gp100":
+            span = min(span, draw.HALF_GIGA * 2)
         shift = span.bit_length() - 1
         number = self._get(draw.Get("addr", True, 0), span // PAGE, 0, shift)
         if number >= 0:
@@ -424,28 +464,37 @@ class NvidiaMachine(RuleBasedStateMachine):
 
     def _pfn(self, pick: int, what: int) -> None:
         pattern, number = draw.pfns.pair(what)
-        place = draw.PFN_PLACES[number % len(draw.PFN_PLACES)]
-        pages = draw.PFN_LENGTHS[number // len(draw.PFN_PLACES)]
-        state = self.state
-        area = self._area(pick if state.managed and pick & 1 else 0)
+        area = self._area_of_pages(pick)
         if area is None:
             return
+        place = draw.PFN_PLACES[number % len(draw.PFN_PLACES)]
+        pages = draw.PFN_LENGTHS[number // len(draw.PFN_PLACES)]
         shift = 21 if pick % 4 == 1 else 12
-        first = area.first + place
+        first = area.first + place % (area.last + 1 - area.first)
         span = pages << 12
         if shift == 21:
             first, span = first >> 21 << 21, draw.LARGE * (1 + pages % 3)
             if first < area.first:
                 return
-        if first > area.last:
-            return
-        span = min(span, max((area.last + 1 - first) >> shift, 1) << shift)
+        if pick % 16 != 5:
+            span = min(span, max((area.last + 1 - first) >> shift, 1) << shift)
         if pick % 4 == 3:
             self.do("pfn_unmap", addr=to_signed(first), size=span)
         else:
             fail_at = draw.FAILURES[(pick + number) % len(draw.FAILURES)]
             args = {"addr": to_signed(first), "size": span, "pattern": to_signed(pattern)}
             self.do("pfn_map", shift=shift, **args, fail_at=fail_at)
+
+    def _area_of_pages(self, pick: int) -> Area | None:
+        """An area in which pages are mapped one by one, or can be; sometimes any."""
+        free = [one for one in self._areas() if all(part.memory == NONE for part in one.parts)]
+        if pick % 8 == 0:
+            return self._area(pick >> 3)
+        free = [one for one in free if one.mapref]
+        if not free or (len(free) < 3 and pick & 2):
+            number = self._get(draw.GETS[pick % len(draw.GETS)], 1 + pick * 9, 0, 21)
+            return self.state.areas.get(number)
+        return free[(pick >> 3) % len(free)]
 
     # -- the raw interface --------------------------------------------------------------------
 
@@ -466,7 +515,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         with self._step(pick):
             if self.state.raw:
                 _RAWS[name](self, where, pick >> 1)
-            elif self.state.managed and self.state.chip == "gp100":
+            elif self.state.chip == "gp100" and (self.state.managed or pick & 1):
                 self._pfn(pick, what % draw.pfns.size)
             else:
                 part, how = draw.maps.pair(what % draw.maps.size)
@@ -634,16 +683,18 @@ class NvidiaMachine(RuleBasedStateMachine):
             self.do("raw_put", **args)
 
     def _raw_sparse(self, where: draw.Range, pick: int) -> None:
+        """Make a range sparse in the first cells where nothing is referenced."""
         args = self._raw_args(where, pick)
-        first, last = args["addr"], args["addr"] + args["size"] - 1
-        over = [one for one in self.state.raw_parts if one.first <= last and one.last >= first]
-        inside = [one for one in self.state.regions if one.first <= last and one.last >= first]
-        if over or inside or self._is_held(first, last):
+        for base in range(0, 5 * 2 * draw.LARGE, 2 * draw.LARGE):
+            first = args["addr"] + base
+            last = first + args["size"] - 1
+            over = [one for one in self.state.regions if one.first <= last and one.last >= first]
+            if over or self._is_held(first, last):
+                continue
+            if self.state.sparse_holds(first, args["size"]):
+                fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
+                self.do("raw_sparse", addr=first, size=args["size"], ref=1, fail_at=fail_at)
             return
-        if not self.state.sparse_holds(first, args["size"]):
-            return
-        fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
-        self.do("raw_sparse", addr=first, size=args["size"], ref=1, fail_at=fail_at)
 
     def _is_held(self, first: int, last: int) -> bool:
         """Whether a page in a range is referenced."""
@@ -656,7 +707,7 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _raw_sparse_map(self, where: draw.Range, pick: int) -> None:
         """Something is mapped in what is sparse, and unmapped."""
         if not self.state.regions:
-            self._raw_sparse(draw.RANGES[11], pick)
+            self._raw_sparse(draw.RANGES[11], pick >> 1 << 1)
         if not self.state.regions:
             return
         region = self.state.regions[pick % len(self.state.regions)]
@@ -720,10 +771,21 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _mishap(self, name: str, which: int, pick: int) -> None:
         if name in ("slow", "stuck"):
             self.do("stick", polls=1 + which * 100 if name == "slow" else NONE)
-            if self.state.raw:
-                self._raw_get_map(draw.RANGES[which % len(draw.RANGES)], pick & 1)
+            areas = [one for one in self._areas() if not one.client]
+            if areas and pick & 2:
+                self.do("put", vma=areas[which % len(areas)].number)
+            elif self.state.raw:
+                where = draw.RANGES[which % len(draw.RANGES)]
+                self._raw_get_map(where, pick & 1)
+                self._raw_unmap(where, pick)
+                self._raw_put(where, pick)
             else:
                 self._page(pick)
+                found = self._mapped(pick)
+                if found is not None and which & 1:
+                    self.do("unmap", vma=found[0].number, first=found[1].first - found[0].first)
+                elif found is not None and not found[0].client:
+                    self.do("put", vma=found[0].number)
             self.do("stick", polls=0)
         elif name in ("join", "join-part"):
             if self.state.instance == NONE:
@@ -731,11 +793,12 @@ class NvidiaMachine(RuleBasedStateMachine):
             if name == "join-part":
                 self.do("part")
         elif name == "boot":
-            if self.state.areas or self.state.end > draw.HALF_GIGA:
-                self._destroy(name, which)
+            self._destroy(name, which)
             if not self.state.exists:
-                self._create(self.small_spaces[which % len(self.small_spaces)])
-            self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
+                self._create(self.small_spaces[(which + pick) % len(self.small_spaces)])
+                self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
+                if not self.state.booted:
+                    self.do("boot")
         elif name == "replay":
             self.do("replay")
         elif name in ("destroy", "wrong-create", "again"):
@@ -748,6 +811,8 @@ class NvidiaMachine(RuleBasedStateMachine):
             self._new_memory(which)
         elif name == "full":
             self._full(pick)
+        elif name == "lack":
+            self._lack(which, pick)
 
     def _full(self, pick: int) -> None:
         """All that is left of the address space is handed out."""
@@ -755,6 +820,35 @@ class NvidiaMachine(RuleBasedStateMachine):
         if holes and len(self.state.areas) < MOST_AREAS:
             first, last = holes[pick % len(holes)]
             self.do("get", size=last + 1 - first)
+
+    def _lack(self, which: int, pick: int) -> None:
+        """Memory is short at each allocation of an operation in turn, until there is enough."""
+        state = self.state
+        name, args = "get", {"shift": self._shift(1 + pick % 2), "size": 17 * draw.LARGE}
+        args |= {"getref": 1, "sparse": which // 3 % 2, "align": (29, 21, 38)[pick % 3]}
+        if state.raw:
+            name, args = ("raw_get", "raw_sparse")[which % 2], {}
+            place = (1 + pick) * (draw.CLIENT >> 8)
+            while self._is_held(place, place + 3 * draw.LARGE - 1):
+                place += draw.HALF_GIGA >> 3
+            args |= {"addr": place + draw.LARGE, "size": 2 * draw.LARGE}
+            if name == "raw_get" or not state.sparse_holds(place, draw.LARGE):
+                name = "raw_get"
+                args |= {"shift": self._shift(1 + pick % 2)}
+        elif which % 3 and len(state.areas) < MOST_AREAS:
+            area = self._get(draw.Get("addr", which % 2 == 0, 0), 1024, 0, (29, 21, 38)[pick % 3])
+            if area < 0:
+                return
+            name, args = "map", {"vma": area, "memory": self._memory(pick)}
+            if state.chip == "gp100" and pick & 1:
+                first = to_signed(state.areas[area].first)
+                name, args = "pfn_map", {"addr": first, "size": 513 * PAGE, "pattern": 0x1}
+        for number in range(1, 7):
+            before = len(self.session.operations)
+            self.do(name, **args, fail_at=(0, ANY_ALLOCATION)[pick >> 1 & 1] + number)
+            done = len(self.session.operations) > before
+            if not done or self.session.results[-1].result != -errno.ENOMEM:
+                break
 
     def _destroy(self, name: str, which: int) -> None:
         """The address space goes with what is left in it; sometimes none can be made then."""
@@ -814,6 +908,16 @@ def _mistake(machine: NvidiaMachine, mistake: str, which: int, pick: int) -> Wro
     if mistake in ("no-area", "put-again"):
         number = next((n for n in range(state.area_count) if n not in state.areas), which + 300)
         return ("put" if mistake == "put-again" else "map"), {"vma": number}
+    if mistake == "boot":
+        large = state.end - state.start > LARGEST_BOOT
+        return ("boot", {}) if state.booted or large else None
+    if mistake in ("join", "part"):
+        # What is wrong with it is that it was done already.
+        if (state.instance == NONE) == (mistake == "join"):
+            machine.do(mistake)
+        return mistake, {}
+    if mistake == "not-sparse":
+        return None if machine._can_be_sparse() else ("get", {"sparse": 1, "getref": which % 2})
     if mistake.startswith(("pfn", "raw")):
         return _wrong_range(state, mistake, which)
     area = machine._area(pick)
@@ -823,11 +927,13 @@ def _mistake(machine: NvidiaMachine, mistake: str, which: int, pick: int) -> Wro
 def _wrong_range(state: NvidiaState, mistake: str, which: int) -> Wrong:
     if mistake == "pfn-nowhere":
         holes = state.holes()
-        if not holes or state.chip != "gp100":
+        if not holes:
             return None
-        return "pfn_map", {"addr": to_signed(holes[-1][0]), "size": PAGE}
+        name = "pfn_map" if state.chip == "gp100" and which % 2 else "pfn_unmap"
+        return name, {"addr": to_signed(holes[-1][0]), "size": PAGE}
     if mistake == "raw-elsewhere":
-        return "raw_get", {"addr": to_signed(draw.CLIENT + which * PAGE), "size": PAGE}
+        names = ("raw_get", "raw_put", "raw_map", "raw_unmap", "raw_sparse")
+        return names[which % 5], {"addr": to_signed(draw.CLIENT + which * PAGE), "size": PAGE}
     if mistake == "raw-shift":
         return "raw_get", {"shift": 13 + which % 3, "size": 1 << 16}
     return "raw_get", {"size": 0}
@@ -887,11 +993,8 @@ _SIMPLE: Mapping[str, tuple[str, dict[str, int]]] = {
     "pfn-askew": ("pfn_map", {"addr": 0x800}),
     "pfn-outside": ("pfn_map", {"addr": to_signed(1 << 50)}),
     "pfn-many": ("pfn_map", {"size": (MOST_PAGES + 1) * PAGE}),
-    "join": ("join", {}),
-    "part": ("part", {}),
-    "boot": ("boot", {}),
 }
-"""Mistakes that nothing has to be there for. (Some are none while nothing is joined.)"""
+"""Mistakes that nothing has to be there for."""
 
 _STORIES: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
     "small-in-sparse": NvidiaMachine._small_in_sparse,
@@ -899,6 +1002,7 @@ _STORIES: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
     "both-in-sparse": NvidiaMachine._both_in_sparse,
     "share": NvidiaMachine._share,
     "share-map": NvidiaMachine._share_map,
+    "huge": NvidiaMachine._huge,
     "late": NvidiaMachine._late,
     "other-size": NvidiaMachine._other_size,
     "remap": NvidiaMachine._remap,

@@ -385,6 +385,11 @@ def _refusal(state: NvidiaState, operation: Operation) -> Refusal:
     return check(state, operation.args) if check is not None else FINE
 
 
+def is_misuse(state: NvidiaState, operation: Operation) -> bool:
+    """Whether the interface forbids a call, as things are."""
+    return _refusal(state, operation)[0].startswith("misuse")
+
+
 def _create_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refusal:
     limit = int(nvidia_format(str(args["chip"]), int(args["big"])).limit)
     start, size = _size(args, "start"), _size(args)
@@ -614,6 +619,19 @@ def _raw_over(state: NvidiaState, first: int, last: int) -> list[Part]:
     return [one for one in state.raw_parts if one.first <= last and one.last >= first]
 
 
+def _regions_over(state: NvidiaState, first: int, last: int) -> list[Region]:
+    return [one for one in state.regions if one.first <= last and one.last >= first]
+
+
+def _sparse_in_part(state: NvidiaState, first: int, last: int) -> bool:
+    """Whether some of a range was made sparse, and not all of it at once.
+
+    What is mapped there could not be unmapped by one call: it is to be sparse then, or not.
+    """
+    over = _regions_over(state, first, last)
+    return bool(over) and not (over[0].first <= first and last <= over[0].last)
+
+
 def _smaller_held(state: NvidiaState, index: int, first: int, last: int) -> bool:
     """Whether a page of this size is an entry of a directory, and tables behind it are held.
 
@@ -680,6 +698,8 @@ def _raw_map_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Refus
         return "misuse: references that were not taken", ()
     if _smaller_held(state, index, first, last):
         return "misuse: smaller pages are referenced", ()
+    if _sparse_in_part(state, first, last):
+        return "misuse: sparse in part", ()
     return FINE if not _raw_over(state, first, last) else ("misuse: something is mapped", ())
 
 
@@ -692,9 +712,8 @@ def _raw_unmap_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Ref
     covered = sum(min(one.last, last) - max(one.first, first) + 1 for one in there)
     if covered != last - first + 1 or any(one.index != index for one in there):
         return "misuse: not mapped with such pages", ()
-    inside = [one for one in state.regions if one.first <= last and one.last >= first]
-    whole = len(inside) == 1 and inside[0].first <= first and last <= inside[0].last
-    if bool(args["sparse"]) != bool(inside) or (inside and not whole):
+    sparse = bool(_regions_over(state, first, last))
+    if bool(args["sparse"]) != sparse or _sparse_in_part(state, first, last):
         return "misuse: sparse is what was made so", ()
     return FINE
 
@@ -712,7 +731,7 @@ def _raw_sparse_refusal(state: NvidiaState, args: Mapping[str, int | str]) -> Re
     last = first + size - 1
     if _raw_over(state, first, last):
         return "misuse: something is mapped", ()
-    inside = [one for one in state.regions if one.first <= last and one.last >= first]
+    inside = _regions_over(state, first, last)
     if any(one.first <= last and one.last >= first for c in state.raw_holds for one in c.runs):
         # What becomes of them is not said: formats.md D.5 has their counts overwritten.
         return "misuse: pages in it are referenced", ()

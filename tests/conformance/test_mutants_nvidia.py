@@ -1,37 +1,500 @@
-"""Seeded bugs of the NVIDIA driver: their edits fit, and each shows in a run."""
+"""Seeded bugs of the NVIDIA driver: their edits fit, and each shows in a few calls."""
 
 import re
 
 import pytest
 
 from conformance.mutants import nvidia
-from conformance.mutants.catalogue import MUTANTS, catalogue_of
-from conformance.mutants.kill import subset
+from conformance.mutants.catalogue import MUTANTS, catalogue_of, mutant_by_id
+from conformance.mutants.kill import run_mutant, subset
 from conformance.mutants.mutant import driver_source, load
 from conformance.rules.nvidia import NVIDIA
 from conformance.systems import system_by_name
+from conformance.targets.mutant import mutant_target
+from conformance.targets.reference import reference_target
+from reference.trace import CRASH, HANG
 from reports.operations import make
 
 SYSTEM = system_by_name("nvidia")
 PAGE = 0x1000
+BIG = 0x1_0000
 LARGE = 0x20_0000
 RULES = {rule.id for rule in NVIDIA}
 KNOWN = (1, 15, 20, 36, 42, 44, 46, 47, 49, 53)
 
+MANAGED = ("create", {"managed": 1})
+RAW = ("create", {"raw": 1})
+MEMORY = ("memory", {"size": LARGE})
+HOST = ("memory", {"size": LARGE, "target": 1})
+GET = ("get", {})
+MAP = ("map", {})
+PUT = ("put", {})
+UNMAP = ("unmap", {})
+GET_SMALL = ("get", {"getref": 1, "shift": 12})
+GET_BIG = ("get", {"getref": 1, "shift": 16, "size": BIG})
+FIRST_PAGE = ("map_part", {"size": PAGE})
+CREATE = ("create", {})
 
-def operations(*calls):
-    """Operations from (name, arguments)."""
-    return [make(name, SYSTEM.specs, **args) for name, args in calls]
+SHOWN = {
+    "linked-before-filled": (
+        RAW,
+        ("raw_sparse", {"size": BIG}),
+        ("raw_get", {}),
+    ),
+    "spare-table-not-cleared": (
+        RAW,
+        ("raw_get", {}),
+    ),
+    "page-of-directory-in-two-steps": (
+        MANAGED,
+        ("pfn_map", {"shift": 21, "size": LARGE}),
+        ("pfn_unmap", {"size": LARGE}),
+    ),
+    "pair-freed-before-flush": (
+        CREATE,
+        GET_SMALL,
+        PUT,
+    ),
+    "directories-not-flushed": (
+        CREATE,
+        MEMORY,
+        GET,
+        MAP,
+        PUT,
+    ),
+    "pair-freed-before-unlinked": (
+        CREATE,
+        ("memory", {"size": LARGE, "page": 16}),
+        GET_BIG,
+        ("get", {"size": PAGE}),
+        ("map", {"vma": 1}),
+        ("put", {"vma": 1}),
+    ),
+    "root-lost": (CREATE,),
+    "root-of-failed-space-lost": (("create", {"fail_at": 1003}),),
+    "instance-block-lost": (
+        CREATE,
+        ("join", {}),
+        ("part", {}),
+    ),
+    "table-beside-lost": (
+        CREATE,
+        GET_BIG,
+        GET_SMALL,
+        PUT,
+    ),
+    "page-of-small-tables-freed": (
+        CREATE,
+        GET_BIG,
+        PUT,
+    ),
+    "kept-tables-freed-again": (
+        CREATE,
+        GET_SMALL,
+        ("stick", {"polls": -1}),
+        PUT,
+        ("stick", {"polls": 0}),
+        GET_SMALL,
+    ),
+    "cleared-one-word-too-far": (CREATE,),
+    "slot-not-awaited": (
+        CREATE,
+        ("get", {"sparse": 1}),
+    ),
+    "root-in-small-units": (
+        CREATE,
+        GET_SMALL,
+    ),
+    "hub-flushed-only": (
+        ("create", {"chip": "gf100"}),
+        GET_SMALL,
+    ),
+    "stuck-device-awaited": (
+        CREATE,
+        MEMORY,
+        GET,
+        ("stick", {"polls": -1}),
+        MAP,
+    ),
+    "unlinking-not-visible": (
+        CREATE,
+        GET_SMALL,
+        PUT,
+    ),
+    "end-of-pages-not-visible": (
+        MANAGED,
+        ("pfn_map", {"size": 2 * PAGE}),
+        ("pfn_unmap", {"size": PAGE}),
+    ),
+    "page-gone-before-flush": (
+        MANAGED,
+        ("pfn_map", {}),
+        ("pfn_unmap", {}),
+    ),
+    "page-gone-when-replaced": (
+        MANAGED,
+        ("pfn_map", {"size": PAGE}),
+        ("pfn_map", {"size": PAGE, "pattern": 4}),
+    ),
+    "memory-gone-before-put": (
+        CREATE,
+        MEMORY,
+        GET,
+        MAP,
+        ("drop", {}),
+        PUT,
+    ),
+    "map-not-flushed": (
+        CREATE,
+        MEMORY,
+        GET_SMALL,
+        MAP,
+    ),
+    "large-range-not-flushed": (
+        CREATE,
+        ("get", {"sparse": 1, "size": 256 * LARGE}),
+    ),
+    "address-in-32-bits": (
+        CREATE,
+        HOST,
+        GET,
+        MAP,
+    ),
+    "pieces-taken-as-one": (
+        CREATE,
+        ("memory", {"size": LARGE, "scattered": 1}),
+        ("get", {"size": 2 * PAGE}),
+        MAP,
+    ),
+    "next-table-from-the-start": (
+        CREATE,
+        ("memory", {"size": 2 * LARGE}),
+        ("get", {"size": LARGE + PAGE}),
+        MAP,
+    ),
+    "unmapped-by-word-only": (
+        CREATE,
+        MEMORY,
+        GET_SMALL,
+        MAP,
+        UNMAP,
+    ),
+    "kind-in-seven-bits": (
+        CREATE,
+        MEMORY,
+        GET,
+        ("map", {"kind": 0xFE}),
+    ),
+    "host-not-volatile": (
+        CREATE,
+        HOST,
+        GET,
+        MAP,
+    ),
+    "wrong-aperture": (
+        CREATE,
+        ("memory", {"size": LARGE, "target": 2}),
+        GET,
+        MAP,
+    ),
+    "limit-one-too-high": (
+        CREATE,
+        ("join", {}),
+    ),
+    "one-unit-replays": (
+        ("create", {"replay": 1}),
+        ("join", {}),
+    ),
+    "large-size-not-said": (
+        ("create", {"chip": "gm200"}),
+        ("join", {}),
+    ),
+    "one-entry-more-cleared": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 3 * PAGE}),
+        MAP,
+        ("get", {"size": 3 * PAGE}),
+        ("map", {"vma": 1}),
+        ("put", {"vma": 0}),
+    ),
+    "half-of-directory-sparse": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": 256 * LARGE}),
+        FIRST_PAGE,
+    ),
+    "unmap-ends-sparse": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": BIG}),
+        FIRST_PAGE,
+        ("map_part", {"first": PAGE, "size": PAGE}),
+        UNMAP,
+    ),
+    "sparse-ended-first": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": BIG}),
+        GET_SMALL,
+        FIRST_PAGE,
+        PUT,
+    ),
+    "sparse-mark-of-table-lost": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": LARGE}),
+        FIRST_PAGE,
+        UNMAP,
+    ),
+    "small-pages-stay-sparse": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": BIG}),
+        GET_SMALL,
+        FIRST_PAGE,
+        PUT,
+        ("get", {"getref": 1, "shift": 12, "size": 2 * PAGE}),
+    ),
+    "new-table-without-marks": (
+        CREATE,
+        ("memory", {"size": LARGE, "page": 16}),
+        ("get", {"sparse": 1, "size": LARGE}),
+        ("map_part", {"size": BIG}),
+        ("map_part", {"first": BIG, "size": PAGE}),
+        ("unmap", {"first": BIG}),
+    ),
+    "small-pages-not-made-sparse": (
+        CREATE,
+        MEMORY,
+        ("get", {"sparse": 1, "size": BIG}),
+        FIRST_PAGE,
+    ),
+    "count-of-six-bits": (
+        RAW,
+        ("raw_get", {"size": BIG}),
+        ("raw_get", {"size": BIG}),
+        ("raw_get", {"size": BIG}),
+        ("raw_get", {"size": BIG}),
+        ("raw_get", {"size": BIG}),
+    ),
+    "small-pages-counted-once": (
+        CREATE,
+        ("get", {"getref": 1, "shift": 12, "size": 2 * PAGE}),
+    ),
+    "mark-stays": (
+        CREATE,
+        ("get", {"sparse": 1, "size": BIG}),
+        GET_BIG,
+        PUT,
+    ),
+    "lazy-references-kept": (
+        CREATE,
+        MEMORY,
+        ("get", {"mapref": 0}),
+        MAP,
+        UNMAP,
+        PUT,
+    ),
+    "referenced-by-every-map": (
+        CREATE,
+        MEMORY,
+        GET_SMALL,
+        MAP,
+    ),
+    "old-memory-kept": (
+        CREATE,
+        MEMORY,
+        MEMORY,
+        GET,
+        MAP,
+        ("map", {"memory": 1}),
+    ),
+    "memory-of-parts-kept": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 3 * PAGE}),
+        FIRST_PAGE,
+        ("map_part", {"first": PAGE, "size": PAGE}),
+        PUT,
+    ),
+    "memory-gone-while-mapped": (
+        CREATE,
+        MEMORY,
+        GET,
+        MAP,
+        ("drop", {}),
+    ),
+    "page-never-taken-away": (
+        MANAGED,
+        ("pfn_map", {}),
+        ("pfn_unmap", {}),
+    ),
+    "replaced-page-kept": (
+        MANAGED,
+        ("pfn_map", {}),
+        ("pfn_map", {"pattern": 4}),
+    ),
+    "pages-of-undone-map-kept": (
+        MANAGED,
+        ("pfn_map", {"addr": LARGE - PAGE, "size": 2 * PAGE, "fail_at": 5}),
+    ),
+    "first-fit": (
+        CREATE,
+        ("get", {"size": 2 * PAGE}),
+        GET,
+        GET,
+        GET,
+        ("put", {"vma": 0}),
+        ("put", {"vma": 2}),
+        GET,
+    ),
+    "page-size-not-aligned-to": (
+        CREATE,
+        GET,
+        ("get", {"shift": 21, "size": LARGE, "align": 12}),
+    ),
+    "hole-not-merged": (
+        CREATE,
+        GET,
+        GET,
+        GET,
+        ("put", {"vma": 1}),
+        ("put", {"vma": 0}),
+        ("get", {"size": 2 * PAGE}),
+    ),
+    "hole-of-failed-get": (
+        CREATE,
+        ("get", {"getref": 1, "shift": 12, "size": PAGE, "fail_at": 1}),
+        ("get", {"size": 2 * PAGE}),
+    ),
+    "mapped-before-referenced": (
+        MANAGED,
+        ("pfn_map", {"fail_at": 1}),
+    ),
+    "unmapped-with-page-size": (
+        CREATE,
+        MEMORY,
+        GET,
+        MAP,
+        UNMAP,
+    ),
+    "rest-is-an-area": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 3 * PAGE}),
+        FIRST_PAGE,
+    ),
+    "parts-not-alike-merged": (
+        MANAGED,
+        ("pfn_map", {"size": 2 * PAGE}),
+        ("pfn_unmap", {"size": PAGE}),
+    ),
+    "last-byte-of-area-refused": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 3 * PAGE}),
+        ("map_part", {"first": PAGE, "size": 2 * PAGE}),
+    ),
+    "beyond-memory-accepted": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 2 * PAGE}),
+        ("map", {"offset": LARGE - PAGE}),
+    ),
+    "raw-calls-anywhere": (
+        ("create", {"raw": 1, "start": 1 << 32, "size": 1 << 32}),
+        ("raw_get", {"addr": 1 << 32}),
+    ),
+    "no-pages-referenced": (
+        RAW,
+        ("raw_get", {"size": 0}),
+    ),
+    "unmapped-from-inside": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 2 * PAGE}),
+        MAP,
+        ("unmap", {"first": PAGE}),
+    ),
+    "dropped-again": (
+        MEMORY,
+        CREATE,
+        GET,
+        MAP,
+        ("drop", {}),
+        ("drop", {}),
+    ),
+    "failed-map-left": (
+        CREATE,
+        ("memory", {"size": 2 * LARGE, "target": 1}),
+        ("get", {"size": 2 * LARGE}),
+        ("map", {"fail_at": 5}),
+    ),
+    "failed-references-left": (
+        CREATE,
+        GET,
+        ("get", {"getref": 1, "shift": 12, "size": 2 * LARGE, "fail_at": 5}),
+    ),
+    "failed-map-ends-sparse": (
+        CREATE,
+        ("memory", {"size": 2 * LARGE, "target": 1}),
+        GET_SMALL,
+        ("get", {"sparse": 1, "size": 2 * LARGE - PAGE}),
+        ("map", {"vma": 1, "fail_at": 1}),
+    ),
+    "refused-map-lets-go": (
+        CREATE,
+        MEMORY,
+        GET,
+        MAP,
+        ("map", {"kind": 255}),
+    ),
+    "half-sparse-left": (
+        CREATE,
+        ("get", {"sparse": 1, "size": LARGE + BIG, "fail_at": 4}),
+    ),
+    "runs-counted": (
+        CREATE,
+        ("get", {"mapref": 0, "size": 2 * PAGE}),
+        ("pfn_map", {"size": 2 * PAGE}),
+    ),
+    "unmapped-counted": (
+        CREATE,
+        ("get", {"mapref": 0, "size": 2 * PAGE}),
+        ("pfn_map", {"size": 2 * PAGE, "pattern": 0}),
+    ),
+    "refused-space-destroyed": (
+        ("create", {"managed": 1, "start": (1 << 64) - PAGE, "size": 2 * PAGE}),
+    ),
+    "page-size-not-looked-at": (
+        MANAGED,
+        ("pfn_map", {"shift": 21, "size": LARGE}),
+        ("pfn_map", {}),
+    ),
+    "put-of-mapped-warned-of": (
+        CREATE,
+        MEMORY,
+        ("get", {"size": 2 * PAGE}),
+        FIRST_PAGE,
+        ("map_part", {"first": PAGE, "size": PAGE}),
+        PUT,
+    ),
+}
+"""For each mutant, calls that show it."""
 
 
-def rules_broken(target, *calls):
-    """The rules that calls on a target break, the end included."""
+def run_on(target, calls):
+    """Carry out calls on a target: the rules that they broke, and the events."""
     session = SYSTEM.session(target, None, None)
-    found = set()
-    for operation in operations(*calls):
-        found |= {one.rule for one in session.run(operation).violations}
-    outcome = session.finish()
-    return found | {one.rule for one in (outcome.violations if outcome else ())}
+    broken = set()
+    for name, args in calls:
+        outcome = session.run(make(name, SYSTEM.specs, **args))
+        broken |= {one.rule for one in outcome.violations}
+    last = session.finish()
+    if last is not None:
+        broken |= {one.rule for one in last.violations}
+    return broken, [event.kind for event in session.trace]
 
 
 # -- the catalogue ----------------------------------------------------------------------------
@@ -67,3 +530,38 @@ def test_each_fits_the_driver(one):
     driver = load(nvidia.PACKAGE, nvidia.FILE, [one])
     assert set(driver.places) == {one.id}
     assert driver.source != driver_source(nvidia.PACKAGE, nvidia.FILE)
+
+
+# -- shown ------------------------------------------------------------------------------------
+
+
+def test_there_are_calls_for_each():
+    assert list(SHOWN) == [one.id for one in nvidia.MUTANTS]
+
+
+@pytest.mark.parametrize("one", nvidia.MUTANTS, ids=lambda one: one.id)
+def test_calls_show_it_by_its_rule_alone(one):
+    target = mutant_target([one])
+    broken, _ = run_on(target, SHOWN[one.id])
+    assert broken == {one.rule}
+    assert target.executed(one.id)[1] > 0
+    broken, _ = run_on(reference_target("nvidia"), SHOWN[one.id])
+    assert broken == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("stuck-device-awaited", HANG), ("refused-space-destroyed", CRASH)]
+)
+def test_a_call_that_does_not_come_back_is_told(name, kind):
+    _, events = run_on(mutant_target([mutant_by_id(name)]), SHOWN[name])
+    assert {HANG, CRASH} & set(events) == {kind}
+
+
+# -- killed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["first-fit", "limit-one-too-high"])
+def test_a_mutant_is_killed_by_its_rule_alone(name):
+    verdict = run_mutant(mutant_by_id(name), 6, 8)
+    assert verdict.killed, verdict.reason
+    assert len(verdict.witness) <= 7

@@ -348,6 +348,10 @@ CALLS = {
         "misuse: smaller pages are referenced", NONE,
     ),
     "raw_map-again": (RAW_MAPPED, RAW_MAP, MISUSE, "misuse: something is mapped", NONE),
+    "raw_map-sparse-in-part": (
+        (*RAW_ON, op("raw_sparse", addr=PAGE), op("raw_get", size=2 * PAGE)),
+        op("raw_map", size=2 * PAGE), MISUSE, "misuse: sparse in part", NONE,
+    ),
     "raw_unmap": (RAW_MAPPED, op("raw_unmap", addr=PAGE), LEGAL, "", NONE),
     "raw_unmap-none": (
         HELD, RAW_UNMAP, MISUSE, "misuse: not mapped with such pages", NONE,
@@ -358,6 +362,14 @@ CALLS = {
     ),
     "raw_unmap-not-sparse": (
         RAW_MAPPED, op("raw_unmap", sparse=1), MISUSE, "misuse: sparse is what was made so", NONE,
+    ),
+    "raw_unmap-in-part": (
+        (
+            *RAW_ON, op("raw_sparse", addr=PAGE), op("raw_get", size=2 * PAGE), RAW_MAP,
+            op("raw_map", addr=PAGE),
+        ),
+        op("raw_unmap", size=2 * PAGE, sparse=1), MISUSE, "misuse: sparse is what was made so",
+        NONE,
     ),
     "raw_sparse": (RAW_ON, RAW_SPARSE, LEGAL, "", NONE),
     "raw_sparse-end": ((*RAW_ON, RAW_SPARSE), op("raw_sparse", size=LARGE, ref=0), LEGAL, "", NONE),

@@ -86,17 +86,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "memory that is not coherent is mapped as if it were",
         (("aperture = NCOH_APERTURE", "aperture = HOST_APERTURE"),),
     ),
-    Mutant(
-        "atomics-for-all",
-        "TR-3",
-        "single pages allow atomics whenever they can be written",
-        (
-            (
-                "access = (0 if writable else READ_ONLY) | (0 if atomic else NO_ATOMIC)",
-                "access = (0 if writable else READ_ONLY) | (0 if writable else NO_ATOMIC)",
-            ),
-        ),
-    ),
     # -- the instance block --------------------------------------------------------------------
     Mutant(
         "limit-one-too-high",
@@ -148,26 +137,6 @@ MUTANTS: tuple[Mutant, ...] = (
                     self.write_small(node, index, count, change.write == SPARSE)
                     if index + count < self.format.tables[number].entries and not change.single:
                         self.write_small(node, index + count, 1, change.write == SPARSE)
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "new-large-table-hides-small-pages",
-        "NB-1",
-        "a new table of large pages says that nothing is there, even where small pages are",
-        (
-            (
-                """
-                for index in range(table.entries):
-                    self.write_large(child, index, child.sparse)
-                """,
-                """
-                for index in range(table.entries):
-                    if child.sparse:
-                        self.write_large(child, index, True)
-                    else:
-                        self.memory.store(pa, index, self.hole)
                 """,
             ),
         ),

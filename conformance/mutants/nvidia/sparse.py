@@ -145,7 +145,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mark-stays",
         "SP-2",
-        "a large entry that is no longer sparse stays marked as sparse",
+        "a large entry stays marked when it is no longer sparse, unless small pages are in use",
         (
             (
                 """
@@ -153,6 +153,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 if at in node.below:
                 """,
                 """
+                if node.level > 0 or node.small.get(at, 0):
+                    node.marked.discard(at)
                 if at in node.below:
                 """,
             ),

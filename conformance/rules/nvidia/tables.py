@@ -332,21 +332,21 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-2",
-        "A table is freed only after the entry that led to it was cleared, and an invalidation "
-        "has completed since.",
-        "The device walks through memory that has a new owner.",
-        "formats.md D.5 (unref_pdes), F.3",
-        free_check,
-        EVERY,
-    ),
-    Rule(
         "OR-3",
         "An invalidation waits for a free slot, names the root, covers all pages and caches, and "
         "is waited for.",
         "Nothing, or the wrong address space, is invalidated.",
         "formats.md D.3",
         invalidation_check,
+        EVERY,
+    ),
+    Rule(
+        "OR-2",
+        "A table is freed only after the entry that led to it was cleared, and an invalidation "
+        "has completed since.",
+        "The device walks through memory that has a new owner.",
+        "formats.md D.5 (unref_pdes), F.3",
+        free_check,
         EVERY,
     ),
     Rule(
