@@ -67,7 +67,7 @@ LINUX_UNITS = {
     "gpuvm": 2000,
     "drm-mm": 2000,
     "panthor": 800,
-    "nvkm": 800,
+    "nvkm": 400,
 }
 """What of Linux is judged, and with how many examples: one of panthor is some eighty operations."""
 
