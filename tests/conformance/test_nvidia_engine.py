@@ -227,24 +227,24 @@ def test_three_bugs_in_one_driver_are_all_found_and_minimised():
 
 
 def test_a_target_that_crashes_is_found_minimised_and_gone_on_with():
-    result = run_shard(SYSTEM, CrashesOnThirdMap(), Plan(examples=8, shards=1), 0)
+    result = run_shard(SYSTEM, CrashesOnThirdMap(), Plan(examples=5, shards=1), 0)
     assert {rule for rule, _ in result.findings} == {"PG-2"}
     names = [one.name for one in result.findings[CRASHED].operations]
     assert names[-3:] == ["map"] * 3
     assert len(names) <= 6
-    assert result.tally.examples == 8
+    assert result.tally.examples == 5
     assert result.tally.cut == {}
 
 
 def test_the_same_seed_is_the_same_run_and_another_is_another():
-    plan = Plan(examples=8, shards=1, minimise_executions=40)
+    plan = Plan(examples=8, shards=1, minimise_executions=20)
     one = run_shard(SYSTEM, Misplaced(), plan, 0)
     # Whatever happens in between.
     random.seed(1)
     two = run_shard(SYSTEM, Misplaced(), plan, 0)
     assert one.findings
     assert drawn(one) == drawn(two)
-    other = run_shard(SYSTEM, Misplaced(), Plan(1, 8, 30, 1, 40), 0)
+    other = run_shard(SYSTEM, Misplaced(), Plan(1, 8, 30, 1, 20), 0)
     assert other.tally != one.tally
 
 
