@@ -104,6 +104,9 @@ class NvidiaMachine(RuleBasedStateMachine):
             size=draw.CLIENT if client else space.size,
             replay=int(space.replays),
         )
+        if not self.state.exists:
+            # Nothing can be done without one.
+            self.session.ended = True
 
     @contextmanager
     def _step(self, pick: int) -> Iterator[None]:
@@ -160,7 +163,7 @@ class NvidiaMachine(RuleBasedStateMachine):
     def _shift(self, size: int) -> int:
         """log2 of a page size: 0 none, 1 small, 2 large, 3 the next larger one."""
         pages = self.state.page_list()
-        if size == 0:
+        if size == 0 or not pages:
             return 0
         return int(pages[max(len(pages) - size, 0)].listed)
 
