@@ -133,11 +133,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         ("pfn_map", {}),
         ("pfn_unmap", {}),
     ),
-    "page-gone-when-replaced": (
-        MANAGED,
-        ("pfn_map", {"size": PAGE}),
-        ("pfn_map", {"size": PAGE, "pattern": 4}),
-    ),
     "memory-gone-before-put": (
         CREATE,
         MEMORY,
@@ -266,12 +261,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         ("map_part", {"first": BIG, "size": PAGE}),
         ("unmap", {"first": BIG}),
     ),
-    "small-pages-not-made-sparse": (
-        CREATE,
-        MEMORY,
-        ("get", {"sparse": 1, "size": BIG}),
-        FIRST_PAGE,
-    ),
     "count-of-six-bits": (
         RAW,
         ("raw_get", {"size": BIG}),
@@ -337,10 +326,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         ("pfn_map", {}),
         ("pfn_map", {"pattern": 4}),
     ),
-    "pages-of-undone-map-kept": (
-        MANAGED,
-        ("pfn_map", {"addr": LARGE - PAGE, "size": 2 * PAGE, "fail_at": 5}),
-    ),
     "first-fit": (
         CREATE,
         ("get", {"size": 2 * PAGE}),
@@ -365,11 +350,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         ("put", {"vma": 0}),
         ("get", {"size": 2 * PAGE}),
     ),
-    "hole-of-failed-get": (
-        CREATE,
-        ("get", {"getref": 1, "shift": 12, "size": PAGE, "fail_at": 1}),
-        ("get", {"size": 2 * PAGE}),
-    ),
     "mapped-before-referenced": (
         MANAGED,
         ("pfn_map", {"fail_at": 1}),
@@ -380,12 +360,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         GET,
         MAP,
         UNMAP,
-    ),
-    "rest-is-an-area": (
-        CREATE,
-        MEMORY,
-        ("get", {"size": 3 * PAGE}),
-        FIRST_PAGE,
     ),
     "parts-not-alike-merged": (
         MANAGED,
@@ -437,13 +411,6 @@ SHOWN: dict[str, tuple[Call, ...]] = {
         CREATE,
         GET,
         ("get", {"getref": 1, "shift": 12, "size": 2 * LARGE, "fail_at": 5}),
-    ),
-    "failed-map-ends-sparse": (
-        CREATE,
-        ("memory", {"size": 2 * LARGE, "target": 1}),
-        GET_SMALL,
-        ("get", {"sparse": 1, "size": 2 * LARGE - PAGE}),
-        ("map", {"vma": 1, "fail_at": 1}),
     ),
     "refused-map-lets-go": (
         CREATE,

@@ -47,24 +47,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "hole-of-failed-get",
-        "SP-3",
-        "where an area cannot be referenced, its addresses stay a hole of their own",
-        (
-            (
-                """
-                if result != 0:
-                    self.free(vma)
-                    return result, None
-                """,
-                """
-                if result != 0:
-                    return result, None
-                """,
-            ),
-        ),
-    ),
     # -- parts ---------------------------------------------------------------------------------
     Mutant(
         "mapped-before-referenced",
@@ -99,24 +81,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 self.end_map(vma.refd, vma.address, vma.size, vma.sparse, False)
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "rest-is-an-area",
-        "SP-1",
-        "what is left behind a part of an area that is mapped says that it is an area",
-        (
-            (
-                """
-                        return None
-                    new.part = True
-                return vma
-                """,
-                """
-                        return None
-                return vma
                 """,
             ),
         ),

@@ -119,17 +119,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "failed-map-ends-sparse",
-        "ER-2",
-        "a map that fails in a sparse area leaves invalid what it had mapped",
-        (
-            (
-                "self.end_map(index, address, done, sparse, change.memory is None)",
-                "self.end_map(index, address, done, False, change.memory is None)",
-            ),
-        ),
-    ),
-    Mutant(
         "refused-map-lets-go",
         "ER-2",
         "a map that no page size fits has already let go of the memory that was there",

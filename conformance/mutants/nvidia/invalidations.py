@@ -121,17 +121,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "page-gone-when-replaced",
-        "OR-5",
-        "a page that another one replaces is taken away from the device at once",
-        (
-            (
-                "self.kept_pages.append((self.format.output(table.first, old), table.span))",
-                "self.unmap_page(self.format.output(table.first, old), table.span)",
-            ),
-        ),
-    ),
-    Mutant(
         "memory-gone-before-put",
         "OR-5",
         "an area that is given back lets go of its memory first, and is unmapped then",

@@ -133,23 +133,4 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "pages-of-undone-map-kept",
-        "RC-4",
-        "pages that were mapped before memory ran out are unmapped as if they were memory",
-        (
-            (
-                """
-                if done:
-                    self.end_map(index, address, done, sparse, True)
-                return -errno.ENOMEM
-                """,
-                """
-                if done:
-                    self.end_map(index, address, done, sparse, False)
-                return -errno.ENOMEM
-                """,
-            ),
-        ),
-    ),
 )

@@ -101,25 +101,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # -- large entries and small pages ---------------------------------------------------------
     Mutant(
-        "small-pages-not-made-sparse",
-        "NB-1",
-        "where small pages take over from a sparse large one, they are left as they are",
-        (
-            (
-                """
-                if sparse and node.small.get(entries[at], 0):
-                    node.below.update(entries[at:stop])
-                    self.write_small(
-                """,
-                """
-                if sparse and node.small.get(entries[at], 0) > 1:
-                    node.below.update(entries[at:stop])
-                    self.write_small(
-                """,
-            ),
-        ),
-    ),
-    Mutant(
         "count-of-six-bits",
         "SP-2",
         "more than 63 references to the small pages of a large one are counted as 63",
