@@ -281,7 +281,7 @@ RULES = (
     ),
     Rule(
         "SP-2",
-        "The state of an entry for a large page counts the small pages that are referenced in it, "
+        "The state of an entry for a large page counts the references to small pages in it, "
         "leaves it to them while there are any, and is sparse only where that was asked for.",
         "Live small pages become sparse or invalid.",
         "formats.md D.4, D.5 (ref_ptes); KB-01",

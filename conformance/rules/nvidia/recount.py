@@ -89,8 +89,8 @@ def large_mismatch(state: NvidiaState) -> Mismatch | None:
             return Mismatch(
                 "count of small pages in a large entry "
                 + ("overflows" if overflow else "too high" if observed > count else "too low"),
-                f"the entry for the large page at {address:#x} counts {observed} small pages that "
-                f"are referenced; a recount gives {count}.",
+                f"the entry for the large page at {address:#x} counts {observed} references to its "
+                f"small pages; a recount gives {count}.",
                 address,
                 str(count),
                 f"{observed}, state {told:#x}",
