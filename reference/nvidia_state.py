@@ -20,7 +20,7 @@ from mypy_extensions import i64
 
 from reference.buffer_pages import BufferPages
 from reference.formats.nvidia import NvidiaFormat, Page
-from reference.hardware.nvidia_mmu import START, START_NOW, NvidiaMmu, NvidiaObservation
+from reference.hardware.nvidia_mmu import ALL_PDB, START, START_NOW, NvidiaMmu, NvidiaObservation
 from reference.nvidia_memory import MemoryLayout
 from reference.nvidia_promise import MAPPED, NvidiaPromise
 from reference.trace import (
@@ -243,7 +243,8 @@ class NvidiaSeen:
     ``unseen``: events that start an invalidation before earlier stores are visible.
     ``changed``: (first, last) of the addresses of entries that were replaced where a walk could
     see it. ``refs``: (event, memory, count). ``warned``: event of a warning, -1: none.
-    ``registers``, ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
+    ``registers``, ``starts`` (of invalidations, ``own_starts``: of this address space alone),
+    ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
     """
 
     def __init__(self) -> None:
@@ -257,6 +258,7 @@ class NvidiaSeen:
         self.failed_allocations: int = 0
         self.registers: int = 0
         self.starts: int = 0
+        self.own_starts: int = 0
         self.stores: int = 0
         self.areas: int = 0
         self.tables: int = 0
@@ -275,7 +277,8 @@ class NvidiaState:
     ``start``, ``end``: what the address space has, ``end`` exclusive. ``instance``: where the
     instance block is that leads to the root, or NONE; ``booted``: all its small tables are held.
     ``stuck``: the device does not carry out invalidations any more. ``kept``: it did not, and
-    none was completed since: what nothing leads to any more may have to stay. ``abandoned``: for
+    none of this address space was completed since: what nothing leads to any more may have to
+    stay (one of all, which has faults replayed, is no occasion to let go). ``abandoned``: for
     good, as the address space is gone that could have invalidated it. ``pages``: mapped
     page by page: by address, log2 of the bytes and whether the page is the device's own.
     ``areas`` and what follows them: promised; ``told_areas`` and what follows: told.
@@ -384,7 +387,7 @@ class NvidiaState:
             self.kept = True
             self.mmu.assume_invalidated()
             self.mmu.running.clear()
-        elif self.seen.starts and not self.mmu.running and not self.abandoned:
+        elif self.seen.own_starts and not self.mmu.running and not self.abandoned:
             self.kept = False
 
     def limit(self) -> int:
@@ -417,6 +420,7 @@ class NvidiaState:
                 self.seen.registers += 1
                 if a == START and b & START_NOW:
                     self.seen.starts += 1
+                    self.seen.own_starts += 0 if b & ALL_PDB else 1
                     if self.stored:
                         self.seen.unseen.append(event)
             else:

@@ -1279,6 +1279,16 @@ def test_what_a_stuck_device_keeps_is_not_held_against_the_driver(name):
 
 
 @pytest.mark.parametrize("name", KEPT)
+def test_faults_that_are_replayed_are_no_occasion_to_let_go(name):
+    session = kept(name)
+    assert not session.run(WORKING).violations
+    # It invalidates all address spaces, but for another reason.
+    assert not session.run(op("replay")).violations
+    assert session.state.kept
+    assert not session.finish().violations
+
+
+@pytest.mark.parametrize("name", KEPT)
 def test_a_driver_may_let_go_of_it_at_once(name):
     _, operation, is_let_go = KEPT[name]
     working = session_after(*KEPT[name][0])
