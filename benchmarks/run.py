@@ -646,7 +646,7 @@ def mali_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
 
 def nvidia_rows(effort: Effort, kernel: str | None) -> Iterator[Row]:
     """(i) Operations of the machine ``nvidia``, likewise."""
-    a_step = "a step of this machine is about two operations, such as an area and a map in it"
+    a_step = "a step of this machine is about three operations, such as an area and maps in it"
     yield from _operations_rows(effort, kernel, "nvidia", "linux:nvkm", a_step)
 
 
