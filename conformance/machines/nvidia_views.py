@@ -48,6 +48,9 @@ class NvidiaViews:
         window = _joint([*self._windows, _window(session, self._operations), around])
         before = [_near(segments, window, iova) for segments in self._before]
         after = [_near(segments, window, iova) for segments in self._look()]
+        if iova < 0 and not any((*before, *after)):
+            # It is about no address, and there is nothing to show.
+            window = None
         mmu = session.state.mmu
         events = list(session.trace)
         event = violation.event

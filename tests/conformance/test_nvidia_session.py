@@ -1440,7 +1440,11 @@ def test_what_is_wrong_at_the_end_is_told_and_ends_it(name, spoil, identity):
 
 def told_of(identity):
     """The counterexample of a wrong target."""
-    before, operation, spoil = WRONG[identity]
+    return told(*WRONG[identity], identity)
+
+
+def told(before, operation, spoil, identity):
+    """The counterexample of a target that is wrong in the last of these operations."""
     operations = [*before, operation]
 
     class Again(Wrong):
@@ -1485,6 +1489,13 @@ def test_the_views_of_a_counterexample():
     assert [one.access for one in views.driver_before] == ["area 0 mapped", "area 1"]
     assert [one.access for one in views.driver_after] == ["area 0 mapped", "area 1 mapped"]
     assert (views.walk[-1].word, views.walk[-1].kind) == (0x400_0101, "leaf")
+
+
+def test_what_is_about_no_address_has_no_window():
+    spoil = changed(kind(t.REFS), 3, added(1))
+    found = told((op("create"), MEMORY), DROP, spoil, ("RC-3", "drop, memory, too many references"))
+    assert (found.views.iova, found.views.window) == (None, None)
+    assert "The addresses before" not in terminal.tell(found, specs=SPECS)
 
 
 def test_what_is_stale_is_shown():
