@@ -128,7 +128,8 @@ def interrupts_kept() -> Iterator[None]:
     """Note an interrupt besides raising it.
 
     Python drops an exception that is raised inside a callback of the garbage collector, and
-    Hypothesis has one. What was dropped there is raised again at the next example.
+    Hypothesis has one. What was dropped there, while an example ran or while one was minimised, is
+    raised again at the next example, or at the end.
     """
     before = signal.getsignal(signal.SIGINT)
     INTERRUPTS.clear()
@@ -183,7 +184,7 @@ def run_shard(
     and after each finding. An interrupt (KeyboardInterrupt) leaves ``complete`` False in what
     ``progress`` saw last, and goes on.
     """
-    with what_stays_is_not_searched():
+    with what_stays_is_not_searched(), interrupts_kept():
         return _rounds(system, target, plan, shard, set(known or ()), progress)
 
 
@@ -222,6 +223,8 @@ def _rounds(
             finding.operations = operations
             finding.minimal = True
         progress(result)
+    if INTERRUPTS:
+        raise KeyboardInterrupt
     result.complete = True
     progress(result)
     return result
@@ -292,7 +295,7 @@ def _round(
         backend="hypothesis",
     )
     try:
-        with no_local_constants(), interrupts_kept():
+        with no_local_constants():
             run_state_machine_as_test(Machine, settings=how)
     except Found as error:
         return error

@@ -1,6 +1,8 @@
 """Rounds: everything that is planted is found, and no target ends a run."""
 
+import contextlib
 import random
+import signal
 from dataclasses import replace
 
 import pytest
@@ -125,6 +127,27 @@ def test_an_interrupt_leaves_what_progress_saw_last():
     assert seen
     assert seen[-1][0] >= 16
     assert seen[-1][1] is False
+
+
+def test_an_interrupt_that_is_dropped_while_minimising_is_raised_afterwards(monkeypatch):
+    """Python drops what is raised in a callback of the garbage collector."""
+    really = engine.minimise
+
+    def dropping(*given):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return really(*given)
+
+    monkeypatch.setattr(engine, "minimise", dropping)
+    handler = signal.getsignal(signal.SIGINT)
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        run_shard(
+            SYSTEM, make_target("mutant:unmap-not-flushed"), Plan(examples=4000, shards=1), 0,
+            progress=lambda result: seen.append((len(result.findings), result.complete)),
+        )  # fmt: skip
+    assert seen[-1] == (1, False)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 # -- the same seed ----------------------------------------------------------------------------
