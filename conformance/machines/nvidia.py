@@ -22,7 +22,6 @@ from conformance.machines.nvidia_session import (
     giving_back,
     is_misuse,
 )
-from conformance.rules.rule import MISUSE
 from reference.nvidia_memory import VRAM
 from reference.nvidia_state import NONE, Area, NvidiaState, Part
 from reference.words import to_signed
@@ -64,13 +63,12 @@ class NvidiaMachine(RuleBasedStateMachine):
         if self.session.ended or is_misuse(self.state, operation):
             return -1
         outcome = self.session.run(operation)
-        # What broke a rule, or was misuse, was undone.
-        stands = not outcome.violations and outcome.sort != MISUSE
-        self.changed = self.changed or (outcome.changed and stands)
+        # What broke a rule was undone.
+        self.changed = self.changed or (outcome.changed and not outcome.violations)
         if outcome.fresh:
             self.fail(outcome.fresh[0])
         done = outcome.result.finished and outcome.result.result == 0 and outcome.changed
-        return outcome.result.value if done and stands else -1
+        return outcome.result.value if done and not outcome.violations else -1
 
     def teardown(self) -> None:
         """End the example: everything is destroyed, and must be given back."""
