@@ -16,7 +16,7 @@ from reference import trace as t
 from reference.hardware import mali_mmu as mmu
 from reference.words import to_unsigned
 from reports.numbers import range_text
-from reports.registers import Accesses
+from reports.registers import Accesses, last_showing
 
 _PROGRAM: Final = (mmu.TRANSTAB, mmu.MEMATTR, mmu.TRANSCFG)
 _FAULT: Final = (mmu.FAULTSTATUS, mmu.FAULTADDRESS, mmu.FAULTEXTRA)
@@ -447,12 +447,7 @@ class MaliRegisters:
 
     def completion(self, events: Sequence[t.Event], end: int) -> int | None:
         """The last event before ``end`` that showed a FLUSH to have ended."""
-        known = _Known()
-        found = None
-        for number in range(end):
-            if known.feed(events[number]):
-                found = number
-        return found
+        return last_showing(_Known().feed, events, end)
 
 
 def _orders_reads(event: t.Event) -> bool:

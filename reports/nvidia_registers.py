@@ -16,7 +16,7 @@ from typing import Final
 from reference import trace as t
 from reference.formats.nvidia import APERTURE_NAMES
 from reference.hardware import nvidia_mmu as mmu
-from reports.registers import Accesses
+from reports.registers import Accesses, last_showing
 
 _SELECTS: Final = (mmu.SELECT, mmu.SELECT_HIGH)
 _NAMES: Final = {
@@ -246,9 +246,4 @@ class NvidiaRegisters:
 
     def completion(self, events: Sequence[t.Event], end: int) -> int | None:
         """The last event before ``end`` that showed an invalidation to have ended."""
-        known = _Known()
-        found = None
-        for number in range(end):
-            if known.feed(events[number]):
-                found = number
-        return found
+        return last_showing(_Known().feed, events, end)

@@ -5,7 +5,7 @@ device, so each system with registers has a decoder of its own; the tellings
 know no more of it than what stands here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,3 +38,14 @@ class Decoder(Protocol):
 
     def completion(self, events: Sequence[t.Event], end: int) -> int | None:
         """The last event before ``end`` that showed an invalidation to be completed."""
+
+
+def last_showing(
+    showed: Callable[[t.Event], bool], events: Sequence[t.Event], end: int
+) -> int | None:
+    """The last event before ``end`` that ``showed`` says something of; it is asked in order."""
+    found = None
+    for number in range(end):
+        if showed(events[number]):
+            found = number
+    return found
