@@ -78,12 +78,15 @@ def large_mismatch(state: NvidiaState) -> Mismatch | None:
     deciding = fmt.has_hole() or fmt.can_be_sparse(fmt.large)
     wanted = state.small_counts()
     span = state.covers(0)
+    wrong: set[int] | None = None
     for address in sorted(set(wanted) | set(state.states)):
         told = state.states.get(address, 0)
         count = wanted.get(address, 0)
         observed = small_count(told)
         if observed != count:
-            if _is_table_wrong(state, address // span * span):
+            if wrong is None:
+                wrong = _wrong_tables(state)
+            if address // span * span in wrong:
                 continue
             overflow = observed < count and count > 63
             return Mismatch(
@@ -110,10 +113,15 @@ def large_mismatch(state: NvidiaState) -> Mismatch | None:
     return None
 
 
-def _is_table_wrong(state: NvidiaState, first: int) -> bool:
-    """Whether the small table for ``first`` does not count the references that it has to."""
-    mine, theirs = state.recount().get((0, first)), state.told_tables.get((0, first))
-    return (0 if mine is None else mine.small) != (0 if theirs is None else theirs.small)
+def _wrong_tables(state: NvidiaState) -> set[int]:
+    """The first addresses of small tables that do not count the references that they have to."""
+    wanted, told = state.recount(), state.told_tables
+    none = ToldTable(0, 0)
+    return {
+        first
+        for level, first in set(wanted) | set(told)
+        if level == 0 and wanted.get((0, first), none).small != told.get((0, first), none).small
+    }
 
 
 def sparse_mismatch(state: NvidiaState) -> Mismatch | None:
