@@ -6,7 +6,8 @@ from conformance.mutants.catalogue import CATALOGUES
 from conformance.rules.catalogue import RULES
 from conformance.systems import SYSTEMS
 from conformance.targets.registry import KINDS
-from reference.formats import FORMATS, format_by_name
+from conformance.walking import format_of
+from reference.formats import FORMATS
 from reference.formats.format import Reading
 from reference.formats.nvidia import NVIDIA_FORMATS, NvidiaFormat
 from reference.words import hex_word, parse_word
@@ -99,13 +100,9 @@ def decoded(format_name: str, word: str, level: int | None) -> str:
     Raises:
         ValueError: no such format or level, or no 64-bit word.
     """
-    nvidia = NVIDIA_FORMATS.get(format_name)
-    if nvidia is not None:
-        return _decoded_nvidia(nvidia, parse_word(word), level)
-    if format_name not in FORMATS:
-        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
-        raise ValueError(f"format is {format_name!r}; allowed are {allowed}")
-    fmt = format_by_name(format_name)
+    fmt = format_of(format_name)
+    if isinstance(fmt, NvidiaFormat):
+        return _decoded_nvidia(fmt, parse_word(word), level)
     held = parse_word(word)
     if level is not None and not 0 <= level < fmt.levels:
         raise ValueError(f"level is {level}; allowed for {fmt.name} are 0 to {fmt.levels - 1}")

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reference.formats import FORMATS, format_by_name
+from reference.formats import FORMATS
 from reference.formats.format import (
     INVALID,
     LEAF,
     ROLE_NAMES,
     SPARSE,
     TABLE,
+    Format,
     Geometry,
     Reading,
     access_text,
@@ -69,6 +70,19 @@ def read_image(file: str, base: int) -> Image:
     return Image(base, data)
 
 
+def format_of(name: str) -> Format | NvidiaFormat:
+    """The format called ``name``, with tables of one size of page each, or of two side by side.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = FORMATS.get(name) or NVIDIA_FORMATS.get(name)
+    if found is None:
+        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
+        raise ValueError(f"format is {name!r}; allowed are {allowed}")
+    return found
+
+
 def walked(
     format_name: str,
     roots: Sequence[str],
@@ -93,13 +107,9 @@ def walked(
     Raises:
         ValueError: one of them is not usable.
     """
-    nvidia = NVIDIA_FORMATS.get(format_name)
-    if nvidia is not None:
-        return _walked_nvidia(nvidia, roots, image_file, base, ias, addresses, fields)
-    if format_name not in FORMATS:
-        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
-        raise ValueError(f"format is {format_name!r}; allowed are {allowed}")
-    fmt = format_by_name(format_name)
+    fmt = format_of(format_name)
+    if isinstance(fmt, NvidiaFormat):
+        return _walked_nvidia(fmt, roots, image_file, base, ias, addresses, fields)
     geometry = fmt.geometry(fmt.ias_choices[-1] if ias is None else ias)
     image = read_image(image_file, _address("base", base))
     tables = [_root(one, geometry, image) for one in roots]
