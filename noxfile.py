@@ -120,7 +120,7 @@ def mutants(session: nox.Session) -> None:
     install(session)
     arguments = outside_paths(session, "--out")
     with empty_directory(session):
-        session.run("python", "-m", "conformance.mutants.kill", *arguments)
+        session.run("python", "-m", "conformance.kill", *arguments)
 
 
 @nox.session

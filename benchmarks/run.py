@@ -152,10 +152,10 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+    from conformance.discovery import system_by_name
     from conformance.engine import Plan, run_shard
     from conformance.machines.pagetable import PageTableMachine
-    from conformance.systems import system_by_name
-    from conformance.targets.registry import make_target
+    from conformance.registry import make_target
     from strategies import pagetable as draw
 
     name = options["system"]
@@ -272,8 +272,8 @@ def no_session(*given: Any) -> Any:
 def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Steps on a table in which a number of pages is mapped."""
     from conformance.machines.pagetable_session import SPECS, PageTableSession
-    from conformance.targets.registry import make_target
-    from reports.operations import make
+    from conformance.registry import make_target
+    from reference.operations import make
 
     session = PageTableSession(make_target("reference"), set())
 
@@ -317,8 +317,8 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
 def vmas_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Operations on a VM that has so many VMAs."""
     from conformance.machines.mali_session import SPECS, MaliSession
-    from conformance.targets.registry import make_target
-    from reports.operations import make
+    from conformance.registry import make_target
+    from reference.operations import make
 
     target = make_target(options["target"], options["kernel"], system="mali")
     session = MaliSession(target, None)

@@ -160,11 +160,11 @@ def run(
 
     Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
     """
+    from conformance.discovery import system_by_name
     from conformance.known_failures import known_file, read_known
-    from conformance.plugin import SHARDS, check_folder
-    from conformance.profiles import profile_by_name
-    from conformance.systems import system_by_name
-    from conformance.targets.registry import default_systems
+    from conformance.plugin import check_folder
+    from conformance.profiles import SHARDS, profile_by_name
+    from conformance.registry import default_systems
 
     try:
         chosen = profile_by_name(profile)
@@ -248,9 +248,9 @@ def _empty_configuration(spool: str) -> Path:
 
 def _prepare(target: str, kernel: str | None, system: str) -> None:
     """Make the target of a system once, so that what is missing is said before anything starts."""
+    from conformance.registry import make_target
     from conformance.targets.linux.errors import BuildError, HarnessError
     from conformance.targets.protocol import TargetUnavailable
-    from conformance.targets.registry import make_target
 
     def say(text: str) -> None:
         click.echo(text, err=True)

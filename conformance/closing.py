@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance.discovery import system_by_name
 from conformance.known_failures import read_known
-from conformance.plugin import SHARDS
+from conformance.profiles import SHARDS
+from conformance.registry import make_target
 from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
-from conformance.systems import system_by_name
 from conformance.targets.protocol import Target, TargetUnavailable
-from conformance.targets.registry import make_target
 from conformance.witness import counterexample_of
 from reports import terminal
 from reports.result import Result, SystemResult

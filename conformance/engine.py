@@ -25,11 +25,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from conformance.minimise import minimise
 from conformance.rules.rule import Violation
-from conformance.systems import System
+from conformance.system import System
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
+from reference.operations import Operation
 from reports.counterexample import Counterexample
-from reports.operations import Operation
 
 MAX_ROUNDS = 64
 """Rounds of one shard at most: a target in which everything is wrong ends here."""

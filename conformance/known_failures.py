@@ -24,10 +24,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.discovery import system_by_name
 from conformance.minimise import reproduces
-from conformance.systems import System, system_by_name
+from conformance.system import System
 from conformance.targets.protocol import Target
-from reports.operations import Operation, from_json
+from reference.operations import Operation, from_json
 
 FOLDER = Path(__file__).parent / "known"
 """The files that come with the suite; they can be named without folder and ending."""

@@ -2,16 +2,16 @@
 
 import textwrap
 
+from conformance.discovery import SYSTEMS
 from conformance.mutants.catalogue import CATALOGUES
+from conformance.registry import KINDS
 from conformance.rules.catalogue import RULES
-from conformance.systems import SYSTEMS
-from conformance.targets.registry import KINDS
 from conformance.walking import format_of
 from reference.formats import FORMATS
 from reference.formats.format import Reading
 from reference.formats.nvidia import NVIDIA_FORMATS, NvidiaFormat
+from reference.numbers import size_text
 from reference.words import hex_word, parse_word
-from reports.numbers import size_text
 
 WIDTH = 100
 

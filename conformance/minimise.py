@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from conformance.systems import System
+from conformance.system import System
 from conformance.targets.protocol import Target
+from reference.operations import WORD_KINDS, ArgSpec, Operation, make
 from reference.words import to_signed, to_unsigned
-from reports.operations import WORD_KINDS, ArgSpec, Operation, make
 
 
 def reproduces(

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conformance.profiles import SHARDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from conformance.closing import Closing
     from conformance.engine import Plan, ShardResult
-    from conformance.systems import System
+    from conformance.system import System
     from conformance.targets.protocol import Target
-
-SHARDS = 8
-"""Shards of a run. Fixed, so that what is found does not depend on how many work on it."""
 
 SETTLED = frozenset(
     f"mmu_{name}"
@@ -81,9 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _check_options(config: pytest.Config) -> None:
     """Refuse bad options before anything runs, and settle what they leave open."""
+    from conformance.discovery import system_by_name
     from conformance.profiles import profile_by_name
-    from conformance.systems import system_by_name
-    from conformance.targets.registry import default_systems
+    from conformance.registry import default_systems
 
     option = config.option
     try:
@@ -187,8 +186,8 @@ class Shards:
 
     def __init__(self, config: pytest.Config) -> None:
         from conformance.engine import Plan
+        from conformance.registry import make_target
         from conformance.targets.protocol import TargetUnavailable
-        from conformance.targets.registry import make_target
 
         option = config.option
         self._spool = Path(option.mmu_spool)
@@ -225,9 +224,9 @@ class Shards:
 
     def run(self, system_name: str, number: int, began: float) -> list[str]:
         """Run one shard; a line for each identity that it found and that is not known."""
+        from conformance.discovery import system_by_name
         from conformance.engine import run_shard
         from conformance.run import write_shard
-        from conformance.systems import system_by_name
 
         system: System = system_by_name(system_name)
         target = self._targets[system_name]
@@ -271,9 +270,9 @@ class Suite:
         """Make the target once before anything starts, so that what is wrong is one message."""
         if hasattr(self._config, "workerinput"):
             return
+        from conformance.registry import make_target
         from conformance.targets.linux.errors import BuildError, HarnessError
         from conformance.targets.protocol import TargetUnavailable
-        from conformance.targets.registry import make_target
 
         option = self._config.option
         try:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+SHARDS = 8
+"""Shards of a run. Fixed, so that what is found does not depend on how many work on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

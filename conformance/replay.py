@@ -3,19 +3,20 @@
 import json
 from dataclasses import dataclass, field
 
+from conformance.discovery import system_by_name
 from conformance.machines.pagetable_session import PageTableSession
+from conformance.registry import make_target
 from conformance.rules.catalogue import rule_by_id
 from conformance.rules.rule import Violation
-from conformance.systems import System, system_by_name
-from conformance.targets.registry import make_target
+from conformance.system import System
 from conformance.witness import counterexample_of
 from reference.formats.format import LEAF, ROLE_NAMES, access_text
+from reference.numbers import errno_text
+from reference.operations import Operation, read_operations, text, to_json
 from reference.words import hex_word
 from reports import counterexample as counterexamples
 from reports import terminal
 from reports.counterexample import Counterexample
-from reports.numbers import errno_text
-from reports.operations import Operation, read_operations, text, to_json
 
 PAGES_SHOWN = 64
 """Entries of touched ranges that are listed for a hand-written file, at most."""

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from conformance.discovery import system_by_name
 from conformance.engine import Finding, ShardResult
-from conformance.systems import System, system_by_name
+from conformance.system import System
 from conformance.tally import OperationCount, Tally
 from conformance.targets.protocol import Target
 from conformance.witness import counterexample_of

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from conformance.minimise import reproduces
 from conformance.rules.catalogue import rule_by_id
-from conformance.systems import System
+from conformance.system import System
 from conformance.targets.protocol import Target
+from reference.operations import Operation, to_json
 from reference.trace import event_to_json
 from reports.counterexample import Counterexample, OperationResult, RuleText
-from reports.operations import Operation, to_json
 
 
 def counterexample_of(

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from conformance.discovery import system_by_name
 from conformance.rules.catalogue import RULES
 from conformance.rules.rule import Rule
-from conformance.systems import system_by_name
 from reference.formats import FORMATS
 from reference.formats.format import (
     FIXED,

@@ -19,8 +19,8 @@ its whole range is unmapped, or everything is destroyed.
 import errno
 from collections.abc import Mapping, Sequence
 
-from conformance.targets.protocol import Result
 from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE
+from reference.operations import Operation, Result
 from reference.trace import (
     ALLOC,
     ALLOC_FAILED,
@@ -46,7 +46,6 @@ from reference.trace import (
     Trace,
     invalidate_command,
 )
-from reports.operations import Operation
 
 SHIFTS = (39, 30, 21, 12)
 """log2 of what one entry translates, by level."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from reference.operations import Operation, Specs
+from reference.operations import from_json as operation_from_json
 from reference.trace import Event, event_from_json
 from reference.words import to_unsigned
 from reports import files
 from reports.fields import Fields, as_word, hex_or_none
-from reports.operations import Operation, Specs
-from reports.operations import from_json as operation_from_json
 
 SCHEMA: Final = "mmu-conformance/counterexample/1"
 """What the field "schema" of the file says."""
@@ -212,7 +212,7 @@ class RuleText:
 class Counterexample:
     """One violation and the shortest operations that show it.
 
-    ``operations`` are JSON objects as :mod:`reports.operations` writes them, ``trace`` is as
+    ``operations`` are JSON objects as :mod:`reference.operations` writes them, ``trace`` is as
     ``Trace.to_json`` writes it, with function names as places. ``results`` has one entry for
     each operation that was begun, so it may be shorter than ``operations``.
     """

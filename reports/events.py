@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from reference import trace as t
+from reference.numbers import errno_text, range_text, size_text
 from reference.words import to_unsigned
-from reports.numbers import errno_text, range_text, size_text
 from reports.registers import Decoder
 
 LEAST_RUN: Final = 4

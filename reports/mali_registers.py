@@ -14,8 +14,8 @@ from typing import Final
 
 from reference import trace as t
 from reference.hardware import mali_mmu as mmu
+from reference.numbers import range_text
 from reference.words import to_unsigned
-from reports.numbers import range_text
 from reports.registers import Accesses, last_showing
 
 _PROGRAM: Final = (mmu.TRANSTAB, mmu.MEMATTR, mmu.TRANSCFG)

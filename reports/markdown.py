@@ -2,8 +2,8 @@
 
 import re
 
+from reference.operations import Specs
 from reports.counterexample import Counterexample
-from reports.operations import Specs
 from reports.telling import Block, Paragraph, sections
 
 

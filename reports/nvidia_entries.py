@@ -13,9 +13,9 @@ from typing import Final
 from reference import trace as t
 from reference.formats.format import HOLE, INVALID, LEAF, TABLE
 from reference.formats.nvidia import APERTURE_NAMES, Half, NvidiaFormat, meaning_text
+from reference.numbers import size_text
 from reference.words import to_signed, to_unsigned
 from reports.counterexample import Note
-from reports.numbers import size_text
 from reports.stores import annotate_tree
 
 _WORD: Final = 8

@@ -11,10 +11,10 @@ from typing import Final, Protocol
 
 from reference import trace as t
 from reference.formats.format import INVALID, TABLE, Geometry
+from reference.numbers import size_text
 from reference.words import to_unsigned
 from reports.counterexample import Note
 from reports.events import runs
-from reports.numbers import size_text
 
 _WORD: Final = 8
 

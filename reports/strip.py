@@ -28,8 +28,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reference.numbers import about_size, size_text
 from reports.counterexample import Segment
-from reports.numbers import about_size, size_text
 
 PAGE: Final = 4096
 """What is marked where nothing is mapped that has a page size."""

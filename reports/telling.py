@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from reference import trace as t
+from reference.numbers import about_size, errno_text
+from reference.operations import Specs, from_json, json_text, text
 from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
 from reports.events import Told, tell_events
 from reports.mali_registers import MaliRegisters
-from reports.numbers import about_size, errno_text
 from reports.nvidia_registers import NvidiaRegisters
-from reports.operations import Specs, from_json, json_text, text
 from reports.registers import Decoder
 from reports.strip import PAGE, Row, draw
 

@@ -6,8 +6,8 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
+from reference.operations import Specs
 from reports.counterexample import Counterexample
-from reports.operations import Specs
 from reports.telling import FAULT, PLAIN, QUIET, WIDTH, Block, Line, Paragraph, sections
 
 _TITLE: Final = "title"

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.gpuvm_session import PAGE, GpuvmSession
+from reference.operations import Operation
 from reference.va_promise import Mapping
 from reference.words import to_signed
-from reports.operations import Operation
 from strategies import gpuvm as draw
 
 NEAR_END = 8

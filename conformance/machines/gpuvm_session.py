@@ -8,16 +8,14 @@ import errno
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 
-from conformance.machines.judged import JudgedSession
-from conformance.machines.session import Outcome
 from conformance.rules.gpuvm import GPUVM
 from conformance.rules.gpuvm.step import VaStep
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
-from conformance.targets.protocol import Result
+from conformance.session import JudgedSession, Outcome
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, make, specs_of
 from reference.trace import BEGIN, END
 from reference.va_state import BufferState, Seen, VmState
 from reference.words import to_signed, to_unsigned
-from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 
 PAGE = 0x1000
 ALL = 1 << 64

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from conformance.machines.gpuvm_session import ALL, PAGE, GpuvmSession
 from conformance.rules.rule import Violation
+from reference.operations import Operation
 from reference.va_promise import Mapping, VaPromise
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
-from reports.operations import Operation
 
 
 class GpuvmViews:

@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.mali_session import HANDLES, PAGE, SPECS, MaliSession
 from reference.mali_state import MAP, NONE, SYNC_ONLY, UNMAP, MaliState, MaliVm
+from reference.operations import Operation, make
 from reference.va_promise import Mapping as Vma
 from reference.words import to_signed
-from reports.operations import Operation, make
 from strategies import mali as draw
 from strategies.gpuvm import Part
 

@@ -7,12 +7,10 @@ state, moves the promise on, and asks the rules. It draws nothing and knows no r
 import errno
 from collections.abc import Mapping, Sequence
 
-from conformance.machines.judged import JudgedSession
-from conformance.machines.session import Outcome
 from conformance.rules.mali import MALI
 from conformance.rules.mali.step import MaliStep, Span
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
-from conformance.targets.protocol import Result
+from conformance.session import JudgedSession, Outcome
 from reference.formats import format_by_name
 from reference.mali_state import (
     FORMAT,
@@ -29,9 +27,9 @@ from reference.mali_state import (
     MaliVm,
     user_part,
 )
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, make, specs_of
 from reference.trace import BEGIN, END
 from reference.words import to_unsigned
-from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 
 PAGE = 0x1000
 ALL = 1 << 64

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from conformance.machines.mali_session import ALL, PAGE, MaliSession
-from conformance.machines.table_segments import Window, mapped, promised, stale, walk
 from conformance.rules.rule import Violation
+from conformance.table_segments import Window, mapped, promised, stale, walk
 from reference.mali_state import MaliVm
+from reference.operations import Operation
 from reference.va_promise import Mapping
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
-from reports.operations import Operation
 from reports.stores import annotate, vm_roots
 
 Segments = tuple[Segment, ...]

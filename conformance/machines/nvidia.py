@@ -24,8 +24,8 @@ from conformance.machines.nvidia_session import (
 )
 from reference.nvidia_memory import VRAM
 from reference.nvidia_state import NONE, Area, NvidiaState, Part
+from reference.operations import Operation, make
 from reference.words import to_signed
-from reports.operations import Operation, make
 from strategies import nvidia as draw
 
 PAGE = draw.PAGE

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from reference.formats.format import LEAF, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.numbers import size_text
 from reference.nvidia_state import NvidiaState, small_count
 from reference.trace import STATE_SMALL, STATE_SPARSE
 from reports.counterexample import Compared, Comparison
-from reports.numbers import size_text
 from reports.nvidia_entries import word_text
 
 RUNS_SHOWN = 3

@@ -8,12 +8,10 @@ operation that broke a rule, or was misuse, is undone by running the ones before
 import errno
 from collections.abc import Mapping, Sequence
 
-from conformance.machines.judged import JudgedSession
-from conformance.machines.session import Outcome
 from conformance.rules.nvidia import NVIDIA
 from conformance.rules.nvidia.step import NvidiaStep
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
-from conformance.targets.protocol import Result
+from conformance.session import JudgedSession, Outcome
 from reference.formats.nvidia import (
     HOST as APERTURE_HOST,
 )
@@ -35,9 +33,9 @@ from reference.formats.nvidia import (
 from reference.nvidia_memory import HOST, PFN_DIGITS, VRAM, pfn_address, pfn_digit
 from reference.nvidia_promise import MAPPED
 from reference.nvidia_state import NONE, Area, Hold, NvidiaMemory, NvidiaState, Part, Region
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, make, specs_of
 from reference.trace import BEGIN, END
 from reference.words import to_signed, to_unsigned
-from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 
 PAGE = 0x1000
 LARGE = 0x20_0000

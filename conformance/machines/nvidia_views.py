@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from conformance.machines.nvidia_large import Entry, Moment, compared
 from conformance.machines.nvidia_session import PAGE, NvidiaSession
-from conformance.machines.table_segments import Window
 from conformance.rules.rule import Violation
+from conformance.table_segments import Window
 from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.hardware.nvidia_mmu import NvidiaMmu
 from reference.nvidia_promise import MAPPED, WHAT_NAMES, Piece
 from reference.nvidia_state import ToldArea
+from reference.operations import Operation
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
 from reports.nvidia_entries import annotate, word_text
-from reports.operations import Operation
 
 Segments = tuple[Segment, ...]
 SEGMENTS_SHOWN = 256

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.pagetable_session import PageTableSession
 from reference.formats import format_by_name
-from reports.operations import Operation
+from reference.operations import Operation
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
 

@@ -9,17 +9,17 @@ import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from conformance.machines.session import Outcome
 from conformance.rules.catalogue import PAGETABLE
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
+from conformance.session import Outcome
 from conformance.tally import Tally
-from conformance.targets.protocol import Result, Target
+from conformance.targets.protocol import Target
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import READ, WRITE, Format
 from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, HardwareView
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, make, specs_of
 from reference.promise import Promise
 from reference.trace import BEGIN, END, RELEASE, Trace
-from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 from strategies.pagetable import bbm_levels
 
 _CALL = (

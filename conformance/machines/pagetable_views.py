@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from conformance.machines.pagetable_session import PageTableSession
-from conformance.machines.table_segments import mapped, promised, stale, walk
 from conformance.rules.rule import Violation
+from conformance.table_segments import mapped, promised, stale, walk
+from reference.operations import Operation
 from reports.counterexample import Segment, Views
-from reports.operations import Operation
 from reports.stores import annotate
 
 

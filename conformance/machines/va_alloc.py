@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from conformance.machines.va_alloc_session import ALL, PAGE, VaAllocSession
+from reference.operations import Operation
 from reference.va_space import Range
 from reference.words import to_signed
-from reports.operations import Operation
 from strategies import va_alloc as draw
 
 

@@ -7,16 +7,14 @@ asks the rules. It draws nothing and knows no rule by name.
 import errno
 from collections.abc import Mapping, Sequence
 
-from conformance.machines.judged import JudgedSession
-from conformance.machines.session import Outcome
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule
 from conformance.rules.va_alloc import VA_ALLOC
 from conformance.rules.va_alloc.step import NO_ROOM, AllocStep
-from conformance.targets.protocol import Result
+from conformance.session import JudgedSession, Outcome
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, make, specs_of
 from reference.trace import BEGIN, END
 from reference.va_space import Seen, VaSpace
 from reference.words import to_signed, to_unsigned
-from reports.operations import ArgSpec, Operation, OperationSpec, make, specs_of
 
 PAGE = 0x1000
 ALL = 1 << 64

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from conformance.machines.va_alloc_session import PAGE, VaAllocSession
 from conformance.rules.rule import Violation
+from reference.operations import Operation
 from reference.va_space import HOLE, Range
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
-from reports.operations import Operation
 
 
 class VaAllocViews:

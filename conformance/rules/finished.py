@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from reference.operations import Operation
 from reference.trace import WORDS, Trace
-from reports.operations import Operation
 
 
 class Finished:

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from conformance.rules.rule import MISUSE, Rule, Step, Violation
-from conformance.targets.protocol import Result
+from reference.operations import Result
 from reference.trace import BUG, CRASH, HANG, WILD, WORDS, Trace
 
 ENDED = {

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.rules.finished import Finished
-from conformance.targets.protocol import Result
 from reference.hardware.view import Difference, HardwareView, Observation
+from reference.operations import Operation, Result
 from reference.promise import Promise
 from reference.trace import Trace
-from reports.operations import Operation
 
 LEGAL = "legal"
 REFUSED = "refused"

@@ -6,25 +6,10 @@ event that it can see to a trace, in order.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from reference.operations import Operation, Result
 from reference.trace import Trace
-from reports.operations import Operation
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one operation gave back.
-
-    ``result``: 0 or a negative errno value. ``value``: bytes mapped or unmapped, or
-    the address that was asked for. ``finished``: False when the call crashed, hung or
-    was stopped; the trace then says which.
-    """
-
-    result: int = 0
-    value: int = 0
-    finished: bool = True
 
 
 class TargetUnavailable(Exception):

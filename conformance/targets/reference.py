@@ -1,18 +1,13 @@
-"""The target ``reference``: our own drivers, which do what is right, one for each system."""
+"""The target ``reference`` of system ``pagetable``: our own driver, which does what is right."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result, Target
-from conformance.targets.reference_gpuvm import GpuvmTarget
-from conformance.targets.reference_mali import MaliTarget
-from conformance.targets.reference_nvidia import NvidiaTarget
-from conformance.targets.reference_va_alloc import VaAllocTarget
 from reference.drivers import pagetable
 from reference.formats import format_by_name
+from reference.operations import Operation, Result
 from reference.trace import CRASH, HANG, Trace
-from reports.operations import Operation
 
 STEP_BUDGET = 1 << 14
 """Accesses that one call may make, besides ``PAGE_BUDGET`` for each table page that exists."""
@@ -103,24 +98,3 @@ class PageTableTarget:
                 "flush and destroy"
             )
         return Result()
-
-
-DRIVERS: Mapping[str, Callable[..., Target]] = {
-    "pagetable": PageTableTarget,
-    "gpuvm": GpuvmTarget,
-    "mali": MaliTarget,
-    "nvidia": NvidiaTarget,
-    "va-alloc": VaAllocTarget,
-}
-"""The target of each system; called with a driver module, or without for our own."""
-
-
-def reference_target(system: str, driver: Any = None) -> Target:
-    """The reference target of ``system``, on ``driver`` if one is given.
-
-    Raises:
-        ValueError: there is no such system.
-    """
-    if system not in DRIVERS:
-        raise ValueError(f"system is {system!r}; allowed are {', '.join(DRIVERS)}")
-    return DRIVERS[system]() if driver is None else DRIVERS[system](driver)

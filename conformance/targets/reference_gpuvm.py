@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result
 from reference.drivers import gpuvm
+from reference.operations import Operation, Result
 from reference.trace import (
     BACKING_SHIFT,
     CRASH,
@@ -21,7 +21,6 @@ from reference.trace import (
     Trace,
 )
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 STEP_BUDGET = 1 << 14
 """Looks at a VMA that one call may take, besides ``VMA_BUDGET`` for each VMA that exists."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result
 from reference.drivers import mali
+from reference.operations import Operation, Result
 from reference.trace import (
     CRASH,
     HANG,
@@ -20,7 +20,6 @@ from reference.trace import (
     Trace,
 )
 from reference.words import to_signed
-from reports.operations import Operation
 
 NONE = -1
 """No buffer, no fence, no VM to which a buffer belongs, or any address."""

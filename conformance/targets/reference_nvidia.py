@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result
 from reference.drivers import nvidia
+from reference.operations import Operation, Result
 from reference.trace import (
     AREA_MAPPED,
     AREA_NO_PAGE,
@@ -25,7 +25,6 @@ from reference.trace import (
     Trace,
 )
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 CHIPS = ("gf100", "gk104", "gm200", "gp100")
 """The generations, each with its place as its number."""

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance import __version__
-from conformance.targets.protocol import Result
 from reference.drivers import va_alloc
+from reference.operations import Operation, Result
 from reference.trace import CRASH, HANG, RANGE, Trace
 from reference.va_space import HOLE, LISTED
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 STEP_BUDGET = 1 << 14
 """Looks at a hole that one call may take, besides ``HOLE_BUDGET`` for each node that exists."""

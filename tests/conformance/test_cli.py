@@ -15,16 +15,16 @@ import pytest
 
 import conformance
 from conformance import cli
+from conformance.discovery import SYSTEMS
 from conformance.engine import derived_seed
 from conformance.lists import decoded
 from conformance.mutants.pagetable import MUTANTS
 from conformance.profiles import PROFILES
-from conformance.systems import SYSTEMS
-from conformance.targets.registry import KINDS
+from conformance.registry import KINDS
 from reference.formats import FORMATS
 from reference.formats.nvidia import NVIDIA_FORMATS
+from reference.operations import from_json
 from reports import counterexample, result
-from reports.operations import from_json
 
 pytestmark = pytest.mark.xdist_group("cli")
 

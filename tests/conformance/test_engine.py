@@ -11,16 +11,15 @@ from hypothesis.internal.conjecture import providers
 from hypothesis.stateful import precondition, rule
 
 from conformance import engine
+from conformance.discovery import SYSTEMS
 from conformance.engine import MAX_ROUNDS, Plan, no_local_constants, run_shard
 from conformance.machines.pagetable import machine_class
 from conformance.minimise import reproduces
+from conformance.registry import make_target
 from conformance.run import read_spool, write_shard
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
+from reference.operations import Operation, Result
 from reference.trace import CRASH
-from reports.operations import Operation
 from strategies import pagetable as draw
 
 pytestmark = pytest.mark.xdist_group("engine")

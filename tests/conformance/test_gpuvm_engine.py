@@ -5,16 +5,15 @@ import random
 import pytest
 
 from conformance import minimise as module
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.mutants.catalogue import mutant_by_id
+from conformance.registry import make_target
 from conformance.rules.gpuvm import GPUVM
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference_gpuvm import GpuvmTarget
-from conformance.targets.registry import make_target
+from reference.operations import Operation, Result, from_json
 from reference.trace import CRASH
-from reports.operations import Operation, from_json
 
 pytestmark = pytest.mark.xdist_group("engine")
 

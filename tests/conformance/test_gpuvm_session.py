@@ -7,14 +7,14 @@ import re
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.machines.gpuvm_session import ALL, SPECS, GpuvmSession, possible
 from conformance.machines.gpuvm_views import GpuvmViews
 from conformance.rules.gpuvm import GPUVM
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference_gpuvm import GpuvmTarget
 from conformance.witness import counterexample_of
+from reference.operations import Operation, Result, from_json
 from reference.trace import (
     BACKING_SHIFT,
     CRASH,
@@ -35,7 +35,6 @@ from reference.trace import (
 )
 from reports import terminal
 from reports.counterexample import Segment
-from reports.operations import Operation, from_json
 
 PAGE = 0x1000
 SYSTEM = SYSTEMS["gpuvm"]

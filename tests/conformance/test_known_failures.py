@@ -5,12 +5,12 @@ import re
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.known_failures import FOLDER, known_file, read_known, version_of
 from conformance.minimise import minimise, reproduces
-from conformance.systems import SYSTEMS
+from conformance.registry import make_target
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
-from reports.operations import from_json, to_json
+from reference.operations import from_json, to_json
 
 pytestmark = pytest.mark.xdist_group("known")
 
@@ -248,7 +248,7 @@ def test_an_entry_of_another_target_says_nothing(place, write):
 
 VERSIONED = """\
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
+from conformance.registry import make_target
 
 def old():
     return named(make_target("mutant:unmap-not-flushed"), "driver 6.6.1")

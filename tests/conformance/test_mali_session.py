@@ -7,13 +7,12 @@ import re
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.machines import mali_session
 from conformance.machines.mali_session import ALL, HANDLES, SPECS, MaliSession, possible
 from conformance.machines.mali_views import MaliViews
 from conformance.rules.mali import MALI
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference_mali import MaliTarget
 from conformance.witness import counterexample_of
 from reference import trace as t
@@ -32,11 +31,11 @@ from reference.hardware.mali_mmu import (
     offset_of,
     place_at,
 )
+from reference.operations import Operation, Result, from_json
 from reference.trace import BACKING_SHIFT, WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
 from reports.counterexample import Segment
-from reports.operations import Operation, from_json
 
 PAGE = 0x1000
 LARGE = 0x20_0000

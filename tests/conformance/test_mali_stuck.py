@@ -2,9 +2,9 @@
 
 import pytest
 
-from conformance.systems import system_by_name
-from conformance.targets.registry import make_target
-from reports.operations import make
+from conformance.discovery import system_by_name
+from conformance.registry import make_target
+from reference.operations import make
 
 SYSTEM = system_by_name("mali")
 MADE: tuple[tuple[str, dict[str, int]], ...] = (("create", {}), ("bo", {}), ("vm", {}))

@@ -5,15 +5,14 @@ from collections import Counter
 import pytest
 
 from conformance import minimise as module
+from conformance.discovery import SYSTEMS
 from conformance.minimise import lower_values, minimise, reproduces
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
+from conformance.registry import make_target
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
 from reference.drivers.pagetable import TABLE_BASE
+from reference.operations import ArgSpec, Operation, Result, from_json
 from reference.trace import DETACH
 from reference.words import to_signed
-from reports.operations import ArgSpec, Operation, from_json
 
 SYSTEM = SYSTEMS["pagetable"]
 SPECS = SYSTEM.specs

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from conformance.discovery import system_by_name
+from conformance.kill import main, page, run_mutant, subset
 from conformance.mutants import pagetable
 from conformance.mutants.catalogue import MUTANTS, mutant_by_id
-from conformance.mutants.kill import main, page, run_mutant, subset
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
+from conformance.mutants.target import mutant_target
 from conformance.rules.catalogue import PAGETABLE
-from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_target
-from reports.operations import make
+from reference.operations import make
 
 SYSTEM = system_by_name("pagetable")
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"

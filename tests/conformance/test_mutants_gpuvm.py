@@ -8,8 +8,8 @@ import pytest
 from conformance.mutants import gpuvm
 from conformance.mutants.mutant import driver_source, load
 from conformance.targets.reference_gpuvm import GpuvmTarget
+from reference.operations import Operation
 from reference.trace import CRASH, HANG, Trace
-from reports.operations import Operation
 
 PAGE = 0x1000
 RULES = {

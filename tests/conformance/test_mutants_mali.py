@@ -4,15 +4,15 @@ import re
 
 import pytest
 
+from conformance.discovery import system_by_name
+from conformance.kill import run_mutant, subset
 from conformance.mutants import gpuvm, mali
 from conformance.mutants.catalogue import MUTANTS, mutant_by_id
-from conformance.mutants.kill import run_mutant, subset
 from conformance.mutants.mutant import Mutant, driver_source, load
+from conformance.mutants.target import mutant_target
 from conformance.rules.mali import MALI
-from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_target
+from reference.operations import make
 from reference.trace import CRASH, HANG
-from reports.operations import make
 
 SYSTEM = system_by_name("mali")
 PAGE = 0x1000

@@ -4,16 +4,15 @@ import re
 
 import pytest
 
+from conformance.discovery import reference_target, system_by_name
+from conformance.kill import run_mutant, subset
 from conformance.mutants import nvidia
 from conformance.mutants.catalogue import MUTANTS, catalogue_of, mutant_by_id
-from conformance.mutants.kill import run_mutant, subset
 from conformance.mutants.mutant import driver_source, load
+from conformance.mutants.target import mutant_target
 from conformance.rules.nvidia import NVIDIA
-from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_target
-from conformance.targets.reference import reference_target
+from reference.operations import make
 from reference.trace import CRASH, HANG
-from reports.operations import make
 
 SYSTEM = system_by_name("nvidia")
 PAGE = 0x1000

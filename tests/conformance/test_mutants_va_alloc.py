@@ -5,18 +5,18 @@ import re
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.kill import subset
 from conformance.minimise import reproduces
 from conformance.mutants import va_alloc
-from conformance.mutants.kill import subset
 from conformance.mutants.mutant import driver_source, load
+from conformance.registry import make_target
 from conformance.rules.va_alloc import VA_ALLOC
-from conformance.systems import SYSTEMS
 from conformance.targets.reference_va_alloc import VaAllocTarget
-from conformance.targets.registry import make_target
+from reference.operations import Operation
 from reference.trace import Trace
 from reference.words import to_signed
-from reports.operations import Operation
 
 pytestmark = pytest.mark.xdist_group("engine")
 

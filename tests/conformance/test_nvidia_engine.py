@@ -5,20 +5,19 @@ import random
 import pytest
 
 from conformance import minimise as module
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
+from conformance.registry import make_target
 from conformance.replay import replay
 from conformance.rules.nvidia import NVIDIA
-from conformance.systems import SYSTEMS
 from conformance.tally import Tally
-from conformance.targets.protocol import Result
 from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
-from conformance.targets.registry import make_target
 from conformance.witness import counterexample_of
 from reference import trace as t
+from reference.operations import Operation, Result, from_json
 from reference.trace import Trace
 from reports import counterexample
-from reports.operations import Operation, from_json
 
 pytestmark = pytest.mark.xdist_group("engine")
 

@@ -7,23 +7,22 @@ import re
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.machines import nvidia_session
 from conformance.machines.nvidia_session import SPECS, NvidiaSession, possible
 from conformance.machines.nvidia_views import NvidiaViews
+from conformance.registry import make_target
 from conformance.rules.nvidia import NVIDIA
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
-from conformance.targets.registry import make_target
 from conformance.witness import counterexample_of
 from reference import trace as t
 from reference.hardware.nvidia_mmu import HUB_ONLY, SELECT, START, STATUS
+from reference.operations import Result, from_json
 from reference.trace import WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
 from reports.counterexample import Segment
-from reports.operations import from_json
 
 PAGE, MIDDLE, LARGE = 0x1000, 0x1_0000, 0x20_0000
 SYSTEM = SYSTEMS["nvidia"]

@@ -5,10 +5,10 @@ import pytest
 from conformance.machines.nvidia_large import Moment, compared
 from conformance.machines.nvidia_session import SPECS, NvidiaSession
 from conformance.machines.nvidia_views import NvidiaViews
+from conformance.registry import make_target
 from conformance.rules.rule import Violation
-from conformance.targets.registry import make_target
+from reference.operations import make
 from reference.words import to_signed
-from reports.operations import make
 
 RAW = {"op": "create", "raw": 1}
 MEMORY = {"op": "memory"}

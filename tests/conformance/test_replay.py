@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.minimise import minimise
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
+from conformance.registry import make_target
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
 from conformance.witness import counterexample_of
 from reference.formats import format_by_name
+from reference.operations import Result, from_json
 from reference.trace import HANG
 from reports import counterexample
-from reports.operations import from_json
 
 SYSTEM = SYSTEMS["pagetable"]
 WRONG = "mutant:unmap-not-flushed"

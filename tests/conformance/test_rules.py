@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.registry import make_target
 from conformance.rules.catalogue import RULES, rule_by_id
-from conformance.systems import SYSTEMS
 from conformance.targets.linux.errors import TargetUnavailable
-from conformance.targets.registry import make_target
+from reference.operations import from_json
 from reports import counterexample
-from reports.operations import from_json
 
 pytestmark = pytest.mark.xdist_group("engine")
 

@@ -7,12 +7,11 @@ import inspect
 import pytest
 
 from conformance.machines.pagetable_session import SPECS, PageTableSession
+from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.targets.protocol import Result
 from conformance.targets.reference import PageTableTarget
-from conformance.targets.registry import make_target
+from reference.operations import Operation, Result, from_json
 from reference.trace import BEGIN, END, RELEASE, WORDS
-from reports.operations import Operation, from_json
 
 K4, M2, G1 = 0x1000, 0x20_0000, 0x4000_0000
 

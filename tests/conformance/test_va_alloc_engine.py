@@ -5,12 +5,12 @@ import random
 import pytest
 
 from conformance import minimise as module
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import minimise
+from conformance.registry import make_target
 from conformance.rules.va_alloc import VA_ALLOC
-from conformance.systems import SYSTEMS
-from conformance.targets.registry import make_target
-from reports.operations import from_json
+from reference.operations import from_json
 
 pytestmark = pytest.mark.xdist_group("engine")
 

@@ -4,18 +4,17 @@ import errno
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.machines.va_alloc_session import ALL, SPECS, VaAllocSession, possible
 from conformance.machines.va_alloc_views import VaAllocViews
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.rules.va_alloc import VA_ALLOC
-from conformance.systems import SYSTEMS
-from conformance.targets.protocol import Result
 from conformance.targets.reference_va_alloc import VaAllocTarget
 from conformance.witness import counterexample_of
+from reference.operations import Result, from_json
 from reference.trace import CRASH, HANG, RANGE, WARN, Trace
 from reports import terminal
 from reports.counterexample import Segment
-from reports.operations import from_json
 
 PAGE = 0x1000
 SYSTEM = SYSTEMS["va-alloc"]

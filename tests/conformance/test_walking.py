@@ -7,7 +7,7 @@ import pytest
 
 from conformance import cli
 from conformance.machines.nvidia_session import SPECS, NvidiaSession
-from conformance.targets.registry import make_target
+from conformance.registry import make_target
 from conformance.walking import walked
 from reference.drivers.pagetable import TABLE_BASE, PageTable
 from reference.formats import FORMATS, format_by_name
@@ -16,8 +16,8 @@ from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
 from reference.nvidia_promise import MAPPED, NOTHING, ZEROS
+from reference.operations import make
 from reference.trace import Trace
-from reports.operations import make
 
 
 def saved(folder, name, ias, pages):

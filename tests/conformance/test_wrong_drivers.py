@@ -2,11 +2,11 @@
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import reproduces
 from conformance.mutants.catalogue import mutant_by_id
-from conformance.systems import system_by_name
-from conformance.targets.mutant import mutant_target
+from conformance.mutants.target import mutant_target
 from conformance.targets.reference import PageTableTarget
 
 WRONG = {

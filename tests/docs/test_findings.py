@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.known_failures import FOLDER, read_known
 from conformance.minimise import reproduces
-from conformance.systems import system_by_name
+from conformance.registry import make_target, systems_of
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.protocol import TargetUnavailable
-from conformance.targets.registry import make_target, systems_of
-from reports.operations import from_json
+from reference.operations import from_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 ENTRY = re.compile(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.minimise import reproduces
-from conformance.systems import system_by_name
+from conformance.registry import make_target
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.protocol import TargetUnavailable
-from conformance.targets.registry import make_target
+from reference.operations import from_json
 from reports import terminal
 from reports.counterexample import load
-from reports.operations import from_json
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reports"
 FILES = sorted(FOLDER.glob("*.json"))

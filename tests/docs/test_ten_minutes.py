@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from conformance.discovery import system_by_name
+from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.systems import system_by_name
-from conformance.targets.registry import make_target
 from conformance.witness import counterexample_of
+from reference.operations import from_json, make
 from reports import counterexample, terminal
-from reports.operations import from_json, make
 
 PAGE = Path(__file__).parents[2] / "docs" / "ten-minutes.md"
 SYSTEM = system_by_name("pagetable")

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.engine import Plan, run_shard
-from conformance.systems import system_by_name
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TARGET = "python:own_target:make_target"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.targets.protocol import Result
 from conformance.targets.reference_gpuvm import GpuvmTarget
 from reference.drivers.gpuvm import CHUNK, PAGES, Gpuvm, StepsExceeded, Vma, VmaTree
+from reference.operations import Operation, Result
 from reference.trace import (
     ALLOC_FAILED,
     BACKING_SHIFT,
@@ -28,7 +28,6 @@ from reference.trace import (
     Trace,
 )
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 PAGE = 0x1000
 BUFFER = 64

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from conformance.targets.protocol import Result
 from conformance.targets.reference_mali import MaliTarget
 from reference import trace as t
 from reference.drivers import mali
 from reference.formats.format import LEAF, TABLE
 from reference.hardware.mali_mmu import locked_range
+from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 PAGE = 0x1000
 LARGE = 0x200000

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.targets.protocol import Result
 from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
 from reference import trace as t
 from reference.drivers import nvidia
@@ -14,9 +13,9 @@ from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.hardware.nvidia_mmu import MARKED, NvidiaMmu
 from reference.nvidia_memory import HOST, NCOH, PFN_DIGITS, VRAM, pfn_address, pfn_digit
 from reference.nvidia_promise import NvidiaPromise
+from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 SMALL, PAGE_64K, PAGE_128K, LARGE = 0x1000, 0x10000, 0x20000, 0x200000
 DONE = Result(0)

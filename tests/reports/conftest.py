@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from reference.operations import ArgSpec, OperationSpec, Specs, specs_of
 from reports.counterexample import Counterexample, load
-from reports.operations import ArgSpec, OperationSpec, Specs, specs_of
 
 DATA = Path(__file__).parent / "data"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from conformance.machines.pagetable_session import SPECS
+from reference.operations import from_json
 from reports import terminal
 from reports.counterexample import to_json
-from reports.operations import from_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "reading-a-counterexample.md"
 

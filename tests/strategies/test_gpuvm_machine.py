@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.machines.gpuvm_session import SPECS, GpuvmSession, possible
-from conformance.systems import SYSTEMS
 from conformance.targets.reference_gpuvm import GpuvmTarget
+from reference.operations import Operation, check
 from reference.words import to_unsigned
-from reports.operations import Operation, check
 from strategies import gpuvm as draw
 
 pytestmark = pytest.mark.xdist_group("machine")

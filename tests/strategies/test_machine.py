@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.machines.pagetable_session import PageTableSession
-from conformance.systems import SYSTEMS
 from conformance.targets.reference import PageTableTarget
 from reference.formats import FORMATS, format_by_name
 

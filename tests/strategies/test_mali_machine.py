@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.machines import mali as machine_module
 from conformance.machines.mali import MaliMachine
 from conformance.machines.mali_session import SPECS, MaliSession, possible
-from conformance.systems import SYSTEMS
 from conformance.targets.reference_mali import MaliTarget
 from reference.formats.format import LEAF
 from reference.mali_state import MAP, NONE, SYNC_ONLY, UNMAP
+from reference.operations import Operation, check, make
 from reference.words import to_unsigned
-from reports.operations import Operation, check, make
 from strategies import mali as draw
 
 pytestmark = pytest.mark.xdist_group("machine")

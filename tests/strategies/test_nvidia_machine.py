@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.machines import nvidia as machine_module
 from conformance.machines.nvidia import NvidiaMachine, machine_class
 from conformance.machines.nvidia_session import CHIPS, SPECS, NvidiaSession, possible
-from conformance.systems import SYSTEMS
 from conformance.tally import Tally
 from conformance.targets.reference_nvidia import NvidiaTarget
 from reference.nvidia_memory import PFN_DIGITS, pfn_digit
 from reference.nvidia_promise import ZEROS
 from reference.nvidia_state import NONE
+from reference.operations import Operation, check, make
 from reference.words import to_unsigned
-from reports.operations import Operation, check, make
 from strategies import nvidia as draw
 
 pytestmark = pytest.mark.xdist_group("machine")

@@ -10,7 +10,7 @@ from conformance.machines.pagetable_session import SPECS, configurable
 from conformance.targets.reference import PageTableTarget
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import PROT_COUNT, READ, WRITE
-from reports.operations import Operation, check
+from reference.operations import Operation, check
 from strategies import pagetable as draw
 
 TRAITS = {

@@ -4,12 +4,12 @@ from collections import Counter
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.machines.va_alloc_session import ALL, PAGE, SPECS, VaAllocSession, possible
-from conformance.systems import SYSTEMS
 from conformance.targets.reference_va_alloc import VaAllocTarget
+from reference.operations import Operation, check
 from reference.words import to_unsigned
-from reports.operations import Operation, check
 from strategies import va_alloc as draw
 
 EXAMPLES = 150

@@ -19,8 +19,8 @@ from conformance.targets.linux.errors import BuildError, HarnessError, TargetUna
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.linux.toolchain import check_host
 from reference import trace as events
+from reference.operations import Operation
 from reference.trace import Trace
-from reports.operations import Operation
 
 # One tree is configured, edited and built for all of them: a job for one worker.
 pytestmark = pytest.mark.xdist_group("linux-build")

@@ -7,12 +7,11 @@ import pytest
 
 from conformance.targets.linux.drm_mm import LinuxDrmMm
 from conformance.targets.linux.errors import HarnessError
-from conformance.targets.protocol import Result
 from conformance.targets.reference_va_alloc import VaAllocTarget
 from reference import trace as t
+from reference.operations import Operation, Result
 from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 PAGE = 0x1000
 DONE = Result(0)

@@ -4,14 +4,13 @@ import errno
 
 import pytest
 
+from conformance.registry import make_target
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.tree import DEBIAN_SOURCES
-from conformance.targets.protocol import Result
-from conformance.targets.registry import make_target
+from reference.operations import Operation, Result
 from reference.trace import REFS, REFS_BUFFER, REFS_VM, REFS_VM_BO, Event, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 PAGE = 0x1000
 NO_MEMORY = Result(-errno.ENOMEM)

@@ -9,9 +9,9 @@ import pytest
 from conformance.targets.linux.errors import HarnessError
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.linux.library import Library
+from reference.operations import Operation
 from reference.trace import Event, Trace, event_to_json
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 # The numbers of native/units/selftest.c.
 WARN, WARN_ONCE, BUG, LOAD, STORE, FAULT, TRAP, DIVIDE, LOOP, SILENT_LOOP = range(10)

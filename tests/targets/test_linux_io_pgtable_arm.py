@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from conformance.targets.linux.errors import HarnessError
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import (
     ALLOC,
     CLEAN,
@@ -20,7 +20,6 @@ from reference.trace import (
     event_to_json,
 )
 from reference.words import to_signed, to_unsigned
-from reports.operations import Operation
 
 PAGE, BLOCK, GIANT = 1 << 12, 1 << 21, 1 << 30
 READ, WRITE, CACHE, NOEXEC = 1, 2, 4, 8

@@ -5,10 +5,9 @@ import errno
 import pytest
 
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import ALLOC, ATTACH, STORE, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 READ, WRITE, CACHE = 1, 2, 4
 ROOT = 0x80000000

@@ -11,7 +11,6 @@ from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.nvkm import CHIPS, SOURCE, LinuxNvkm
 from conformance.targets.linux.tree import KernelTree
 from conformance.targets.linux.units import NVKM
-from conformance.targets.protocol import Result
 from reference import trace as t
 from reference.nvidia_memory import (
     HOST,
@@ -22,9 +21,9 @@ from reference.nvidia_memory import (
     pfn_address,
     pfn_digit,
 )
+from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 SMALL, PAGE_64K, PAGE_128K, LARGE = 0x1000, 0x10000, 0x20000, 0x200000
 DONE = Result(0)

@@ -7,7 +7,7 @@ from conformance.machines.nvidia_views import NvidiaViews
 from conformance.rules.nvidia import NVIDIA
 from conformance.rules.rule import MISUSE
 from conformance.targets.linux.nvkm import LinuxNvkm
-from reports.operations import Operation, make
+from reference.operations import Operation, make
 
 PAGE, PAGE_64K, LARGE = 0x1000, 0x10000, 0x200000
 

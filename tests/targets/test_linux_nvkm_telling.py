@@ -4,8 +4,8 @@ import pytest
 
 from conformance.targets.linux.nvkm import LinuxNvkm
 from reference import trace as t
+from reference.operations import Operation
 from reports.events import tell_events
-from reports.operations import Operation
 
 PAGE = 0x1000
 

@@ -9,11 +9,10 @@ import pytest
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.linux.tree import DEBIAN_SOURCES
-from conformance.targets.protocol import Result
 from reference import trace as t
+from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 PAGE = 0x1000
 LARGE = 0x200000

@@ -2,14 +2,14 @@
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.machines.mali_session import SPECS, MaliSession
 from conformance.minimise import minimise, reproduces
-from conformance.systems import SYSTEMS
 from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.reference_mali import MaliTarget
 from conformance.witness import counterexample_of
+from reference.operations import Operation, from_json
 from reports import terminal
-from reports.operations import Operation, from_json
 
 PAGE = 0x1000
 LARGE = 0x20_0000

@@ -6,9 +6,9 @@ import pytest
 
 from conformance.targets.linux.panthor import LinuxPanthor
 from reference import trace as t
+from reference.operations import Operation
 from reports.events import tell_events
 from reports.mali_registers import MaliRegisters
-from reports.operations import Operation
 
 PAGE = 0x1000
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.engine import Plan, run_shard
-from conformance.systems import system_by_name
 from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 
 # It shares the tree, and what was built from it, with the tests of the build.

@@ -7,8 +7,8 @@ import pytest
 from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.reference_mali import MaliTarget
 from reference import trace as t
+from reference.operations import Operation
 from reference.trace import Trace
-from reports.operations import Operation
 
 PAGE = 0x1000
 LARGE = 0x200000

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from conformance.targets.linux.nvkm import CHIPS, LinuxNvkm
-from conformance.targets.protocol import Result, Target
+from conformance.targets.protocol import Target
 from conformance.targets.reference_nvidia import OPERATIONS, NvidiaTarget
 from reference import trace as t
 from reference.nvidia_memory import HOST, NCOH, VRAM, pfn_digit
+from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
-from reports.operations import Operation
 
 SMALL, PAGE_64K, LARGE = 0x1000, 0x10000, 0x200000
 START = 0x100CBC

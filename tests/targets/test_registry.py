@@ -7,15 +7,15 @@ from collections import Counter
 
 import pytest
 
+from conformance.discovery import DRIVERS, SYSTEMS
 from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of
-from conformance.systems import SYSTEMS
-from conformance.targets.reference import DRIVERS, PageTableTarget
+from conformance.registry import KINDS, default_systems, make_target, systems_of
+from conformance.targets.reference import PageTableTarget
 from conformance.targets.reference_gpuvm import GpuvmTarget
 from conformance.targets.reference_mali import MaliTarget
 from conformance.targets.reference_va_alloc import VaAllocTarget
-from conformance.targets.registry import KINDS, default_systems, make_target, systems_of
+from reference.operations import make
 from reference.trace import Trace
-from reports.operations import make
 
 OF_TWO = "mutant:map-of-nothing+unmap-not-flushed"
 

@@ -1,6 +1,6 @@
 """ER, PG, TR, IS: what calls return, that they return, and whom they name."""
 
-from conformance.rules.errors import errno_kind, errno_name
+from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.gpuvm.step import VaStep
 from conformance.rules.progress import crash_check, return_check, warning_check
 from conformance.rules.rule import LEGAL, REFUSED, Rule, Violation

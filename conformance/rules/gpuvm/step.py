@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import Trace
 from reference.va_promise import Mapping
 from reference.va_state import Seen, VmState
-from reports.operations import Operation
 
 
 @dataclass(slots=True)

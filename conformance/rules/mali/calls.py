@@ -2,7 +2,7 @@
 
 import errno
 
-from conformance.rules.errors import errno_kind, errno_name
+from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.mali.operations import EVERY
 from conformance.rules.mali.step import MaliStep
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation

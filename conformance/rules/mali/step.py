@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 
 from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
-from conformance.targets.protocol import Result
 from reference.hardware.view import Difference, Observation
 from reference.mali_state import MaliSeen, MaliState, MaliVm
+from reference.operations import Operation, Result
 from reference.trace import Trace
 from reference.va_promise import Mapping as Vma
-from reports.operations import Operation
 
 PAGE = 0x1000
 BIND_NAMES = ("map", "unmap", "wait")

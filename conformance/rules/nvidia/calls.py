@@ -2,7 +2,7 @@
 
 import errno
 
-from conformance.rules.errors import errno_kind, errno_name
+from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.nvidia.operations import CHANGING, EVERY
 from conformance.rules.nvidia.recount import (
     areas_mismatch,

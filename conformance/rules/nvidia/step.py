@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 
 from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
-from conformance.targets.protocol import Result
 from reference.hardware.nvidia_mmu import NvidiaDifference, NvidiaMmu, NvidiaObservation
 from reference.nvidia_state import NvidiaSeen, NvidiaState
+from reference.operations import Operation, Result
 from reference.trace import Trace
-from reports.operations import Operation
 
 NEAR = 0x20_0000
 """Bytes on each side of a range that are its neighbours."""

@@ -2,7 +2,7 @@
 
 import errno
 
-from conformance.rules.errors import errno_kind, errno_name
+from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.progress import crash_check, return_check, warning_check
 from conformance.rules.rule import LEGAL, REFUSED, Rule
 from conformance.rules.va_alloc.step import NO_ROOM, AllocStep

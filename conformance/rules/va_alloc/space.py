@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from conformance.rules.errors import errno_kind
+from conformance.rules.errnos import errno_kind
 from conformance.rules.rule import Rule
 from conformance.rules.va_alloc.step import AllocStep, shown
 from reference.va_space import HOLE, Range

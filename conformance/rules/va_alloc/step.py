@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 from conformance.rules.finished import Finished
 from conformance.rules.rule import Violation
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import Trace
 from reference.va_space import HOLE, Range, Room, Seen, VaSpace
-from reports.operations import Operation
 
 NO_ROOM = "no room"
 """Why an ``alloc`` is refused that asks for something."""

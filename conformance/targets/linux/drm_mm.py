@@ -11,9 +11,8 @@ from conformance.targets.linux.library import arguments_of
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import DRM_MM
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import Trace
-from reports.operations import Operation
 
 SOURCE = "drivers/gpu/drm/drm_mm.c"
 """The driver that is judged, from the tree's top."""

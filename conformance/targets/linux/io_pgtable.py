@@ -14,9 +14,8 @@ from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import PAGE_TABLES
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
-from reports.operations import Operation
 
 _CREATE, _MAP, _UNMAP, _TRANSLATE = range(4)
 _SIMPLE: Mapping[str, int] = {"sync": 4, "flush": 5, "destroy": 6}

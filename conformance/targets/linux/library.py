@@ -14,9 +14,9 @@ import numpy as np
 
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
+from reference.operations import Operation
 from reference.trace import WORDS, Trace
 from reference.words import to_signed
-from reports.operations import Operation
 
 ARGUMENTS = 11
 """How many arguments a guarded call can have (``struct mmu_call``)."""

@@ -9,9 +9,8 @@ from conformance.targets.linux.library import Library, held_words, load
 from conformance.targets.linux.toolchain import Progress
 from conformance.targets.linux.tree import find_tree
 from conformance.targets.linux.units import Unit
-from conformance.targets.protocol import Result
+from reference.operations import Operation, Result
 from reference.trace import Trace
-from reports.operations import Operation
 
 
 class LinuxTarget:

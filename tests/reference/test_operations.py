@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.words import to_signed
-from reports.operations import (
+from reference.operations import (
     ArgSpec,
     Operation,
     OperationSpec,
@@ -22,6 +21,7 @@ from reports.operations import (
     text,
     to_json,
 )
+from reference.words import to_signed
 
 MAP = {
     "op": "map",

@@ -1,6 +1,6 @@
 """Runs mutants, says for each whether its rule alone found it, and writes the kill table.
 
-``python -m conformance.mutants.kill [IDS...]`` runs all mutants, or those named;
+``python -m conformance.kill [IDS...]`` runs all mutants, or those named;
 ``--subset`` one for each rule, and those modelled on a known bug. Exits 1 if one was not
 killed.
 
@@ -17,15 +17,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.discovery import reference_target, system_by_name
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import minimise
 from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of, mutant_by_id
 from conformance.mutants.mutant import Mutant
-from conformance.systems import System, system_by_name
-from conformance.targets.mutant import MutantTarget, mutant_target
+from conformance.mutants.target import MutantTarget, mutant_target
+from conformance.system import System
 from conformance.targets.protocol import Target
-from conformance.targets.reference import reference_target
-from reports.operations import Operation, text
+from reference.operations import Operation, text
 
 PARTS = 12
 """Parts of a run at most: the others are tried only while nothing is found."""
@@ -246,7 +246,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
     """The kill table as a Markdown page."""
     killed = sum(verdict.killed for verdict in verdicts)
     lines = [
-        "<!-- Written by python -m conformance.mutants.kill --out: change the mutants. -->",
+        "<!-- Written by python -m conformance.kill --out: change the mutants. -->",
         "",
         "# Mutants",
         "",
@@ -256,7 +256,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "that a mutant is modelled on are named.",
         "",
         f"{len(verdicts)} mutants, {killed} killed. Written by "
-        "`python -m conformance.mutants.kill --out docs/mutants.md`; `mmu-conformance run --target "
+        "`python -m conformance.kill --out docs/mutants.md`; `mmu-conformance run --target "
         "mutant:ID` runs one as a target.",
         "",
     ]
@@ -274,7 +274,7 @@ def page(verdicts: Sequence[Verdict]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """The command; its exit status: 0 all killed, 1 not, 2 bad arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m conformance.mutants.kill",
+        prog="python -m conformance.kill",
         description="Run mutants of the reference driver; exit 1 if one is not killed.",
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="mutants to run (default: all)")

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from conformance.discovery import reference_target
 from conformance.mutants.catalogue import CATALOGUES, catalogue_of
 from conformance.mutants.mutant import LoadedDriver, Mutant, load
-from conformance.targets.protocol import Result, Target
-from conformance.targets.reference import reference_target
+from conformance.targets.protocol import Target
+from reference.operations import Operation, Result
 from reference.trace import Trace
-from reports.operations import Operation
 
 
 class MutantTarget:

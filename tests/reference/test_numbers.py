@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.numbers import about_size, errno_text, parse_size, size_text
+from reference.numbers import about_size, errno_text, parse_size, size_text
 
 
 @pytest.mark.parametrize(

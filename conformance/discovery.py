@@ -1,9 +1,7 @@
-"""The systems: what belongs to each, so that engine, minimiser and replay need know none."""
+"""The systems, by name, and the reference target of each."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from conformance.machines import gpuvm, mali, nvidia, pagetable, va_alloc
 from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
@@ -19,79 +17,17 @@ from conformance.machines.nvidia_session import possible as nvidia_possible
 from conformance.machines.nvidia_views import NvidiaViews
 from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
 from conformance.machines.pagetable_views import PageTableViews
-from conformance.machines.session import Session
 from conformance.machines.va_alloc_session import SPECS as VA_ALLOC_SPECS
 from conformance.machines.va_alloc_session import VaAllocSession
 from conformance.machines.va_alloc_session import possible as va_alloc_possible
 from conformance.machines.va_alloc_views import VaAllocViews
-from conformance.rules.rule import Rule, Violation
-from conformance.tally import Tally
+from conformance.system import System
 from conformance.targets.protocol import Target
-from reports.counterexample import Views
-from reports.operations import Operation, OperationSpec
-
-
-class ViewsMaker(Protocol):
-    """What has looked at a session before an operation, and will look after it."""
-
-    def after(self, violation: Violation) -> Views:
-        """What the three views said before and after the operation that broke a rule."""
-
-
-@dataclass(frozen=True)
-class System:
-    """One system: its operations, its rules, how to make a session and a machine for it.
-
-    ``make_views`` is called before the operation that breaks a rule, with a session and the
-    operations up to it. ``moved_together``: groups of names of address arguments that the
-    minimiser may move as one; the first name is that of the addresses that operations are about.
-    ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
-    these traits. ``made_by``: for each argument that numbers objects in the order in which they
-    were made, the operations that make them, where that is not one of the argument's name.
-    ``create_implied``: a first operation other than create has a default one before it, which
-    counts as none.
-    """
-
-    name: str
-    title: str
-    specs: Mapping[str, OperationSpec]
-    rules: Sequence[Rule]
-    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], Session]
-    make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
-    make_machine: Callable[[dict[str, tuple[str, ...]]], type]
-    moved_together: Sequence[Sequence[str]]
-    valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
-    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    create_implied: bool = False
-
-    def session(
-        self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
-    ) -> Session:
-        """A session on ``target``; ``muted`` None mutes every identity."""
-        return self.make_session(target, muted, tally)
-
-    def machine(self, target: Target) -> Any:
-        """The machine class for a target."""
-        traits = tuple((name, tuple(values)) for name, values in sorted(target.traits.items()))
-        return _machine(self.make_machine, traits)
-
-    def allows(self, target: Target, operations: Sequence[Operation]) -> bool:
-        """Whether the arguments go together, and the target declares that it can take them."""
-        for operation in operations:
-            if not self.valid(operation, target.traits):
-                return False
-            for name, values in target.traits.items():
-                if name in operation.args and operation.args[name] not in values:
-                    return False
-        return True
-
-
-@lru_cache(maxsize=32)
-def _machine(
-    make: Callable[[dict[str, tuple[str, ...]]], type], traits: tuple[tuple[str, Any], ...]
-) -> type:
-    return make(dict(traits))
-
+from conformance.targets.reference import PageTableTarget
+from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.targets.reference_mali import MaliTarget
+from conformance.targets.reference_nvidia import NvidiaTarget
+from conformance.targets.reference_va_alloc import VaAllocTarget
 
 SYSTEMS: dict[str, System] = {
     "pagetable": System(
@@ -166,3 +102,24 @@ def system_by_name(name: str) -> System:
     if name not in SYSTEMS:
         raise ValueError(f"system is {name!r}; allowed are {', '.join(SYSTEMS)}")
     return SYSTEMS[name]
+
+
+DRIVERS: Mapping[str, Callable[..., Target]] = {
+    "pagetable": PageTableTarget,
+    "gpuvm": GpuvmTarget,
+    "mali": MaliTarget,
+    "nvidia": NvidiaTarget,
+    "va-alloc": VaAllocTarget,
+}
+"""The target of each system; called with a driver module, or without for our own."""
+
+
+def reference_target(system: str, driver: Any = None) -> Target:
+    """The reference target of ``system``, on ``driver`` if one is given.
+
+    Raises:
+        ValueError: there is no such system.
+    """
+    if system not in DRIVERS:
+        raise ValueError(f"system is {system!r}; allowed are {', '.join(DRIVERS)}")
+    return DRIVERS[system]() if driver is None else DRIVERS[system](driver)

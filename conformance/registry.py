@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from conformance.discovery import DRIVERS, reference_target
 from conformance.targets.protocol import Target, TargetUnavailable
-from conformance.targets.reference import DRIVERS, reference_target
 
 Progress = Callable[[str], None]
 
@@ -128,7 +128,7 @@ def make_target(
         return reference_target(system or systems[0])
     if kind == "mutant":
         from conformance.mutants.catalogue import mutant_by_id
-        from conformance.targets.mutant import mutant_target
+        from conformance.mutants.target import mutant_target
 
         return mutant_target([mutant_by_id(one) for one in rest.split("+")])
     if name == "linux:gpuvm":

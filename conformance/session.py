@@ -1,4 +1,4 @@
-"""What sessions that undo an operation by repetition have in common: judging, reporting, undoing.
+"""What a session of any system offers, and what those that undo by repetition have in common.
 
 A session keeps what it knows of the target in a state of its own. An operation that broke a
 rule in a way that the state cannot take over is undone: target and state start again, and all
@@ -7,15 +7,51 @@ operations before it are carried out once more, without being counted or reporte
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from conformance.machines.session import Outcome
 from conformance.rules.rule import MISUSE, Rule, Violation
 from conformance.tally import Tally
-from conformance.targets.protocol import Result, Target
+from conformance.targets.protocol import Target
+from reference.operations import Operation, OperationSpec, Result
 from reference.trace import Trace
-from reports.operations import Operation, OperationSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one operation came to.
+
+    ``sort``: legal, refused or misuse. ``fresh``: violations of identities that were not muted;
+    ``violations``: all of them. ``changed``: whether anything that the system keeps changed.
+    """
+
+    result: Result
+    sort: str
+    changed: bool
+    violations: Sequence[Violation]
+    fresh: Sequence[Violation]
+
+
+class Session(Protocol):
+    """One example: operations carried out on a target one after the other, each judged.
+
+    ``operations`` and their ``results``; the ``trace`` of all that happened; ``ended``: nothing
+    more can be judged. ``frozen_on``: stop moving on when this identity is met, so that the
+    views can be looked at. ``tally``: what is counted.
+    """
+
+    operations: list[Operation]
+    results: list[Result]
+    trace: Trace
+    ended: bool
+    frozen_on: tuple[str, str] | None
+    tally: Tally
+
+    def run(self, operation: Operation) -> Outcome:
+        """Carry out one operation and judge it."""
+
+    def finish(self) -> Outcome | None:
+        """Destroy at the end of an example whatever exists; None if nothing does."""
 
 
 class Judged(Protocol):

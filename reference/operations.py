@@ -29,8 +29,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from reference.numbers import parse_size, size_text
 from reference.words import to_signed, to_unsigned
-from reports.numbers import parse_size, size_text
 
 KINDS: Final = ("address", "size", "sizes", "flags", "count", "bits", "choice")
 """The kinds of argument, see the module's table."""
@@ -97,6 +97,37 @@ class Operation:
                 f"argument {name} of operation {self.name} is {value!r}; allowed are strings"
             )
         return value
+
+
+class Result:
+    """What one operation gave back; a value, as an operation is.
+
+    ``result``: 0 or a negative errno value. ``value``: bytes mapped or unmapped, or
+    the address that was asked for. ``finished``: False when the call crashed, hung or
+    was stopped; the trace then says which.
+    """
+
+    __slots__ = ("finished", "result", "value")
+
+    def __init__(self, result: int = 0, value: int = 0, finished: bool = True) -> None:
+        self.result: int = result
+        self.value: int = value
+        self.finished: bool = finished
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        return (
+            self.result == other.result
+            and self.value == other.value
+            and self.finished == other.finished
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.result, self.value, self.finished))
+
+    def __repr__(self) -> str:
+        return f"Result(result={self.result}, value={self.value}, finished={self.finished})"
 
 
 class ArgSpec:

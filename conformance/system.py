@@ -1,0 +1,75 @@
+"""What a system is: all that engine, minimiser and replay need to know of one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Protocol
+
+from conformance.rules.rule import Rule, Violation
+from conformance.session import Session
+from conformance.tally import Tally
+from conformance.targets.protocol import Target
+from reference.operations import Operation, OperationSpec
+from reports.counterexample import Views
+
+
+class ViewsMaker(Protocol):
+    """What has looked at a session before an operation, and will look after it."""
+
+    def after(self, violation: Violation) -> Views:
+        """What the three views said before and after the operation that broke a rule."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One system: its operations, its rules, how to make a session and a machine for it.
+
+    ``make_views`` is called before the operation that breaks a rule, with a session and the
+    operations up to it. ``moved_together``: groups of names of address arguments that the
+    minimiser may move as one; the first name is that of the addresses that operations are about.
+    ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
+    these traits. ``made_by``: for each argument that numbers objects in the order in which they
+    were made, the operations that make them, where that is not one of the argument's name.
+    ``create_implied``: a first operation other than create has a default one before it, which
+    counts as none.
+    """
+
+    name: str
+    title: str
+    specs: Mapping[str, OperationSpec]
+    rules: Sequence[Rule]
+    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], Session]
+    make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
+    make_machine: Callable[[dict[str, tuple[str, ...]]], type]
+    moved_together: Sequence[Sequence[str]]
+    valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    create_implied: bool = False
+
+    def session(
+        self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
+    ) -> Session:
+        """A session on ``target``; ``muted`` None mutes every identity."""
+        return self.make_session(target, muted, tally)
+
+    def machine(self, target: Target) -> Any:
+        """The machine class for a target."""
+        traits = tuple((name, tuple(values)) for name, values in sorted(target.traits.items()))
+        return _machine(self.make_machine, traits)
+
+    def allows(self, target: Target, operations: Sequence[Operation]) -> bool:
+        """Whether the arguments go together, and the target declares that it can take them."""
+        for operation in operations:
+            if not self.valid(operation, target.traits):
+                return False
+            for name, values in target.traits.items():
+                if name in operation.args and operation.args[name] not in values:
+                    return False
+        return True
+
+
+@lru_cache(maxsize=32)
+def _machine(
+    make: Callable[[dict[str, tuple[str, ...]]], type], traits: tuple[tuple[str, Any], ...]
+) -> type:
+    return make(dict(traits))
