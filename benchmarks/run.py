@@ -74,10 +74,10 @@ class Row:
 def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """The same calls on the reference driver, the hardware view and the promise."""
     from reference.build_check import is_compiled
-    from reference.drivers.pagetable import PageTable
     from reference.formats import format_by_name
     from reference.hardware.view import HardwareView
     from reference.promise import Promise
+    from reference.systems.pagetable.driver import PageTable
     from reference.trace import BEGIN, END, RELEASE, Trace
 
     if is_compiled() != options["compiled"]:
@@ -154,8 +154,8 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
 
     from conformance.discovery import system_by_name
     from conformance.engine import Plan, run_shard
-    from conformance.machines.pagetable import PageTableMachine
     from conformance.registry import make_target
+    from conformance.systems.pagetable.machine import PageTableMachine
     from strategies import pagetable as draw
 
     name = options["system"]
@@ -271,8 +271,8 @@ def no_session(*given: Any) -> Any:
 
 def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Steps on a table in which a number of pages is mapped."""
-    from conformance.machines.pagetable_session import SPECS, PageTableSession
     from conformance.registry import make_target
+    from conformance.systems.pagetable.session import SPECS, PageTableSession
     from reference.operations import make
 
     session = PageTableSession(make_target("reference"), set())
@@ -316,8 +316,8 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
 
 def vmas_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Operations on a VM that has so many VMAs."""
-    from conformance.machines.mali_session import SPECS, MaliSession
     from conformance.registry import make_target
+    from conformance.systems.mali.session import SPECS, MaliSession
     from reference.operations import make
 
     target = make_target(options["target"], options["kernel"], system="mali")
@@ -361,11 +361,11 @@ def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Translations of many addresses: one after the other, or all at once."""
     import numpy as np
 
-    from reference.drivers.pagetable import PageTable
     from reference.formats import format_by_name
     from reference.formats.format import LEAF
     from reference.hardware.bulk_walker import FAULT, NO_ACCESS, image_of, translate_many
     from reference.hardware.view import HardwareView
+    from reference.systems.pagetable.driver import PageTable
     from reference.trace import Trace
 
     fmt = format_by_name("lpae-s1")

@@ -405,10 +405,10 @@ def replay(file: str, target: str | None, system: str, as_json: bool, kernel: st
 @click.argument("what", metavar="systems|targets|rules|formats|mutants")
 def list_things(what: str) -> None:
     """List what there is: systems, targets, rules, formats or mutants."""
-    from conformance import lists
+    from conformance import list_and_decode
 
     try:
-        click.echo(lists.listing(what), nl=False)
+        click.echo(list_and_decode.listing(what), nl=False)
     except ValueError as error:
         refuse(error)
 
@@ -422,10 +422,10 @@ def list_things(what: str) -> None:
 )
 def decode(format_name: str, word: str, level: int | None) -> None:
     """Say what a page-table entry WORD means in FORMAT, field by field."""
-    from conformance import lists
+    from conformance import list_and_decode
 
     try:
-        click.echo(lists.decoded(format_name, word, level), nl=False)
+        click.echo(list_and_decode.decoded(format_name, word, level), nl=False)
     except ValueError as error:
         refuse(error)
 

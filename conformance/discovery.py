@@ -3,31 +3,42 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from conformance.machines import gpuvm, mali, nvidia, pagetable, va_alloc
-from conformance.machines.gpuvm_session import SPECS as GPUVM_SPECS
-from conformance.machines.gpuvm_session import GpuvmSession, possible
-from conformance.machines.gpuvm_views import GpuvmViews
-from conformance.machines.mali_session import SPECS as MALI_SPECS
-from conformance.machines.mali_session import MaliSession
-from conformance.machines.mali_session import possible as mali_possible
-from conformance.machines.mali_views import MaliViews
-from conformance.machines.nvidia_session import SPECS as NVIDIA_SPECS
-from conformance.machines.nvidia_session import NvidiaSession
-from conformance.machines.nvidia_session import possible as nvidia_possible
-from conformance.machines.nvidia_views import NvidiaViews
-from conformance.machines.pagetable_session import SPECS, PageTableSession, configurable
-from conformance.machines.pagetable_views import PageTableViews
-from conformance.machines.va_alloc_session import SPECS as VA_ALLOC_SPECS
-from conformance.machines.va_alloc_session import VaAllocSession
-from conformance.machines.va_alloc_session import possible as va_alloc_possible
-from conformance.machines.va_alloc_views import VaAllocViews
 from conformance.system import System
+from conformance.systems.gpuvm import machine as gpuvm
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.session import SPECS as GPUVM_SPECS
+from conformance.systems.gpuvm.session import GpuvmSession, possible
+from conformance.systems.gpuvm.telling import GpuvmViews
+from conformance.systems.mali import machine as mali
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.registers import MaliRegisters
+from conformance.systems.mali.session import SPECS as MALI_SPECS
+from conformance.systems.mali.session import MaliSession
+from conformance.systems.mali.session import possible as mali_possible
+from conformance.systems.mali.telling import MaliViews
+from conformance.systems.nvidia import machine as nvidia
+from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.registers import NvidiaRegisters
+from conformance.systems.nvidia.session import SPECS as NVIDIA_SPECS
+from conformance.systems.nvidia.session import NvidiaSession
+from conformance.systems.nvidia.session import possible as nvidia_possible
+from conformance.systems.nvidia.telling import NvidiaViews
+from conformance.systems.pagetable import machine as pagetable
+from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.session import (
+    SPECS,
+    PageTableSession,
+    configurable,
+)
+from conformance.systems.pagetable.telling import PageTableViews
+from conformance.systems.va_alloc import machine as va_alloc
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.session import SPECS as VA_ALLOC_SPECS
+from conformance.systems.va_alloc.session import VaAllocSession
+from conformance.systems.va_alloc.session import possible as va_alloc_possible
+from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
-from conformance.targets.reference import PageTableTarget
-from conformance.targets.reference_gpuvm import GpuvmTarget
-from conformance.targets.reference_mali import MaliTarget
-from conformance.targets.reference_nvidia import NvidiaTarget
-from conformance.targets.reference_va_alloc import VaAllocTarget
+from reports.vocabulary import HardwareRow
 
 SYSTEMS: dict[str, System] = {
     "pagetable": System(
@@ -51,6 +62,7 @@ SYSTEMS: dict[str, System] = {
         gpuvm.machine_class,
         (("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
         possible,
+        hardware=HardwareRow("page tables", "what the driver was told to put there", False),
     ),
     "mali": System(
         "mali",
@@ -64,6 +76,7 @@ SYSTEMS: dict[str, System] = {
         mali_possible,
         {"fence": ("fence", "queue"), "node": ("alloc",)},
         create_implied=True,
+        registers=MaliRegisters(),
     ),
     "nvidia": System(
         "nvidia",
@@ -76,6 +89,7 @@ SYSTEMS: dict[str, System] = {
         (("addr",), ("addr", "start"), ("offset",)),
         nvidia_possible,
         {"vma": ("get",)},
+        registers=NvidiaRegisters(),
     ),
     "va-alloc": System(
         "va-alloc",
@@ -88,6 +102,7 @@ SYSTEMS: dict[str, System] = {
         (("va",), ("va", "start"), ("va", "start", "first", "last")),
         va_alloc_possible,
         {"node": ("alloc", "reserve")},
+        hardware=HardwareRow("allocator", "what the allocator says that it has there", False),
     ),
 }
 """Every system, by name."""

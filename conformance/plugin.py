@@ -15,7 +15,7 @@ from conformance.profiles import SHARDS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from conformance.closing import Closing
+    from conformance.end_of_run import Closing
     from conformance.engine import Plan, ShardResult
     from conformance.system import System
     from conformance.targets.protocol import Target
@@ -302,7 +302,7 @@ class Suite:
         try:
             if option.collectonly:
                 return
-            from conformance.closing import close_run
+            from conformance.end_of_run import close_run
 
             closing = close_run(option, session.exitstatus == pytest.ExitCode.INTERRUPTED)
         finally:

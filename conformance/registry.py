@@ -132,23 +132,23 @@ def make_target(
 
         return mutant_target([mutant_by_id(one) for one in rest.split("+")])
     if name == "linux:gpuvm":
-        from conformance.targets.linux.gpuvm import LinuxGpuvm
+        from conformance.systems.gpuvm.linux_target import LinuxGpuvm
 
         return LinuxGpuvm(kernel, progress)
     if name == "linux:panthor":
-        from conformance.targets.linux.panthor import LinuxPanthor
+        from conformance.systems.mali.linux_target import LinuxPanthor
 
         return LinuxPanthor(kernel, progress)
     if name == "linux:nvkm":
-        from conformance.targets.linux.nvkm import LinuxNvkm
+        from conformance.systems.nvidia.linux_target import LinuxNvkm
 
         return LinuxNvkm(kernel, progress)
     if name == "linux:drm-mm":
-        from conformance.targets.linux.drm_mm import LinuxDrmMm
+        from conformance.systems.va_alloc.linux_target import LinuxDrmMm
 
         return LinuxDrmMm(kernel, progress)
     if kind == "linux":
-        from conformance.targets.linux.io_pgtable import LinuxIoPgtable
+        from conformance.systems.pagetable.linux_target import LinuxIoPgtable
 
         return LinuxIoPgtable(rest, kernel, progress)
     if kind == "python" and rest.count(":") == 1:

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass, field
 
 from conformance.discovery import system_by_name
-from conformance.machines.pagetable_session import PageTableSession
+from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
 from conformance.rules.catalogue import rule_by_id
 from conformance.rules.rule import Violation
 from conformance.system import System
-from conformance.witness import counterexample_of
+from conformance.systems.pagetable.session import PageTableSession
 from reference.formats.format import LEAF, ROLE_NAMES, access_text
 from reference.numbers import errno_text
 from reference.operations import Operation, read_operations, text, to_json
@@ -71,7 +71,7 @@ class Replay:
         specs = self.system.specs
         if self.telling is not None:
             # It has the operations, and what is wrong with them.
-            telling = terminal.tell(self.telling, file=self.file, specs=specs)
+            telling = terminal.tell(self.telling, file=self.file, vocabulary=self.system.vocabulary)
             return f"{lines[0]}\n\n{telling}"
         for number, line in enumerate(self.lines, start=1):
             returned = errno_text(line.result)

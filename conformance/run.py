@@ -13,10 +13,10 @@ from pathlib import Path
 
 from conformance.discovery import system_by_name
 from conformance.engine import Finding, ShardResult
+from conformance.make_counterexample import counterexample_of
 from conformance.system import System
 from conformance.tally import OperationCount, Tally
 from conformance.targets.protocol import Target
-from conformance.witness import counterexample_of
 from reference.build_check import build_info
 from reports import counterexample as counterexamples
 from reports import files, result, terminal
@@ -221,7 +221,9 @@ def write_reports(folder: Path, whole: Result, runs: Sequence[SystemRun]) -> Non
             path.parent.mkdir(exist_ok=True)
             counterexamples.save(found.counterexample, path)
             tellings[(run.system.name, found.rule, found.signature)] = terminal.tell(
-                found.counterexample, file=f"counterexamples/{name}", specs=run.system.specs
+                found.counterexample,
+                file=f"counterexamples/{name}",
+                vocabulary=run.system.vocabulary,
             )
     # A counterexample of an earlier run into the same folder must not look like one of this.
     for path in (folder / "counterexamples").glob("*.json"):

@@ -11,6 +11,8 @@ from conformance.tally import Tally
 from conformance.targets.protocol import Target
 from reference.operations import Operation, OperationSpec
 from reports.counterexample import Views
+from reports.registers import Decoder
+from reports.vocabulary import WALKED, HardwareRow, Vocabulary
 
 
 class ViewsMaker(Protocol):
@@ -31,7 +33,7 @@ class System:
     these traits. ``made_by``: for each argument that numbers objects in the order in which they
     were made, the operations that make them, where that is not one of the argument's name.
     ``create_implied``: a first operation other than create has a default one before it, which
-    counts as none.
+    counts as none. ``registers``, ``hardware``: see ``reports.vocabulary``.
     """
 
     name: str
@@ -45,6 +47,13 @@ class System:
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
     create_implied: bool = False
+    registers: Decoder | None = None
+    hardware: HardwareRow = WALKED
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Its words, for tellings."""
+        return Vocabulary(self.specs, self.registers, self.hardware)
 
     def session(
         self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conformance.systems.nvidia.entries import half_text
 from reference.formats import FORMATS
 from reference.formats.format import (
     INVALID,
@@ -17,7 +18,6 @@ from reference.formats.format import (
 )
 from reference.formats.nvidia import NVIDIA_FORMATS, Half, NvidiaFormat, meaning_text
 from reference.words import hex_word, parse_word, to_signed, to_unsigned
-from reports.nvidia_entries import half_text
 
 WORD = 8
 """Bytes of a table entry, in every format."""

@@ -130,7 +130,9 @@ REPORTS = {
 def report_page(name: str, title: str, words: str) -> str:
     """A counterexample as the terminal tells it."""
     counterexample = load(HERE / "reports" / f"{name}.json")
-    told = terminal.tell(counterexample, specs=system_by_name(counterexample.system).specs)
+    told = terminal.tell(
+        counterexample, vocabulary=system_by_name(counterexample.system).vocabulary
+    )
     lines = [
         f"# {title}",
         "",

@@ -2,16 +2,16 @@
 
 import re
 
-from reference.operations import Specs
 from reports.counterexample import Counterexample
 from reports.telling import Block, Paragraph, sections
+from reports.vocabulary import NO_VOCABULARY, Vocabulary
 
 
 def tell(
     counterexample: Counterexample,
     *,
     file: str | None = None,
-    specs: Specs | None = None,
+    vocabulary: Vocabulary = NO_VOCABULARY,
     level: int = 2,
 ) -> str:
     """The telling as Markdown, with a newline at the end.
@@ -19,7 +19,7 @@ def tell(
     Args:
         counterexample: what is told.
         file: how the reader reaches the counterexample's file; None for its own name.
-        specs: the declaration of the system's operations, for lines with units and letters.
+        vocabulary: the words of its system.
         level: of the title's heading, 1 to 5; the sections' headings are one deeper.
 
     Raises:
@@ -28,7 +28,7 @@ def tell(
     if not 1 <= level <= 5:
         raise ValueError(f"level is {level}; allowed are 1 to 5")
     pieces: list[str] = []
-    for number, section in enumerate(sections(counterexample, file=file, specs=specs)):
+    for number, section in enumerate(sections(counterexample, file=file, vocabulary=vocabulary)):
         marks = "#" * (level if number == 0 else level + 1)
         pieces.append(f"{marks} {escaped(section.title)}")
         pieces += [_piece(part) for part in section.parts]

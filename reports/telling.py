@@ -6,19 +6,18 @@ and other tellings only decide how a heading, a paragraph or a drawing looks.
 
 import itertools
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from reference import trace as t
 from reference.numbers import about_size, errno_text
-from reference.operations import Specs, from_json, json_text, text
+from reference.operations import from_json, json_text, text
 from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
 from reports.events import Told, tell_events
-from reports.mali_registers import MaliRegisters
-from reports.nvidia_registers import NvidiaRegisters
 from reports.registers import Decoder
 from reports.strip import PAGE, Row, draw
+from reports.vocabulary import NO_VOCABULARY, Vocabulary
 
 WIDTH: Final = 100
 """Columns of drawings and lists."""
@@ -29,34 +28,8 @@ _MOST_AFTER: Final = 8
 """Lines of events after the offending one, up to the end of its operation."""
 _MOST_BANDS: Final = 3
 _MOST_FACTS: Final = 8
-_REGISTERS: Final[Mapping[str, Decoder]] = {
-    "mali": MaliRegisters(),
-    "nvidia": NvidiaRegisters(),
-}
-"""What knows the registers of a system's device."""
 _VERB_COLUMNS: Final = 12
 """Columns of an event's kind, after which its own words begin."""
-
-
-@dataclass(frozen=True)
-class _Hardware:
-    """What stands in for the hardware in a drawing: its row's name, and what that is.
-
-    ``invalidates``: whether the trace has invalidations; without any, events are told from the
-    first.
-    """
-
-    name: str
-    meaning: str
-    invalidates: bool
-
-
-_WALKED: Final = _Hardware("hardware", "what a walk of the tables finds", True)
-_HARDWARE: Final[Mapping[str, _Hardware]] = {
-    "gpuvm": _Hardware("page tables", "what the driver was told to put there", False),
-    "va-alloc": _Hardware("allocator", "what the allocator says that it has there", False),
-}
-"""For systems whose tables nobody walks."""
 
 PLAIN: Final = ""
 FAULT: Final = "fault"
@@ -97,27 +70,29 @@ class Section:
 
 
 def sections(
-    counterexample: Counterexample, *, file: str | None = None, specs: Specs | None = None
+    counterexample: Counterexample,
+    *,
+    file: str | None = None,
+    vocabulary: Vocabulary = NO_VOCABULARY,
 ) -> list[Section]:
     """Everything there is to tell.
 
     Args:
         counterexample: what is told.
         file: how the reader reaches the counterexample's file; None for its own name.
-        specs: the declaration of the system's operations, for lines with units and letters;
-            without it the operations are shown as JSON has them.
+        vocabulary: the words of the counterexample's system.
     """
     told = [
         _head(counterexample),
-        _done(counterexample, specs),
+        _done(counterexample, vocabulary),
         _seen(counterexample),
     ]
     for section in (
-        _drawn(counterexample),
+        _drawn(counterexample, vocabulary),
         _compared(counterexample),
         _walked(counterexample),
         _cached(counterexample),
-        _happened(counterexample, specs),
+        _happened(counterexample, vocabulary),
     ):
         if section is not None:
             told.append(section)
@@ -140,8 +115,9 @@ def _wrapped(first: str, rest: str, words: str, style: str = PLAIN) -> list[Line
     return [Line(line, style) for line in lines] or [Line(first.rstrip(), style)]
 
 
-def _operation_text(counterexample: Counterexample, index: int, specs: Specs | None) -> str:
+def _operation_text(counterexample: Counterexample, index: int, vocabulary: Vocabulary) -> str:
     obj = counterexample.operations[index]
+    specs = vocabulary.specs
     if specs is not None:
         try:
             return text(from_json(obj, specs), specs)
@@ -182,18 +158,18 @@ def _head(counterexample: Counterexample) -> Section:
     )
 
 
-def _result_text(result: OperationResult, name: str, specs: Specs | None) -> str:
+def _result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> str:
     if not result.finished:
         return "did not come back"
     returned = errno_text(result.result)
-    spec = specs.get(name) if specs is not None else None
+    spec = vocabulary.specs.get(name) if vocabulary.specs is not None else None
     if spec is not None:
         told = spec.returned(result.value)
         return f"{returned}{', ' if told else ''}{told}"
     return f"{returned}, value {result.value:#x}" if result.value else returned
 
 
-def _done(counterexample: Counterexample, specs: Specs | None) -> Section:
+def _done(counterexample: Counterexample, vocabulary: Vocabulary) -> Section:
     lines: list[Line] = []
     digits = len(str(len(counterexample.operations)))
     for index, obj in enumerate(counterexample.operations):
@@ -201,9 +177,9 @@ def _done(counterexample: Counterexample, specs: Specs | None) -> Section:
         style = FAULT if here else PLAIN
         begin = f"{'>' if here else ' '} {index + 1:>{digits}}  "
         indent = " " * (len(begin) + 4)
-        lines += _wrapped(begin, indent, _operation_text(counterexample, index, specs), style)
+        lines += _wrapped(begin, indent, _operation_text(counterexample, index, vocabulary), style)
         if index < len(counterexample.results):
-            result = _result_text(counterexample.results[index], str(obj.get("op")), specs)
+            result = _result_text(counterexample.results[index], str(obj.get("op")), vocabulary)
         else:
             result = "was not reached"
         if len(lines[-1].text) + 5 + len(result) <= WIDTH:
@@ -280,9 +256,9 @@ def _rows(counterexample: Counterexample, hardware: str) -> list[Row]:
     return rows
 
 
-def _drawn(counterexample: Counterexample) -> Section | None:
+def _drawn(counterexample: Counterexample, vocabulary: Vocabulary) -> Section | None:
     views = counterexample.views
-    hardware = _HARDWARE.get(counterexample.system, _WALKED)
+    hardware = vocabulary.hardware
     rows = _rows(counterexample, hardware.name)
     stale = _stale_segments(counterexample)
     if stale:
@@ -419,13 +395,13 @@ def _told_from(
     return completed + 1, f"{last}: told from there."
 
 
-def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | None:
+def _happened(counterexample: Counterexample, vocabulary: Vocabulary) -> Section | None:
     events = counterexample.events
     if not events:
         return None
     offending = counterexample.views.event
     end = len(events) - 1 if offending is None else offending
-    decoder = _REGISTERS.get(counterexample.system)
+    decoder = vocabulary.registers
     start, why = _told_from(events, end, "that" if offending is None else "it", decoder)
     told = tell_events(events, start, end, counterexample.places, offending, decoder)
     left_out = 0
@@ -437,12 +413,12 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
         lines.append(Line(f"        earlier events left out: {left_out}", QUIET))
     told_operation = _operation_of(events, told[0].first) if told else None
     if told_operation is not None and events[told[0].first].kind != t.BEGIN:
-        lines += _operation_line(counterexample, told_operation, specs, "goes on")
+        lines += _operation_line(counterexample, told_operation, vocabulary, "goes on")
     for line in told:
-        lines += _event_lines(counterexample, line, specs, offending)
-    for line in _after(counterexample, end):
-        lines += _event_lines(counterexample, line, specs)
-    if not _HARDWARE.get(counterexample.system, _WALKED).invalidates:
+        lines += _event_lines(counterexample, line, vocabulary, offending)
+    for line in _after(counterexample, end, vocabulary):
+        lines += _event_lines(counterexample, line, vocabulary)
+    if not vocabulary.hardware.invalidates:
         why = f"Told from event {start}."
     what = (
         f"No single event is at fault; the violation shows at event {end}."
@@ -453,13 +429,13 @@ def _happened(counterexample: Counterexample, specs: Specs | None) -> Section | 
     return Section("What happened, event by event", (Paragraph(intro), Block(tuple(lines))))
 
 
-def _after(counterexample: Counterexample, end: int) -> list[Told]:
+def _after(counterexample: Counterexample, end: int, vocabulary: Vocabulary) -> list[Told]:
     """What the target did after event ``end``, to the end of that operation."""
     events = counterexample.events
     last = end
     while last + 1 < len(events) and events[last].kind != t.END:
         last += 1
-    decoder = _REGISTERS.get(counterexample.system)
+    decoder = vocabulary.registers
     told = tell_events(events, end + 1, last, counterexample.places, decoder=decoder)
     return told[:_MOST_AFTER]
 
@@ -475,23 +451,23 @@ def _operation_of(events: Sequence[t.Event], index: int) -> int | None:
 
 
 def _operation_line(
-    counterexample: Counterexample, operation: int, specs: Specs | None, what: str
+    counterexample: Counterexample, operation: int, vocabulary: Vocabulary, what: str
 ) -> list[Line]:
     words = f"operation {operation + 1} {what}"
     if 0 <= operation < len(counterexample.operations):
-        words += ": " + _operation_text(counterexample, operation, specs)
+        words += ": " + _operation_text(counterexample, operation, vocabulary)
     return _wrapped("  ", "      ", words, QUIET)
 
 
 def _event_lines(
     counterexample: Counterexample,
     told: Told,
-    specs: Specs | None,
+    vocabulary: Vocabulary,
     offending: int | None = None,
 ) -> list[Line]:
     event = counterexample.events[told.first]
     if event.kind == t.BEGIN:
-        return _operation_line(counterexample, event.a, specs, "begins")
+        return _operation_line(counterexample, event.a, vocabulary, "begins")
     here = told.first == offending
     digits = len(str(len(counterexample.events) - 1))
     begin = f"{'>' if here else ' '} {told.first:>{digits}}  "
@@ -499,7 +475,7 @@ def _event_lines(
     style = FAULT if here else PLAIN
     words = told.text
     if event.kind == t.END:
-        words = _return_text(counterexample, event, told.first, specs) or words
+        words = _return_text(counterexample, event, told.first, vocabulary) or words
     notes = [
         note.text
         for note in counterexample.views.notes
@@ -524,10 +500,11 @@ def _event_lines(
 
 
 def _return_text(
-    counterexample: Counterexample, event: t.Event, index: int, specs: Specs | None
+    counterexample: Counterexample, event: t.Event, index: int, vocabulary: Vocabulary
 ) -> str:
     """What an END event returned, in the words of its operation's declaration, or ""."""
     operation = _operation_of(counterexample.events, index)
+    specs = vocabulary.specs
     if specs is None or operation is None or operation >= len(counterexample.operations):
         return ""
     spec = specs.get(str(counterexample.operations[operation].get("op")))

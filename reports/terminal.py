@@ -6,17 +6,17 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from reference.operations import Specs
 from reports.counterexample import Counterexample
 from reports.telling import FAULT, PLAIN, QUIET, WIDTH, Block, Line, Paragraph, sections
+from reports.vocabulary import NO_VOCABULARY, Vocabulary
 
 _TITLE: Final = "title"
 _COLOURS: Final = {PLAIN: "", FAULT: "bold red", QUIET: "dim", _TITLE: "bold"}
 
 
-def _lines(counterexample: Counterexample, file: str | None, specs: Specs | None) -> list[Line]:
+def _lines(counterexample: Counterexample, file: str | None, vocabulary: Vocabulary) -> list[Line]:
     lines: list[Line] = []
-    for number, section in enumerate(sections(counterexample, file=file, specs=specs)):
+    for number, section in enumerate(sections(counterexample, file=file, vocabulary=vocabulary)):
         if number:
             lines.append(Line(""))
         title = textwrap.wrap(section.title, WIDTH)
@@ -53,26 +53,29 @@ def _paragraph(part: Paragraph) -> list[Line]:
 
 
 def tell(
-    counterexample: Counterexample, *, file: str | None = None, specs: Specs | None = None
+    counterexample: Counterexample,
+    *,
+    file: str | None = None,
+    vocabulary: Vocabulary = NO_VOCABULARY,
 ) -> str:
     """The telling as plain text, no line wider than 100 columns, with a newline at the end.
 
     ``file`` is how the reader reaches the counterexample's file (None for its own name);
-    ``specs`` is the declaration of the system's operations, for lines with units and letters.
+    ``vocabulary`` has the words of its system.
     """
-    return "\n".join(line.text.rstrip() for line in _lines(counterexample, file, specs)) + "\n"
+    return "\n".join(line.text.rstrip() for line in _lines(counterexample, file, vocabulary)) + "\n"
 
 
 def show(
     counterexample: Counterexample,
     *,
     file: str | None = None,
-    specs: Specs | None = None,
+    vocabulary: Vocabulary = NO_VOCABULARY,
     console: Console | None = None,
 ) -> None:
     """Print the telling on ``console`` (None for standard output), in colour if it has any."""
     console = console if console is not None else Console()
-    for line in _lines(counterexample, file, specs):
+    for line in _lines(counterexample, file, vocabulary):
         console.print(
             Text(line.text.rstrip(), style=_COLOURS[line.style]),
             soft_wrap=True,

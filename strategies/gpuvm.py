@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.words import to_signed
-from strategies.pagetable import Pairs
+from strategies.pairs import Pairs
+from strategies.parts import Part
 
 PAGE = 0x1000
 
@@ -66,19 +67,6 @@ FAILURES: tuple[int, ...] = (0,) * 12 + (1, 2, 3, 4)
 """Which allocation fails."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A range by a mapping that is there: pages from its first page (or, ``from_end``, behind its
-    last) to where it starts, and how its end lies to the mapping's: ``pages`` long, or, where
-    ``to_end``, that many pages beyond the mapping's end.
-    """
-
-    start: int
-    from_end: bool
-    pages: int
-    to_end: bool
-
-
 PARTS: tuple[Part, ...] = (
     Part(0, False, 0, True),  # exactly it
     Part(0, False, 0, True),
@@ -104,7 +92,7 @@ MISTAKES: tuple[str, ...] = (
     "empty", "empty", "askew", "askew-size", "askew-offset", "no-buffer", "closed", "beyond",
     "below", "above", "across", "wrap", "kernel", "kernel-edge",
 )  # fmt: skip
-"""Calls that have to be refused: see ``conformance.machines.gpuvm``."""
+"""Calls that have to be refused: see ``conformance.systems.gpuvm.machine``."""
 
 picks: SearchStrategy[int] = st.integers(0, 63)
 """Which of the things that are there, modulo how many there are."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from reference.mali_state import NOEXECUTE, READONLY, UNCACHED
-from strategies.gpuvm import Part
-from strategies.pagetable import Pairs
+from reference.systems.mali.state import NOEXECUTE, READONLY, UNCACHED
+from strategies.pairs import Pairs
+from strategies.parts import Part
 
 PAGE = 0x1000
 LARGE = 0x20_0000
@@ -120,14 +120,14 @@ MISTAKES: tuple[str, ...] = (
     "signal-again", "idle-none", "size-of-buffer", "close-again", "destroy-again", "no-slot",
     "user-part", "no-node", "no-room", "node-there", "node-askew",
 )  # fmt: skip
-"""Calls that have to be refused: see ``conformance.machines.mali``."""
+"""Calls that have to be refused: see ``conformance.systems.mali.machine``."""
 
 MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
     "stuck-active", "reset", "reset", "reset-between", "reset-between", "suspend",
     "suspend-between", "unplug", "close-file",
 )  # fmt: skip
-"""What happens to the device: see ``conformance.machines.mali``."""
+"""What happens to the device: see ``conformance.systems.mali.machine``."""
 
 VMS: tuple[str, ...] = (
     "new", "new", "new", "destroy", "destroy-active", "destroy-queued", "destroy-queued",

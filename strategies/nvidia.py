@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from reference.nvidia_memory import HOST, NCOH, VRAM
-from strategies.pagetable import Pairs
+from reference.systems.nvidia.physical_layout import HOST, NCOH, VRAM
+from strategies.pairs import Pairs
 
 PAGE = 0x1000
 LARGE = 0x20_0000
@@ -195,7 +195,7 @@ RAW_WHATS: tuple[str, ...] = (
     "get", "map", "get", "unmap", "put", "map", "again", "get-map", "replace", "put", "sparse",
     "unsparse", "unmap", "again", "swap", "sparse-map", "late-put",
 )  # fmt: skip
-"""What the raw interface is used for: see ``conformance.machines.nvidia``."""
+"""What the raw interface is used for: see ``conformance.systems.nvidia.machine``."""
 
 raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 """What to do, and where."""
@@ -204,7 +204,7 @@ CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
     "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short", "huge",
 )  # fmt: skip
-"""Stories of one cell of a directory: see ``conformance.machines.nvidia``."""
+"""Stories of one cell of a directory: see ``conformance.systems.nvidia.machine``."""
 
 cells: Pairs[str, int] = Pairs(CELLS, range(12))
 """Which story, and how it goes."""

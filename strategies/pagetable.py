@@ -9,37 +9,15 @@ operation that they end in: see ``Pairs``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Generic, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.formats import FORMATS
 from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE, Format
+from strategies.pairs import Pairs
 
 _4K, _2M, _1G = 0x1000, 0x20_0000, 0x4000_0000
-
-First = TypeVar("First")
-Second = TypeVar("Second")
-
-
-class Pairs(Generic[First, Second]):
-    """Every pair of an element of ``first`` and one of ``second``, by number.
-
-    ``numbers`` is the strategy that draws a number, 0 to ``size`` - 1; ``pair(number)`` is what
-    it stands for.
-    """
-
-    def __init__(self, first: Sequence[First], second: Sequence[Second]) -> None:
-        self.first: Sequence[First] = first
-        self.second: Sequence[Second] = second
-        self.size: int = len(first) * len(second)
-        self.numbers: SearchStrategy[int] = st.integers(0, self.size - 1)
-
-    def pair(self, number: int) -> tuple[First, Second]:
-        """The pair with this number, 0 to len(first) * len(second) - 1."""
-        rest, which = divmod(number, len(self.first))
-        return self.first[which], self.second[rest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +104,7 @@ MISTAKES: tuple[str, ...] = (
     "size", "size", "none", "none", "outside", "outside", "past", "past", "outside-pa",
     "askew", "askew-pa",
 )  # fmt: skip
-"""Calls outside the contract: see ``conformance.machines.pagetable``."""
+"""Calls outside the contract: see ``conformance.systems.pagetable.machine``."""
 
 _ADDRESS_BITS = (48, 48, 48, 39, 40, 32, 32, 42, 47, 33)
 _OUTPUT_BITS = (48, 48, 40, 36, 32, 44, 42)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.words import to_signed
-from strategies.pagetable import Pairs
+from strategies.pairs import Pairs
 
 PAGE = 0x1000
 
@@ -99,7 +99,7 @@ MISTAKES: tuple[str, ...] = (
     "no-bytes", "reserve-no-bytes", "too-large", "no-such-multiple", "elsewhere", "hole-too-small",
     "taken", "head-taken", "tail-taken", "below", "above", "across", "wraps", "no-such-range",
 )  # fmt: skip
-"""Calls that have to be refused: see ``conformance.machines.va_alloc``."""
+"""Calls that have to be refused: see ``conformance.systems.va_alloc.machine``."""
 
 FINDS: tuple[tuple[int, int], ...] = (
     (0, 0), (-1, -1), (1, 1), (-1, 0), (0, 1), (1, -1), (-3, -1), (1, 3), (-8, 8), (-20, -1),

@@ -3,35 +3,36 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conformance.mutants import gpuvm, mali, nvidia, pagetable, va_alloc
 from conformance.mutants.mutant import Mutant
+from conformance.systems.gpuvm import mutants as gpuvm
+from conformance.systems.mali import mutants as mali
+from conformance.systems.nvidia import mutants as nvidia
+from conformance.systems.pagetable import mutants as pagetable
+from conformance.systems.va_alloc import mutants as va_alloc
 
 
 @dataclass(frozen=True)
 class Catalogue:
     """The mutants of one system.
 
-    ``package``, ``file``: the driver that they are edits of. ``not_here``: known bugs of such
+    ``driver``: the module that they are edits of. ``not_here``: known bugs of such
     code that have no mutant at this layer, and why. ``examples``: so many of a part of a run
     are tried whatever is found.
     """
 
     system: str
     mutants: tuple[Mutant, ...]
-    package: str
-    file: str
+    driver: str
     not_here: Mapping[str, str]
     examples: int = 200
 
 
 CATALOGUES: dict[str, Catalogue] = {
-    "pagetable": Catalogue(
-        "pagetable", pagetable.MUTANTS, pagetable.PACKAGE, pagetable.FILE, pagetable.NOT_HERE
-    ),
-    "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.PACKAGE, gpuvm.FILE, {}),
-    "va-alloc": Catalogue("va-alloc", va_alloc.MUTANTS, va_alloc.PACKAGE, va_alloc.FILE, {}),
-    "mali": Catalogue("mali", mali.MUTANTS, mali.PACKAGE, mali.FILE, {}, examples=60),
-    "nvidia": Catalogue("nvidia", nvidia.MUTANTS, nvidia.PACKAGE, nvidia.FILE, {}, examples=60),
+    "pagetable": Catalogue("pagetable", pagetable.MUTANTS, pagetable.DRIVER, pagetable.NOT_HERE),
+    "gpuvm": Catalogue("gpuvm", gpuvm.MUTANTS, gpuvm.DRIVER, {}),
+    "va-alloc": Catalogue("va-alloc", va_alloc.MUTANTS, va_alloc.DRIVER, {}),
+    "mali": Catalogue("mali", mali.MUTANTS, mali.DRIVER, {}, examples=60),
+    "nvidia": Catalogue("nvidia", nvidia.MUTANTS, nvidia.DRIVER, {}, examples=60),
 }
 """Every catalogue, by system."""
 

@@ -27,8 +27,8 @@ class Mutant:
     ``id``: its name, as in ``mutant:ID``; ``rule``: the one rule that has to catch it;
     ``story``: what is wrong, in one sentence; ``edits``: pairs of lines and the lines
     instead, at any common indentation; the former stand exactly once in the driver.
-    ``known``: the known bug that it is after, "" if none. ``file``: the module beside the
-    driver that is edited, which the driver imports from; "" for the driver itself.
+    ``known``: the known bug that it is after, "" if none. ``module``: the module that is edited
+    instead of the driver, which imports from it; "" for the driver itself.
     """
 
     id: str
@@ -36,7 +36,7 @@ class Mutant:
     story: str
     edits: tuple[tuple[str, str], ...]
     known: str = ""
-    file: str = ""
+    module: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,16 @@ class LoadedDriver:
         return min(of_it), max(of_it)
 
 
-def driver_source(package: str, file: str) -> str:
-    """The source of a driver module, as it was installed."""
-    return resources.files(package).joinpath(file).read_text(encoding="utf-8")
+def driver_source(module: str) -> str:
+    """The source of a module of the model, as it was installed."""
+    package, _, stem = module.rpartition(".")
+    return resources.files(package).joinpath(f"{stem}.py").read_text(encoding="utf-8")
 
 
-def load(package: str, file: str, mutants: Sequence[Mutant]) -> LoadedDriver:
-    """The driver with the edits of all ``mutants``, interpreted, as a module of a private name.
+def load(driver: str, mutants: Sequence[Mutant]) -> LoadedDriver:
+    """The module ``driver`` with the edits of all ``mutants``, interpreted, under a private name.
 
-    Where an edit is in another file, that module is loaded in the same way before, and the
+    Where an edit is in another module, that one is loaded in the same way before, and the
     driver imports from it.
 
     Raises:
@@ -95,27 +96,25 @@ def load(package: str, file: str, mutants: Sequence[Mutant]) -> LoadedDriver:
     name = "_mmu_mutant_" + "_".join(one.id.replace("-", "_") for one in mutants)
     loaded = LoadedDriver(ModuleType(name), "", (), [])
     instead: dict[str, str] = {}
-    for other in dict.fromkeys(one.file for one in mutants if one.file not in ("", file)):
-        stem = other.removesuffix(".py")
-        edits = [one for one in mutants if one.file == other]
-        loaded = _load_one(package, other, edits, f"{name}_of_{stem}", {}, loaded)
-        instead[f"{package}.{stem}"] = f"{name}_of_{stem}"
-    edits = [one for one in mutants if one.file in ("", file)]
-    return _load_one(package, file, edits, name, instead, loaded)
+    for other in dict.fromkeys(one.module for one in mutants if one.module not in ("", driver)):
+        edits = [one for one in mutants if one.module == other]
+        instead[other] = f"{name}_of_{other.replace('.', '_')}"
+        loaded = _load_one(other, edits, instead[other], {}, loaded)
+    edits = [one for one in mutants if one.module in ("", driver)]
+    return _load_one(driver, edits, name, instead, loaded)
 
 
 def _load_one(
-    package: str,
-    file: str,
+    module: str,
     mutants: Sequence[Mutant],
     name: str,
     instead: Mapping[str, str],
     before: LoadedDriver,
 ) -> LoadedDriver:
-    """One module, called ``name``, that imports from others ``instead``; ``before``: those."""
-    source, ranges = edited(driver_source(package, file), mutants)
+    """One module, known as ``name``, that imports from others ``instead``; ``before``: those."""
+    source, ranges = edited(driver_source(module), mutants)
     tree = ast.parse(source)
-    _import_from(tree, file, instead)
+    _import_from(tree, module, instead)
     places, counts = [*before.places], before.counts
     for mutant, first, end in ranges:
         _count_at(tree, len(places), mutant, first, end)
@@ -123,14 +122,14 @@ def _load_one(
         counts.append(0)
     spec = importlib.util.spec_from_loader(name, loader=None)
     assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    module.__dict__[COUNTS] = counts
-    sys.modules[name] = module
-    exec(compile(ast.fix_missing_locations(tree), f"<{name}>", "exec"), module.__dict__)
-    return LoadedDriver(module, before.source + source, tuple(places), counts)
+    loaded = importlib.util.module_from_spec(spec)
+    loaded.__dict__[COUNTS] = counts
+    sys.modules[name] = loaded
+    exec(compile(ast.fix_missing_locations(tree), f"<{name}>", "exec"), loaded.__dict__)
+    return LoadedDriver(loaded, before.source + source, tuple(places), counts)
 
 
-def _import_from(tree: ast.Module, file: str, instead: Mapping[str, str]) -> None:
+def _import_from(tree: ast.Module, module: str, instead: Mapping[str, str]) -> None:
     """Have a module import from others ``instead`` of those that it names.
 
     Raises:
@@ -144,8 +143,8 @@ def _import_from(tree: ast.Module, file: str, instead: Mapping[str, str]) -> Non
     if len(found) < len(instead):
         missing = ", ".join(sorted(instead.keys() - found))
         raise ValueError(
-            f"edits are in {missing}, from which {file} does not import; allowed are {file} and "
-            "modules that it imports from"
+            f"edits are in {missing}, from which {module} does not import; allowed are that one "
+            "and modules that it imports from"
         )
 
 

@@ -53,5 +53,5 @@ def mutant_target(mutants: Sequence[Mutant], system: str = "") -> MutantTarget:
         ValueError: the edits do not fit the driver, or each other.
     """
     catalogue = CATALOGUES[system] if system else catalogue_of(mutants[0])
-    driver = load(catalogue.package, catalogue.file, mutants)
+    driver = load(catalogue.driver, mutants)
     return MutantTarget(catalogue.system, driver, "+".join(one.id for one in mutants))

@@ -1,19 +1,19 @@
 """All rules, by id and by system."""
 
-from conformance.rules import (
+from conformance.rules import progress
+from conformance.rules.rule import Rule
+from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.mali.rules import MALI
+from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.pagetable.rules import (
     errors,
     neighbours,
     ordering,
-    progress,
     stale_tlb,
     tables,
     translation,
 )
-from conformance.rules.gpuvm import GPUVM
-from conformance.rules.mali import MALI
-from conformance.rules.nvidia import NVIDIA
-from conformance.rules.rule import Rule
-from conformance.rules.va_alloc import VA_ALLOC
+from conformance.systems.va_alloc.rules import VA_ALLOC
 
 PAGETABLE: tuple[Rule, ...] = (
     *ordering.RULES,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.rules.finished import Finished
+from conformance.rules.step import Finished
 from reference.hardware.view import Difference, HardwareView, Observation
 from reference.operations import Operation, Result
 from reference.promise import Promise

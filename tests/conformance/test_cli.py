@@ -17,10 +17,10 @@ import conformance
 from conformance import cli
 from conformance.discovery import SYSTEMS
 from conformance.engine import derived_seed
-from conformance.lists import decoded
-from conformance.mutants.pagetable import MUTANTS
+from conformance.list_and_decode import decoded
 from conformance.profiles import PROFILES
 from conformance.registry import KINDS
+from conformance.systems.pagetable.mutants import MUTANTS
 from reference.formats import FORMATS
 from reference.formats.nvidia import NVIDIA_FORMATS
 from reference.operations import from_json
@@ -204,7 +204,7 @@ def test_the_users_pytest_has_no_say_in_a_run(place):
 
 def test_a_target_that_raises_is_told_with_its_traceback_and_ends_with_2(place):
     (place.folder / "adapter.py").write_text(
-        "from conformance.targets.reference import PageTableTarget\n"
+        "from conformance.systems.pagetable.reference_target import PageTableTarget\n"
         "class Broken(PageTableTarget):\n"
         "    def perform(self, operation, trace):\n"
         "        if operation.name == 'sync':\n"

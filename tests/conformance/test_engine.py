@@ -13,11 +13,11 @@ from hypothesis.stateful import precondition, rule
 from conformance import engine
 from conformance.discovery import SYSTEMS
 from conformance.engine import MAX_ROUNDS, Plan, no_local_constants, run_shard
-from conformance.machines.pagetable import machine_class
 from conformance.minimise import reproduces
 from conformance.registry import make_target
 from conformance.run import read_spool, write_shard
-from conformance.targets.reference import PageTableTarget
+from conformance.systems.pagetable.machine import machine_class
+from conformance.systems.pagetable.reference_target import PageTableTarget
 from reference.operations import Operation, Result
 from reference.trace import CRASH
 from strategies import pagetable as draw
@@ -314,7 +314,7 @@ def test_a_driver_that_raises_has_crashed():
     class Raising:
         """A driver module whose map raises; everything else is the reference driver's."""
 
-        from reference.drivers.pagetable import StepsExceeded
+        from reference.systems.pagetable.driver import StepsExceeded
 
         @staticmethod
         def PageTable(*arguments):

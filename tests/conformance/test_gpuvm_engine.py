@@ -10,8 +10,8 @@ from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.mutants.catalogue import mutant_by_id
 from conformance.registry import make_target
-from conformance.rules.gpuvm import GPUVM
-from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.rules import GPUVM
 from reference.operations import Operation, Result, from_json
 from reference.trace import CRASH
 

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.machines.gpuvm_session import ALL, SPECS, GpuvmSession, possible
-from conformance.machines.gpuvm_views import GpuvmViews
-from conformance.rules.gpuvm import GPUVM
+from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.targets.reference_gpuvm import GpuvmTarget
-from conformance.witness import counterexample_of
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.gpuvm.session import ALL, SPECS, GpuvmSession, possible
+from conformance.systems.gpuvm.telling import GpuvmViews
 from reference.operations import Operation, Result, from_json
 from reference.trace import (
     BACKING_SHIFT,
@@ -669,7 +669,7 @@ def test_a_driver_that_raises_when_it_is_made_has_crashed():
     class Raising:
         """A driver module that cannot make a VM."""
 
-        from reference.drivers.gpuvm import PAGE, StepsExceeded
+        from reference.systems.gpuvm.driver import PAGE, StepsExceeded
 
         @staticmethod
         def Gpuvm(*arguments):
@@ -901,7 +901,7 @@ def test_the_views_of_a_counterexample():
 def test_every_violation_can_be_told(identity):
     told = told_of(identity)
     assert (told.rule, told.signature) == identity
-    text = terminal.tell(told, specs=SPECS)
+    text = terminal.tell(told, vocabulary=SYSTEM.vocabulary)
     assert identity[0] in text
     assert told.views.message.split()[0] in text
 
@@ -934,6 +934,6 @@ def test_a_mapping_that_fills_the_whole_space_can_be_told():
     whole = Segment(0, 2**64 - 1, 0, "buffer 1", 2**64 - 1)
     assert told.views.hardware_after == (whole,)
     assert told.views.hardware_before == ()
-    text = terminal.tell(told, specs=SPECS)
+    text = terminal.tell(told, vocabulary=SYSTEM.vocabulary)
     assert "0xffffffffffffffff" in text
     assert "buffer 1" in text

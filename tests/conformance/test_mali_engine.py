@@ -7,15 +7,15 @@ import pytest
 from conformance import minimise as module
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.make_counterexample import counterexample_of
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.rules.mali import MALI
-from conformance.targets.reference_mali import MaliTarget
-from conformance.witness import counterexample_of
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.rules import MALI
 from reference import trace as t
-from reference.hardware.mali_mmu import COMMAND, STATUS, UPDATE, place_at
 from reference.operations import Operation, Result, from_json
+from reference.systems.mali.device import COMMAND, STATUS, UPDATE, place_at
 from reference.trace import Trace
 from reports import counterexample
 

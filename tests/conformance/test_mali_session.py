@@ -8,15 +8,22 @@ import re
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.machines import mali_session
-from conformance.machines.mali_session import ALL, HANDLES, SPECS, MaliSession, possible
-from conformance.machines.mali_views import MaliViews
-from conformance.rules.mali import MALI
+from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.targets.reference_mali import MaliTarget
-from conformance.witness import counterexample_of
+from conformance.systems.mali import session as mali_session
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.rules import MALI
+from conformance.systems.mali.session import (
+    ALL,
+    HANDLES,
+    SPECS,
+    MaliSession,
+    possible,
+)
+from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
-from reference.hardware.mali_mmu import (
+from reference.operations import Operation, Result, from_json
+from reference.systems.mali.device import (
     COMMAND,
     FLUSH_MEM,
     FLUSH_PT,
@@ -31,7 +38,6 @@ from reference.hardware.mali_mmu import (
     offset_of,
     place_at,
 )
-from reference.operations import Operation, Result, from_json
 from reference.trace import BACKING_SHIFT, WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
@@ -1440,7 +1446,7 @@ def told_of(identity):
 def test_every_violation_can_be_told(identity):
     told = told_of(identity)
     assert (told.rule, told.signature) == identity
-    text = terminal.tell(told, specs=SPECS)
+    text = terminal.tell(told, vocabulary=SYSTEM.vocabulary)
     assert identity[0] in text
     assert told.views.message.split()[0] in text
 

@@ -8,9 +8,9 @@ from conformance import minimise as module
 from conformance.discovery import SYSTEMS
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
-from conformance.targets.reference import PageTableTarget
-from reference.drivers.pagetable import TABLE_BASE
+from conformance.systems.pagetable.reference_target import PageTableTarget
 from reference.operations import ArgSpec, Operation, Result, from_json
+from reference.systems.pagetable.driver import TABLE_BASE
 from reference.trace import DETACH
 from reference.words import to_signed
 

@@ -7,11 +7,11 @@ import pytest
 
 from conformance.discovery import system_by_name
 from conformance.kill import main, page, run_mutant, subset
-from conformance.mutants import pagetable
 from conformance.mutants.catalogue import MUTANTS, mutant_by_id
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
 from conformance.mutants.target import mutant_target
 from conformance.rules.catalogue import PAGETABLE
+from conformance.systems.pagetable import mutants as pagetable
 from reference.operations import make
 
 SYSTEM = system_by_name("pagetable")
@@ -65,9 +65,9 @@ def test_known_bugs_of_page_tables_are_here_or_said_not_to_be():
 
 @pytest.mark.parametrize("one", pagetable.MUTANTS, ids=lambda one: one.id)
 def test_each_fits_the_driver(one):
-    driver = load(pagetable.PACKAGE, pagetable.FILE, [one])
+    driver = load(pagetable.DRIVER, [one])
     assert set(driver.places) == {one.id}
-    assert driver.source != driver_source(pagetable.PACKAGE, pagetable.FILE)
+    assert driver.source != driver_source(pagetable.DRIVER)
 
 
 # -- editing ----------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ def test_two_mutants_of_one_line_are_refused():
 def test_an_edit_of_no_statement_is_refused():
     edit = ("def barrier(self) -> None:", "def barrier(self) -> None:  # and wait")
     with pytest.raises(ValueError, match="changes no statement"):
-        load(pagetable.PACKAGE, pagetable.FILE, [mutant("TL-1", edit)])
+        load(pagetable.DRIVER, [mutant("TL-1", edit)])
 
 
 # -- executed or not --------------------------------------------------------------------------

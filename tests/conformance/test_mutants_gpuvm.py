@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from conformance.mutants import gpuvm
 from conformance.mutants.mutant import driver_source, load
-from conformance.targets.reference_gpuvm import GpuvmTarget
+from conformance.systems.gpuvm import mutants as gpuvm
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from reference.operations import Operation
 from reference.trace import CRASH, HANG, Trace
 
@@ -94,16 +94,16 @@ def differs(target, seed):
 
 @pytest.mark.parametrize("one", gpuvm.MUTANTS, ids=lambda one: one.id)
 def test_each_fits_the_driver_and_shows(one):
-    driver = load(gpuvm.PACKAGE, gpuvm.FILE, [one])
+    driver = load(gpuvm.DRIVER, [one])
     assert set(driver.places) == {one.id}
-    assert driver.source != driver_source(gpuvm.PACKAGE, gpuvm.FILE)
+    assert driver.source != driver_source(gpuvm.DRIVER)
     target = GpuvmTarget(driver.module, one.id)
     assert any(differs(target, seed) for seed in range(200))
     assert driver.executed(one.id)[1] > 0
 
 
 def test_a_driver_without_edits_does_not_differ():
-    driver = load(gpuvm.PACKAGE, gpuvm.FILE, [])
+    driver = load(gpuvm.DRIVER, [])
     target = GpuvmTarget(driver.module, "unedited")
     assert not any(differs(target, seed) for seed in range(40))
 
@@ -113,7 +113,7 @@ def test_a_driver_without_edits_does_not_differ():
 )
 def test_a_call_that_does_not_come_back_is_told(mutant, kind):
     one = next(one for one in gpuvm.MUTANTS if one.id == mutant)
-    target = GpuvmTarget(load(gpuvm.PACKAGE, gpuvm.FILE, [one]).module, one.id)
+    target = GpuvmTarget(load(gpuvm.DRIVER, [one]).module, one.id)
     finished = []
     for name, args in [
         ("create", {"start": 0, "size": 64 * PAGE, "kernel_start": 0, "kernel_size": 0}),

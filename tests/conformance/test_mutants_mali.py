@@ -6,18 +6,19 @@ import pytest
 
 from conformance.discovery import system_by_name
 from conformance.kill import run_mutant, subset
-from conformance.mutants import gpuvm, mali
 from conformance.mutants.catalogue import MUTANTS, mutant_by_id
 from conformance.mutants.mutant import Mutant, driver_source, load
 from conformance.mutants.target import mutant_target
-from conformance.rules.mali import MALI
+from conformance.systems.gpuvm import mutants as gpuvm
+from conformance.systems.mali import mutants as mali
+from conformance.systems.mali.rules import MALI
 from reference.operations import make
 from reference.trace import CRASH, HANG
 
 SYSTEM = system_by_name("mali")
 PAGE = 0x1000
 RULES = {rule.id for rule in MALI}
-FILES = {"", "gpuvm.py", "pagetable.py"}
+MODULES = {"", "reference.systems.gpuvm.driver", "reference.systems.pagetable.driver"}
 KNOWN = (2, 3, 4, 10, 11, 12, 13, 14, 17, 19, 31, 33, 34, 35, 38, 45, 48, 50, 54, 55)
 
 
@@ -42,7 +43,7 @@ def test_ids_are_unique_over_all_systems_and_stories_are_told():
         assert one.story[0].islower() or one.story.startswith(("AS ", "VMAs "))
         assert not one.story.endswith(".")
         assert one.known == "" or re.fullmatch(r"KB-\d\d", one.known)
-        assert one.file in FILES
+        assert one.module in MODULES
 
 
 def test_every_rule_has_a_mutant():
@@ -60,24 +61,24 @@ def test_known_bugs_are_here():
 
 
 def test_every_module_of_the_driver_has_mutants():
-    assert {one.file for one in mali.MUTANTS} == FILES
+    assert {one.module for one in mali.MUTANTS} == MODULES
 
 
 @pytest.mark.parametrize("one", mali.MUTANTS, ids=lambda one: one.id)
 def test_each_fits_the_driver(one):
-    driver = load(mali.PACKAGE, mali.FILE, [one])
+    driver = load(mali.DRIVER, [one])
     assert set(driver.places) == {one.id}
-    assert driver.source != driver_source(mali.PACKAGE, mali.FILE)
+    assert driver.source != driver_source(mali.DRIVER)
 
 
 # -- edits of other modules -------------------------------------------------------------------
 
 
 def test_the_driver_imports_from_the_edited_module():
-    driver = load(mali.PACKAGE, mali.FILE, [mutant_by_id("rest-with-old-offset")])
+    driver = load(mali.DRIVER, [mutant_by_id("rest-with-old-offset")])
     assert driver.module.Gpuvm.__module__.startswith("_mmu_mutant_")
-    assert driver.module.PageTable.__module__ == "reference.drivers.pagetable"
-    assert driver.source.endswith(driver_source(mali.PACKAGE, mali.FILE))
+    assert driver.module.PageTable.__module__ == "reference.systems.pagetable.driver"
+    assert driver.source.endswith(driver_source(mali.DRIVER))
 
 
 def test_edits_of_several_modules_are_counted_in_each():
@@ -94,10 +95,12 @@ def test_edits_of_several_modules_are_counted_in_each():
 
 def test_a_module_from_which_the_driver_does_not_import_is_refused():
     edit = ("self.ticket += 1", "self.ticket += 2")
-    one = Mutant("tried", "TR-1", "tried", (edit,), file="pagetable.py")
-    assert set(load(mali.PACKAGE, mali.FILE, [one]).places) == {"tried"}
-    with pytest.raises(ValueError, match=r"from which gpuvm\.py does not import"):
-        load(gpuvm.PACKAGE, gpuvm.FILE, [one])
+    one = Mutant("tried", "TR-1", "tried", (edit,), module="reference.systems.pagetable.driver")
+    assert set(load(mali.DRIVER, [one]).places) == {"tried"}
+    with pytest.raises(
+        ValueError, match=r"from which reference\.systems\.gpuvm\.driver does not import"
+    ):
+        load(gpuvm.DRIVER, [one])
 
 
 @pytest.mark.parametrize(

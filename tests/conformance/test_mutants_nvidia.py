@@ -6,11 +6,11 @@ import pytest
 
 from conformance.discovery import reference_target, system_by_name
 from conformance.kill import run_mutant, subset
-from conformance.mutants import nvidia
 from conformance.mutants.catalogue import MUTANTS, catalogue_of, mutant_by_id
 from conformance.mutants.mutant import driver_source, load
 from conformance.mutants.target import mutant_target
-from conformance.rules.nvidia import NVIDIA
+from conformance.systems.nvidia import mutants as nvidia
+from conformance.systems.nvidia.rules import NVIDIA
 from reference.operations import make
 from reference.trace import CRASH, HANG
 
@@ -473,7 +473,7 @@ def test_ids_are_unique_over_all_systems_and_stories_are_told():
         assert one.story[0].islower()
         assert not one.story.endswith(".")
         assert one.known == "" or re.fullmatch(r"KB-\d\d", one.known)
-        assert one.file == ""
+        assert one.module == ""
 
 
 def test_every_rule_has_a_mutant():
@@ -490,9 +490,9 @@ def test_known_bugs_are_here():
 
 @pytest.mark.parametrize("one", nvidia.MUTANTS, ids=lambda one: one.id)
 def test_each_fits_the_driver(one):
-    driver = load(nvidia.PACKAGE, nvidia.FILE, [one])
+    driver = load(nvidia.DRIVER, [one])
     assert set(driver.places) == {one.id}
-    assert driver.source != driver_source(nvidia.PACKAGE, nvidia.FILE)
+    assert driver.source != driver_source(nvidia.DRIVER)
 
 
 # -- shown ------------------------------------------------------------------------------------

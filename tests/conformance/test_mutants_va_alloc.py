@@ -9,11 +9,11 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.kill import subset
 from conformance.minimise import reproduces
-from conformance.mutants import va_alloc
 from conformance.mutants.mutant import driver_source, load
 from conformance.registry import make_target
-from conformance.rules.va_alloc import VA_ALLOC
-from conformance.targets.reference_va_alloc import VaAllocTarget
+from conformance.systems.va_alloc import mutants as va_alloc
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.rules import VA_ALLOC
 from reference.operations import Operation
 from reference.trace import Trace
 from reference.words import to_signed
@@ -87,16 +87,16 @@ def differs(target, seed):
 
 @pytest.mark.parametrize("one", va_alloc.MUTANTS, ids=lambda one: one.id)
 def test_each_fits_the_driver_and_shows(one):
-    driver = load(va_alloc.PACKAGE, va_alloc.FILE, [one])
+    driver = load(va_alloc.DRIVER, [one])
     assert set(driver.places) == {one.id}
-    assert driver.source != driver_source(va_alloc.PACKAGE, va_alloc.FILE)
+    assert driver.source != driver_source(va_alloc.DRIVER)
     target = VaAllocTarget(driver.module, one.id)
     assert any(differs(target, seed) for seed in range(200))
     assert driver.executed(one.id)[1] > 0
 
 
 def test_a_driver_without_edits_does_not_differ():
-    driver = load(va_alloc.PACKAGE, va_alloc.FILE, [])
+    driver = load(va_alloc.DRIVER, [])
     target = VaAllocTarget(driver.module, "unedited")
     assert not any(differs(target, seed) for seed in range(40))
 

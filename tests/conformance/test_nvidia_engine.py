@@ -7,13 +7,13 @@ import pytest
 from conformance import minimise as module
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.make_counterexample import counterexample_of
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.rules.nvidia import NVIDIA
+from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
+from conformance.systems.nvidia.rules import NVIDIA
 from conformance.tally import Tally
-from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
-from conformance.witness import counterexample_of
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
 from reference.trace import Trace
@@ -105,7 +105,9 @@ class Noting(NvidiaTarget):
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_a_target_of_one_chip_is_used_as_that_chip_alone(chip):
-    target = make_target(f"python:conformance.targets.reference_nvidia:{chip}", system="nvidia")
+    target = make_target(
+        f"python:conformance.systems.nvidia.reference_target:{chip}", system="nvidia"
+    )
     assert target.traits["chip"] == (chip,)
     noting = Noting(chips=target.traits["chip"])
     noting.made = []

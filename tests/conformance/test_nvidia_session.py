@@ -8,17 +8,17 @@ import re
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.machines import nvidia_session
-from conformance.machines.nvidia_session import SPECS, NvidiaSession, possible
-from conformance.machines.nvidia_views import NvidiaViews
+from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
-from conformance.rules.nvidia import NVIDIA
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
-from conformance.witness import counterexample_of
+from conformance.systems.nvidia import session as nvidia_session
+from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
+from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.session import SPECS, NvidiaSession, possible
+from conformance.systems.nvidia.telling import NvidiaViews
 from reference import trace as t
-from reference.hardware.nvidia_mmu import HUB_ONLY, SELECT, START, STATUS
 from reference.operations import Result, from_json
+from reference.systems.nvidia.device import HUB_ONLY, SELECT, START, STATUS
 from reference.trace import WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
@@ -1360,7 +1360,9 @@ def test_what_a_step_changed_is_told():
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_a_first_operation_without_create_makes_the_last_chip_of_the_target(chip):
-    target = make_target(f"python:conformance.targets.reference_nvidia:{chip}", system="nvidia")
+    target = make_target(
+        f"python:conformance.systems.nvidia.reference_target:{chip}", system="nvidia"
+    )
     session = session_after(GET, target=target)
     assert session.state.chip == chip
     assert session.operations == [op("create", chip=chip), GET]
@@ -1467,7 +1469,7 @@ def told(before, operation, spoil, identity):
 def test_every_violation_can_be_told(identity):
     told = told_of(identity)
     assert (told.rule, told.signature) == identity
-    text = terminal.tell(told, specs=SPECS)
+    text = terminal.tell(told, vocabulary=SYSTEM.vocabulary)
     assert identity[0] in text
     assert told.views.message.split()[0] in text
 
@@ -1494,7 +1496,7 @@ def test_what_is_about_no_address_has_no_window():
     spoil = changed(kind(t.REFS), 3, added(1))
     found = told((op("create"), MEMORY), DROP, spoil, ("RC-3", "drop, memory, too many references"))
     assert (found.views.iova, found.views.window) == (None, None)
-    assert "The addresses before" not in terminal.tell(found, specs=SPECS)
+    assert "The addresses before" not in terminal.tell(found, vocabulary=SYSTEM.vocabulary)
 
 
 def test_what_is_stale_is_shown():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from conformance.machines.nvidia_large import Moment, compared
-from conformance.machines.nvidia_session import SPECS, NvidiaSession
-from conformance.machines.nvidia_views import NvidiaViews
 from conformance.registry import make_target
 from conformance.rules.rule import Violation
+from conformance.systems.nvidia.large_entries import Moment, compared
+from conformance.systems.nvidia.session import SPECS, NvidiaSession
+from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import make
 from reference.words import to_signed
 

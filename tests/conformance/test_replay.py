@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from conformance.discovery import SYSTEMS
+from conformance.make_counterexample import counterexample_of
 from conformance.minimise import minimise
 from conformance.registry import make_target
-from conformance.targets.reference import PageTableTarget
-from conformance.witness import counterexample_of
+from conformance.systems.pagetable.reference_target import PageTableTarget
 from reference.formats import format_by_name
 from reference.operations import Result, from_json
 from reference.trace import HANG

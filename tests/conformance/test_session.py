@@ -6,10 +6,10 @@ import inspect
 
 import pytest
 
-from conformance.machines.pagetable_session import SPECS, PageTableSession
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.targets.reference import PageTableTarget
+from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.session import SPECS, PageTableSession
 from reference.operations import Operation, Result, from_json
 from reference.trace import BEGIN, END, RELEASE, WORDS
 

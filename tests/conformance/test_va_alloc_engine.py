@@ -9,7 +9,7 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import minimise
 from conformance.registry import make_target
-from conformance.rules.va_alloc import VA_ALLOC
+from conformance.systems.va_alloc.rules import VA_ALLOC
 from reference.operations import from_json
 
 pytestmark = pytest.mark.xdist_group("engine")

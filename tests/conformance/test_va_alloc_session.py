@@ -5,12 +5,17 @@ import errno
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.machines.va_alloc_session import ALL, SPECS, VaAllocSession, possible
-from conformance.machines.va_alloc_views import VaAllocViews
+from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.rules.va_alloc import VA_ALLOC
-from conformance.targets.reference_va_alloc import VaAllocTarget
-from conformance.witness import counterexample_of
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.rules import VA_ALLOC
+from conformance.systems.va_alloc.session import (
+    ALL,
+    SPECS,
+    VaAllocSession,
+    possible,
+)
+from conformance.systems.va_alloc.telling import VaAllocViews
 from reference.operations import Result, from_json
 from reference.trace import CRASH, HANG, RANGE, WARN, Trace
 from reports import terminal
@@ -376,6 +381,6 @@ def test_a_counterexample_can_be_told(identity):
     example = counterexample_of(SYSTEM, target, operations, identity, 0)
     assert example is not None
     assert (example.rule, example.signature) == identity
-    text = terminal.tell(example, specs=SPECS)
+    text = terminal.tell(example, vocabulary=SYSTEM.vocabulary)
     assert identity[0] in text
     assert "what the allocator says that it has there" in text or operation.name == "create"

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from conformance import cli
-from conformance.machines.nvidia_session import SPECS, NvidiaSession
 from conformance.registry import make_target
+from conformance.systems.nvidia.session import SPECS, NvidiaSession
 from conformance.walking import walked
-from reference.drivers.pagetable import TABLE_BASE, PageTable
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE
 from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
-from reference.nvidia_promise import MAPPED, NOTHING, ZEROS
 from reference.operations import make
+from reference.systems.nvidia.promise import MAPPED, NOTHING, ZEROS
+from reference.systems.pagetable.driver import TABLE_BASE, PageTable
 from reference.trace import Trace
 
 

@@ -7,7 +7,7 @@ from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import reproduces
 from conformance.mutants.catalogue import mutant_by_id
 from conformance.mutants.target import mutant_target
-from conformance.targets.reference import PageTableTarget
+from conformance.systems.pagetable.reference_target import PageTableTarget
 
 WRONG = {
     "unflushed unmap": "unmap-not-flushed",

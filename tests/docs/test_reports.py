@@ -32,7 +32,7 @@ def test_each_page_has_its_file():
 @pytest.mark.parametrize("file", FILES, ids=lambda one: one.stem)
 def test_the_page_is_what_is_told(file):
     shown = load(file)
-    told = terminal.tell(shown, specs=system_by_name(shown.system).specs)
+    told = terminal.tell(shown, vocabulary=system_by_name(shown.system).vocabulary)
     assert told.rstrip("\n") in file.with_suffix(".md").read_text(encoding="utf-8")
     # All three views are there, before and after.
     for row in ("promise", "driver", "hardware"):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from conformance.discovery import system_by_name
+from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.witness import counterexample_of
 from reference.operations import from_json, make
 from reports import counterexample, terminal
 
@@ -41,7 +41,7 @@ def fenced(text, language):
 
 
 def test_every_excerpt_is_part_of_the_telling(page, found):
-    told = terminal.tell(found, specs=SYSTEM.specs)
+    told = terminal.tell(found, vocabulary=SYSTEM.vocabulary)
     excerpts = fenced(page.split("## Minutes 4 to 9")[1].split("## Minute 10")[0], "text")
     assert len(excerpts) == 6
     places = [told.find(excerpt + "\n") for excerpt in excerpts]

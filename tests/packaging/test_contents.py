@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.xdist_group("packaging")
 
 PACKAGES = ("reference", "strategies", "reports", "conformance")
-TYPED = (*PACKAGES, "reference/formats", "reference/hardware", "reference/drivers")
+TYPED = (*PACKAGES, "reference/formats", "reference/hardware")
 
 
 def shipped(checkout: Path) -> set[str]:

@@ -3,7 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.buffer_pages import DATA_BASE, LARGE_PAGE, LARGEST_PIECE, PAGE, BufferLayout
+from reference.physical_layout import (
+    DATA_BASE,
+    LARGE_PAGE,
+    LARGEST_PIECE,
+    PAGE,
+    BufferLayout,
+)
 
 buffers = st.lists(
     st.tuples(

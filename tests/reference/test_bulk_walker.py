@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.drivers.pagetable import PageTable
 from reference.formats import FORMATS
 from reference.formats.format import ATTRIBUTE, LEAF, READ, WRITE, Format, Geometry
 from reference.hardware.bulk_walker import FAULT, IMAGE_LIMIT, NO_ACCESS, image_of, translate_many
 from reference.hardware.memory import POISON, PhysicalMemory
 from reference.hardware.view import HardwareView
 from reference.hardware.walker import NO_ROOT, Walker
+from reference.systems.pagetable.driver import PageTable
 from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
 from strategies.hardware import TABLE_BASE, TINY, walked_addresses, wild_tables

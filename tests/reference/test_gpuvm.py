@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.targets.reference_gpuvm import GpuvmTarget
-from reference.drivers.gpuvm import CHUNK, PAGES, Gpuvm, StepsExceeded, Vma, VmaTree
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.driver import (
+    CHUNK,
+    PAGES,
+    Gpuvm,
+    StepsExceeded,
+    Vma,
+    VmaTree,
+)
 from reference.trace import (
     ALLOC_FAILED,
     BACKING_SHIFT,

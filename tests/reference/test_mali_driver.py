@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from conformance.targets.reference_mali import MaliTarget
+from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
-from reference.drivers import mali
 from reference.formats.format import LEAF, TABLE
-from reference.hardware.mali_mmu import locked_range
 from reference.operations import Operation, Result
+from reference.systems.mali import driver as mali
+from reference.systems.mali.device import locked_range
 from reference.trace import Event, Trace
 from reference.words import to_signed, to_unsigned
 

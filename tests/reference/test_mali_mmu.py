@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats.lpae import LPAE_S1
-from reference.hardware import mali_mmu as mali
-from reference.hardware.mali_mmu import (
+from reference.hardware.view import TOP_VA, HardwareView
+from reference.systems.mali import device as mali
+from reference.systems.mali.device import (
     FLUSH_MEM,
     FLUSH_PT,
     LOCK,
@@ -20,7 +21,6 @@ from reference.hardware.mali_mmu import (
     offset_of,
     transcfg_of,
 )
-from reference.hardware.view import TOP_VA, HardwareView
 from reference.trace import (
     ALLOC,
     ATTACH,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from reference import trace as t
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE
 from reference.formats.lpae import LPAE_S1
-from reference.hardware.mali_mmu import (
+from reference.hardware.view import TOP_VA
+from reference.systems.mali.device import (
     COMMAND,
     FLUSH_MEM,
     FLUSH_PT,
@@ -26,8 +27,7 @@ from reference.hardware.mali_mmu import (
     offset_of,
     transcfg_of,
 )
-from reference.hardware.view import TOP_VA
-from reference.mali_state import (
+from reference.systems.mali.state import (
     GONE,
     MAP,
     NONE,

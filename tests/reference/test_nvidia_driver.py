@@ -6,14 +6,21 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.targets.reference_nvidia import CHIPS, NvidiaTarget
+from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
 from reference import trace as t
-from reference.drivers import nvidia
 from reference.formats.nvidia import VOLATILE, nvidia_format
-from reference.hardware.nvidia_mmu import MARKED, NvidiaMmu
-from reference.nvidia_memory import HOST, NCOH, PFN_DIGITS, VRAM, pfn_address, pfn_digit
-from reference.nvidia_promise import NvidiaPromise
 from reference.operations import Operation, Result
+from reference.systems.nvidia import driver as nvidia
+from reference.systems.nvidia.device import MARKED, NvidiaMmu
+from reference.systems.nvidia.physical_layout import (
+    HOST,
+    NCOH,
+    PFN_DIGITS,
+    VRAM,
+    pfn_address,
+    pfn_digit,
+)
+from reference.systems.nvidia.promise import NvidiaPromise
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

@@ -21,9 +21,9 @@ from reference.formats.nvidia import (
     NvidiaFormat,
     meaning_of,
 )
-from reference.hardware import nvidia_mmu as nv
 from reference.hardware.memory import POISON
-from reference.hardware.nvidia_mmu import (
+from reference.systems.nvidia import device as nv
+from reference.systems.nvidia.device import (
     ALL_PDB,
     GREW,
     HUB_ONLY,
@@ -39,7 +39,13 @@ from reference.hardware.nvidia_mmu import (
     NvidiaMmu,
     pdb_of,
 )
-from reference.nvidia_promise import ARBITRARY, MAPPED, NOTHING, ZEROS, NvidiaPromise
+from reference.systems.nvidia.promise import (
+    ARBITRARY,
+    MAPPED,
+    NOTHING,
+    ZEROS,
+    NvidiaPromise,
+)
 from reference.trace import (
     ALLOC,
     BARRIER,

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats.nvidia import GH100, GP100, HOST, READ_ONLY, VRAM, meaning_of
-from reference.nvidia_promise import ARBITRARY, MAPPED, NOTHING, ZEROS, NvidiaPromise, Piece
+from reference.systems.nvidia.promise import (
+    ARBITRARY,
+    MAPPED,
+    NOTHING,
+    ZEROS,
+    NvidiaPromise,
+    Piece,
+)
 
 PAGE = 0x1000
 PAGES = 24

@@ -3,7 +3,13 @@
 import pytest
 
 from reference.formats.nvidia import nvidia_format
-from reference.nvidia_state import Area, Hold, HoldCounts, NvidiaState, small_count
+from reference.systems.nvidia.state import (
+    Area,
+    Hold,
+    HoldCounts,
+    NvidiaState,
+    small_count,
+)
 
 PAGE, PAGE_64K, LARGE = 0x1000, 0x10000, 0x200000
 

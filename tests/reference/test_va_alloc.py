@@ -6,7 +6,15 @@ import time
 
 import pytest
 
-from reference.drivers.va_alloc import ALL, BEST, HIGH, LOW, HoleList, StepsExceeded, VaAllocator
+from reference.systems.va_alloc.driver import (
+    ALL,
+    BEST,
+    HIGH,
+    LOW,
+    HoleList,
+    StepsExceeded,
+    VaAllocator,
+)
 
 NO_ROOM = -errno.ENOSPC
 LAST = ALL - 1

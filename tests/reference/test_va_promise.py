@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from reference.va_promise import Mapping, VaPromise, cut, first_difference, joined
+from reference.systems.gpuvm.promise import (
+    Mapping,
+    VaPromise,
+    cut,
+    first_difference,
+    joined,
+)
 
 PAGE = 0x1000
 PAGES = 24

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from reference.systems.va_alloc.promise import HOLE, LISTED, Range, VaSpace
 from reference.trace import RANGE, WARN, Trace
-from reference.va_space import HOLE, LISTED, Range, VaSpace
 
 ALL = 1 << 64
 

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.state import BufferState, Seen, VmState, mapping_of
 from reference.trace import (
     ALLOC_FAILED,
     BACKING_SHIFT,
@@ -24,8 +26,6 @@ from reference.trace import (
     WARN,
     Trace,
 )
-from reference.va_promise import Mapping
-from reference.va_state import BufferState, Seen, VmState, mapping_of
 from reference.words import to_signed, to_unsigned
 
 PAGE = 0x1000

@@ -6,6 +6,7 @@ import pytest
 
 from reference.operations import ArgSpec, OperationSpec, Specs, specs_of
 from reports.counterexample import Counterexample, load
+from reports.vocabulary import Vocabulary
 
 DATA = Path(__file__).parent / "data"
 
@@ -63,6 +64,11 @@ def specs() -> Specs:
         OperationSpec("release", "Hand a range on.", [iova, ArgSpec("size", "size", low=1)]),
         OperationSpec("destroy", "Free the table."),
     )
+
+
+@pytest.fixture(scope="session")
+def vocabulary(specs: Specs) -> Vocabulary:
+    return Vocabulary(specs)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.machines.pagetable_session import SPECS
+from conformance.systems.pagetable.session import SPECS
 from reference.operations import from_json
 from reports import terminal
 from reports.counterexample import to_json
@@ -23,8 +23,8 @@ def fenced(page, language):
     return re.findall(rf"^```{language}\n(.*?)\n```$", page, re.DOTALL | re.MULTILINE)
 
 
-def test_every_excerpt_is_part_of_the_telling(page, kb16, specs):
-    told = terminal.tell(kb16, specs=specs)
+def test_every_excerpt_is_part_of_the_telling(page, kb16, vocabulary):
+    told = terminal.tell(kb16, vocabulary=vocabulary)
     excerpts = fenced(page, "text")
     assert len(excerpts) == 6
     places = [told.find(excerpt + "\n") for excerpt in excerpts]

@@ -19,6 +19,7 @@ from reports.counterexample import (
     Views,
 )
 from reports.telling import FAULT, PLAIN, QUIET, WIDTH, Block, Paragraph, sections
+from reports.vocabulary import NO_VOCABULARY, HardwareRow, Vocabulary
 
 HEADINGS = [
     "What was done",
@@ -33,22 +34,24 @@ HEADINGS = [
 
 @pytest.mark.parametrize("sample", ["kb16", "kb21"])
 @pytest.mark.parametrize("with_specs", [True, False])
-def test_no_line_is_wider_than_a_terminal(sample, with_specs, request, specs):
-    told = terminal.tell(request.getfixturevalue(sample), specs=specs if with_specs else None)
+def test_no_line_is_wider_than_a_terminal(sample, with_specs, request, vocabulary):
+    told = terminal.tell(
+        request.getfixturevalue(sample), vocabulary=vocabulary if with_specs else NO_VOCABULARY
+    )
     assert max(map(len, told.splitlines())) <= WIDTH
     assert told.endswith("\n")
     assert not [line for line in told.splitlines() if line != line.rstrip()]
 
 
-def test_the_sections_stand_in_the_order_of_their_use(kb16, specs):
-    told = terminal.tell(kb16, specs=specs)
+def test_the_sections_stand_in_the_order_of_their_use(kb16, vocabulary):
+    told = terminal.tell(kb16, vocabulary=vocabulary)
     places = [told.index(heading) for heading in HEADINGS]
     assert places == sorted(places)
     assert told.startswith("OR-2 is broken by linux:io-pgtable-arm (pagetable)\n===")
 
 
-def test_kb_16_can_be_understood_without_the_code(kb16, specs):
-    told = terminal.tell(kb16, specs=specs)
+def test_kb_16_can_be_understood_without_the_code(kb16, vocabulary):
+    told = terminal.tell(kb16, vocabulary=vocabulary)
     for words in (
         # The operations and what they returned.
         "  2  map iova=0x40200000 pa=0x140200000 pgsize=2M pgcount=1 prot=rwc  -> 0, 2M mapped\n",
@@ -75,8 +78,8 @@ def test_kb_16_can_be_understood_without_the_code(kb16, specs):
     assert len(told.splitlines()) < 110
 
 
-def test_kb_21_can_be_understood_without_the_code(kb21, specs):
-    told = terminal.tell(kb21, specs=specs)
+def test_kb_21_can_be_understood_without_the_code(kb21, vocabulary):
+    told = terminal.tell(kb21, vocabulary=vocabulary)
     for words in (
         "(pagetable, misuse)",
         "Misuse:     the interface forbids what the caller does here.",
@@ -100,9 +103,9 @@ def test_without_a_declaration_the_operations_stand_as_in_the_file(kb16):
     assert "mmu-conformance replay found/a.json --target reference" in told
 
 
-def test_an_operation_of_another_version_is_told_as_it_stands(kb16, specs):
-    fewer = {name: spec for name, spec in specs.items() if name != "create"}
-    assert "create format=lpae-s1 ias=48" in terminal.tell(kb16, specs=fewer)
+def test_an_operation_of_another_version_is_told_as_it_stands(kb16, vocabulary):
+    fewer = {name: spec for name, spec in vocabulary.specs.items() if name != "create"}
+    assert "create format=lpae-s1 ias=48" in terminal.tell(kb16, vocabulary=Vocabulary(fewer))
 
 
 def test_the_reference_is_not_compared_with_itself(kb16):
@@ -110,7 +113,7 @@ def test_the_reference_is_not_compared_with_itself(kb16):
     assert told.count("mmu-conformance replay") == 1
 
 
-def test_a_run_that_ended_early_says_so(kb16, specs):
+def test_a_run_that_ended_early_says_so(kb16, vocabulary):
     crashed = dataclasses.replace(
         kb16,
         results=(kb16.results[0], OperationResult(0, 0, finished=False)),
@@ -120,7 +123,7 @@ def test_a_run_that_ended_early_says_so(kb16, specs):
         ),
         views=Views("It died.", 1, 1, None),
     )
-    told = terminal.tell(crashed, specs=specs)
+    told = terminal.tell(crashed, vocabulary=vocabulary)
     assert "-> did not come back" in told
     assert "-> was not reached" in told
     assert "> 1  CRASH       signal 11 at address 0x0" in told
@@ -129,19 +132,20 @@ def test_a_run_that_ended_early_says_so(kb16, specs):
     assert "The walk" not in told
 
 
-def test_without_an_offending_event_all_is_told_to_the_end(kb21, specs):
+def test_without_an_offending_event_all_is_told_to_the_end(kb21, vocabulary):
     told = terminal.tell(
-        dataclasses.replace(kb21, views=dataclasses.replace(kb21.views, event=None)), specs=specs
+        dataclasses.replace(kb21, views=dataclasses.replace(kb21.views, event=None)),
+        vocabulary=vocabulary,
     )
     assert "No single event is at fault; the violation shows at event 30." in told
     assert "  30  return      0, 2M mapped" in told
     empty = dataclasses.replace(
         kb21, trace=(), views=dataclasses.replace(kb21.views, event=None, notes=())
     )
-    assert "event by event" not in terminal.tell(empty, specs=specs)
+    assert "event by event" not in terminal.tell(empty, vocabulary=vocabulary)
 
 
-def test_what_came_after_the_last_invalidation_is_told_from_there(kb21, specs):
+def test_what_came_after_the_last_invalidation_is_told_from_there(kb21, vocabulary):
     trace = t.Trace()
     for event in (
         t.Event(t.BEGIN, 0),
@@ -155,7 +159,7 @@ def test_what_came_after_the_last_invalidation_is_told_from_there(kb21, specs):
         trace.append(event)
     told = terminal.tell(
         dataclasses.replace(kb21, trace=tuple(trace.to_json()), views=Views("x", 5, 1, None)),
-        specs=specs,
+        vocabulary=vocabulary,
     )
     assert "was completed at event 2: told from there" in " ".join(told.split())
     assert "operation 1" not in told.split("event by event")[1].replace("operation 1 goes on", "")
@@ -163,14 +167,14 @@ def test_what_came_after_the_last_invalidation_is_told_from_there(kb21, specs):
     assert "> 5  store" in told
 
 
-def test_a_long_history_is_cut_and_counted(kb21, specs):
+def test_a_long_history_is_cut_and_counted(kb21, vocabulary):
     trace = t.Trace()
     trace.append(t.Event(t.BEGIN, 1))
     for number in range(100):
         trace.append(t.Event(t.STORE, 0x1000 * number, 0, number))
     told = terminal.tell(
         dataclasses.replace(kb21, trace=tuple(trace.to_json()), views=Views("x", 100, 1, None)),
-        specs=specs,
+        vocabulary=vocabulary,
     )
     assert "earlier events left out: 73" in told
     assert "operation 2 goes on: map" in told
@@ -178,10 +182,10 @@ def test_a_long_history_is_cut_and_counted(kb21, specs):
     assert len(told.splitlines()) < 80
 
 
-def test_many_stale_facts_are_cut_and_counted(kb16, specs):
+def test_many_stale_facts_are_cut_and_counted(kb16, vocabulary):
     stale = tuple(Stale(3, 0x1000 * i, 0x1000 * i + 0xFFF, 3, "page pa=0x0") for i in range(20))
     views = dataclasses.replace(kb16.views, stale=stale, window=None)
-    told = terminal.tell(dataclasses.replace(kb16, views=views), specs=specs)
+    told = terminal.tell(dataclasses.replace(kb16, views=views), vocabulary=vocabulary)
     assert "and 12 more" in told
 
 
@@ -194,26 +198,26 @@ def test_words_that_are_longer_than_a_line_are_broken(kb16):
     assert told.count("y") >= 250
 
 
-def test_a_huge_window_with_many_segments_stays_readable(kb16, specs):
+def test_a_huge_window_with_many_segments_stays_readable(kb16, vocabulary):
     many = tuple(Segment(i << 32, (i << 32) + 0xFFF, i << 12, "rw", 4096) for i in range(200))
     views = dataclasses.replace(
         kb16.views, hardware_after=many, window=(0, 2**48 - 1), iova=100 << 32
     )
-    told = terminal.tell(dataclasses.replace(kb16, views=views), specs=specs)
+    told = terminal.tell(dataclasses.replace(kb16, views=views), vocabulary=vocabulary)
     assert "stretches further away are not drawn" in told
     assert "^ 0x6400000000" in told
     assert max(map(len, told.splitlines())) <= WIDTH
     assert len(told.splitlines()) < 140
 
 
-def test_what_nobody_maps_around_it_is_not_drawn(kb16, kb21, specs):
+def test_what_nobody_maps_around_it_is_not_drawn(kb16, kb21, vocabulary):
     base = 0x40200000
     around = dataclasses.replace(kb16.views, window=(base - 0x1000, base + 0x200FFF))
-    told = terminal.tell(dataclasses.replace(kb16, views=around), specs=specs)
-    assert told == terminal.tell(kb16, specs=specs)
+    told = terminal.tell(dataclasses.replace(kb16, views=around), vocabulary=vocabulary)
+    assert told == terminal.tell(kb16, vocabulary=vocabulary)
     # Unless it is all there is.
     nothing = Views("x", 30, 2, 0x5000, window=(0, 0x1FFFFF))
-    told = terminal.tell(dataclasses.replace(kb21, views=nothing), specs=specs)
+    told = terminal.tell(dataclasses.replace(kb21, views=nothing), vocabulary=vocabulary)
     assert "^ 0x5000" in told
     assert "2024K" in told
 
@@ -242,9 +246,13 @@ def three(kb21):
     return dataclasses.replace(kb21, views=views)
 
 
-def strip_of(counterexample):
+def strip_of(counterexample, vocabulary=NO_VOCABULARY):
     """The lines of the strip, and the words below it, from the section that has it."""
-    (section,) = [one for one in sections(counterexample) if "before and after" in one.title]
+    (section,) = [
+        one
+        for one in sections(counterexample, vocabulary=vocabulary)
+        if "before and after" in one.title
+    ]
     block, words = section.parts
     return section.title, [line.text for line in block.lines], words.text
 
@@ -328,12 +336,14 @@ def test_without_the_driver_there_are_two_rows(three):
 
 def test_where_nobody_walks_the_tables_the_row_says_so(three):
     views = dataclasses.replace(three.views, driver_before=None, driver_after=None)
-    _, lines, words = strip_of(dataclasses.replace(three, system="gpuvm", views=views))
+    row = HardwareRow("page tables", "what the driver was told to put there", False)
+    told_only = Vocabulary(hardware=row)
+    _, lines, words = strip_of(dataclasses.replace(three, views=views), told_only)
     assert lines[1].startswith("        page tables |4K|")
     assert lines[4].startswith("        page tables ")
     assert not any("hardware" in line for line in lines)
     assert "page tables what the driver was told to put there. " in words
-    told = terminal.tell(dataclasses.replace(three, system="gpuvm", views=views))
+    told = terminal.tell(dataclasses.replace(three, views=views), vocabulary=told_only)
     assert re.search(r"Told\sfrom\sevent\s\d+\.", told)
     assert "No invalidation was completed" not in told
 
@@ -341,23 +351,23 @@ def test_where_nobody_walks_the_tables_the_row_says_so(three):
 # -- forms -----------------------------------------------------------------------------------
 
 
-def test_colour_only_where_the_terminal_has_it(kb16, specs):
+def test_colour_only_where_the_terminal_has_it(kb16, vocabulary):
     plain, coloured = io.StringIO(), io.StringIO()
-    terminal.show(kb16, specs=specs, console=Console(file=plain, width=40))
-    assert plain.getvalue() == terminal.tell(kb16, specs=specs)
+    terminal.show(kb16, vocabulary=vocabulary, console=Console(file=plain, width=40))
+    assert plain.getvalue() == terminal.tell(kb16, vocabulary=vocabulary)
     terminal.show(
         kb16,
-        specs=specs,
+        vocabulary=vocabulary,
         console=Console(file=coloured, force_terminal=True, color_system="standard", width=200),
     )
     assert "\x1b[1;31m> 533  store" in coloured.getvalue()
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured.getvalue()) == plain.getvalue()
 
 
-def test_the_offending_lines_are_marked_as_faults(kb16, specs):
+def test_the_offending_lines_are_marked_as_faults(kb16, vocabulary):
     faults = [
         line.text
-        for section in sections(kb16, specs=specs)
+        for section in sections(kb16, vocabulary=vocabulary)
         for part in section.parts
         if isinstance(part, Block)
         for line in part.lines
@@ -370,17 +380,17 @@ def test_the_offending_lines_are_marked_as_faults(kb16, specs):
     assert not any("alloc" in line for line in faults)
 
 
-def test_markdown_says_the_same(kb16, specs):
-    told = markdown.tell(kb16, specs=specs)
+def test_markdown_says_the_same(kb16, vocabulary):
+    told = markdown.tell(kb16, vocabulary=vocabulary)
     assert told.startswith("## OR-2 is broken by linux:io-pgtable-arm (pagetable)\n")
-    for section in sections(kb16, specs=specs):
+    for section in sections(kb16, vocabulary=vocabulary):
         for part in section.parts:
             if isinstance(part, Paragraph):
                 assert markdown.escaped(part.text) in told
             else:
                 block = "\n".join(line.text for line in part.lines)
                 assert f"```text\n{block}\n```\n" in told
-    assert told.count("\n### ") == len(sections(kb16, specs=specs)) - 1
+    assert told.count("\n### ") == len(sections(kb16, vocabulary=vocabulary)) - 1
     assert markdown.tell(kb16, level=1).startswith("# OR-2")
     with pytest.raises(ValueError, match="level is 6; allowed are 1 to 5"):
         markdown.tell(kb16, level=6)

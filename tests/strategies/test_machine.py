@@ -6,8 +6,8 @@ import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
-from conformance.machines.pagetable_session import PageTableSession
-from conformance.targets.reference import PageTableTarget
+from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.session import PageTableSession
 from reference.formats import FORMATS, format_by_name
 
 pytestmark = pytest.mark.xdist_group("machine")

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
-from conformance.machines import mali as machine_module
-from conformance.machines.mali import MaliMachine
-from conformance.machines.mali_session import SPECS, MaliSession, possible
-from conformance.targets.reference_mali import MaliTarget
+from conformance.systems.mali import machine as machine_module
+from conformance.systems.mali.machine import MaliMachine
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.session import SPECS, MaliSession, possible
 from reference.formats.format import LEAF
-from reference.mali_state import MAP, NONE, SYNC_ONLY, UNMAP
 from reference.operations import Operation, check, make
+from reference.systems.mali.state import MAP, NONE, SYNC_ONLY, UNMAP
 from reference.words import to_unsigned
 from strategies import mali as draw
 

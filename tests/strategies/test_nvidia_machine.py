@@ -11,15 +11,20 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
-from conformance.machines import nvidia as machine_module
-from conformance.machines.nvidia import NvidiaMachine, machine_class
-from conformance.machines.nvidia_session import CHIPS, SPECS, NvidiaSession, possible
+from conformance.systems.nvidia import machine as machine_module
+from conformance.systems.nvidia.machine import NvidiaMachine, machine_class
+from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.session import (
+    CHIPS,
+    SPECS,
+    NvidiaSession,
+    possible,
+)
 from conformance.tally import Tally
-from conformance.targets.reference_nvidia import NvidiaTarget
-from reference.nvidia_memory import PFN_DIGITS, pfn_digit
-from reference.nvidia_promise import ZEROS
-from reference.nvidia_state import NONE
 from reference.operations import Operation, check, make
+from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit
+from reference.systems.nvidia.promise import ZEROS
+from reference.systems.nvidia.state import NONE
 from reference.words import to_unsigned
 from strategies import nvidia as draw
 

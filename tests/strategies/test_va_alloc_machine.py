@@ -6,8 +6,14 @@ import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
-from conformance.machines.va_alloc_session import ALL, PAGE, SPECS, VaAllocSession, possible
-from conformance.targets.reference_va_alloc import VaAllocTarget
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.session import (
+    ALL,
+    PAGE,
+    SPECS,
+    VaAllocSession,
+    possible,
+)
 from reference.operations import Operation, check
 from reference.words import to_unsigned
 from strategies import va_alloc as draw

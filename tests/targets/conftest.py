@@ -9,13 +9,13 @@ from typing import TypeVar
 
 import pytest
 
+from conformance.systems.gpuvm.linux_target import LinuxGpuvm
+from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.nvidia.linux_target import LinuxNvkm
+from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.va_alloc.linux_target import LinuxDrmMm
 from conformance.targets.linux.cache import CACHE_VARIABLE
-from conformance.targets.linux.drm_mm import LinuxDrmMm
 from conformance.targets.linux.errors import KernelTreeError
-from conformance.targets.linux.gpuvm import LinuxGpuvm
-from conformance.targets.linux.io_pgtable import LinuxIoPgtable
-from conformance.targets.linux.nvkm import LinuxNvkm
-from conformance.targets.linux.panthor import LinuxPanthor
 from conformance.targets.linux.shadow import make_shadow
 from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
 from conformance.targets.protocol import TargetUnavailable

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from conformance.systems.pagetable.linux_target import LinuxIoPgtable
 from conformance.targets.linux import build as build_module
 from conformance.targets.linux import elf, kconfig, tree, units
 from conformance.targets.linux.build import build, vocabulary
 from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import BuildError, HarnessError, TargetUnavailable
-from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.linux.toolchain import check_host
 from reference import trace as events
 from reference.operations import Operation

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from conformance.targets.linux.drm_mm import LinuxDrmMm
+from conformance.systems.va_alloc.linux_target import LinuxDrmMm
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.targets.linux.errors import HarnessError
-from conformance.targets.reference_va_alloc import VaAllocTarget
 from reference import trace as t
 from reference.operations import Operation, Result
 from reference.trace import Trace

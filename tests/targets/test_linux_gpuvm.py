@@ -5,8 +5,8 @@ import errno
 import pytest
 
 from conformance.registry import make_target
+from conformance.systems.gpuvm.linux_target import LinuxGpuvm
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
-from conformance.targets.linux.gpuvm import LinuxGpuvm
 from conformance.targets.linux.tree import DEBIAN_SOURCES
 from reference.operations import Operation, Result
 from reference.trace import REFS, REFS_BUFFER, REFS_VM, REFS_VM_BO, Event, Trace

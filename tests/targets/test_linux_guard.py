@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from conformance.systems.pagetable.linux_target import LinuxIoPgtable
 from conformance.targets.linux.errors import HarnessError
-from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from conformance.targets.linux.library import Library
 from reference.operations import Operation
 from reference.trace import Event, Trace, event_to_json

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conformance.systems.pagetable.linux_target import LinuxIoPgtable
 from conformance.targets.linux.errors import HarnessError
-from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 from reference.operations import Operation, Result
 from reference.trace import (
     ALLOC,

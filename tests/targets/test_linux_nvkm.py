@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from conformance.systems.nvidia.linux_target import CHIPS, SOURCE, LinuxNvkm
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
-from conformance.targets.linux.nvkm import CHIPS, SOURCE, LinuxNvkm
 from conformance.targets.linux.tree import KernelTree
 from conformance.targets.linux.units import NVKM
 from reference import trace as t
-from reference.nvidia_memory import (
+from reference.operations import Operation, Result
+from reference.systems.nvidia.physical_layout import (
     HOST,
     NCOH,
     PFN_DIGITS,
@@ -21,7 +22,6 @@ from reference.nvidia_memory import (
     pfn_address,
     pfn_digit,
 )
-from reference.operations import Operation, Result
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

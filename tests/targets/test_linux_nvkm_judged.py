@@ -2,11 +2,11 @@
 
 import pytest
 
-from conformance.machines.nvidia_session import SPECS, NvidiaSession
-from conformance.machines.nvidia_views import NvidiaViews
-from conformance.rules.nvidia import NVIDIA
 from conformance.rules.rule import MISUSE
-from conformance.targets.linux.nvkm import LinuxNvkm
+from conformance.systems.nvidia.linux_target import LinuxNvkm
+from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.session import SPECS, NvidiaSession
+from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import Operation, make
 
 PAGE, PAGE_64K, LARGE = 0x1000, 0x10000, 0x200000

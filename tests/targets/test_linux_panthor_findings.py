@@ -3,11 +3,11 @@
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.machines.mali_session import SPECS, MaliSession
+from conformance.make_counterexample import counterexample_of
 from conformance.minimise import minimise, reproduces
-from conformance.targets.linux.panthor import LinuxPanthor
-from conformance.targets.reference_mali import MaliTarget
-from conformance.witness import counterexample_of
+from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.session import SPECS, MaliSession
 from reference.operations import Operation, from_json
 from reports import terminal
 
@@ -128,4 +128,4 @@ def test_nothing_of_it_can_go_and_it_can_be_told(panthor: LinuxPanthor, name: st
     assert reproduces(SYSTEM, panthor, least, identity) == len(least)
     told = counterexample_of(SYSTEM, panthor, least, identity, 0)
     assert told is not None
-    assert identity[0] in terminal.tell(told, specs=SPECS)
+    assert identity[0] in terminal.tell(told, vocabulary=SYSTEM.vocabulary)

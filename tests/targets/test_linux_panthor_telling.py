@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from conformance.targets.linux.panthor import LinuxPanthor
+from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.mali.registers import MaliRegisters
 from reference import trace as t
 from reference.operations import Operation
 from reports.events import tell_events
-from reports.mali_registers import MaliRegisters
 
 PAGE = 0x1000
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from conformance.systems.pagetable.linux_target import LinuxIoPgtable
 from conformance.targets.linux import shadow, toolchain, tree
 from conformance.targets.linux.cache import CACHE_VARIABLE, keep_newest, locked
 from conformance.targets.linux.errors import KernelTreeError, TargetUnavailable
-from conformance.targets.linux.io_pgtable import LinuxIoPgtable
 
 MAKEFILE = "# SPDX\nVERSION = 6\nPATCHLEVEL = 99\nSUBLEVEL = 3\nEXTRAVERSION = -rc1\nNAME = x\n"
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from conformance.targets.linux.panthor import LinuxPanthor
-from conformance.targets.reference_mali import MaliTarget
+from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
 from reference.operations import Operation
 from reference.trace import Trace

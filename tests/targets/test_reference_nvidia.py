@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.targets.linux.nvkm import CHIPS, LinuxNvkm
+from conformance.systems.nvidia.linux_target import CHIPS, LinuxNvkm
+from conformance.systems.nvidia.reference_target import OPERATIONS, NvidiaTarget
 from conformance.targets.protocol import Target
-from conformance.targets.reference_nvidia import OPERATIONS, NvidiaTarget
 from reference import trace as t
-from reference.nvidia_memory import HOST, NCOH, VRAM, pfn_digit
 from reference.operations import Operation, Result
+from reference.systems.nvidia.physical_layout import HOST, NCOH, VRAM, pfn_digit
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

@@ -10,10 +10,10 @@ import pytest
 from conformance.discovery import DRIVERS, SYSTEMS
 from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of
 from conformance.registry import KINDS, default_systems, make_target, systems_of
-from conformance.targets.reference import PageTableTarget
-from conformance.targets.reference_gpuvm import GpuvmTarget
-from conformance.targets.reference_mali import MaliTarget
-from conformance.targets.reference_va_alloc import VaAllocTarget
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from reference.operations import make
 from reference.trace import Trace
 

@@ -1,0 +1,214 @@
+"""The end of a run: shards put together, known failures replayed, reports written, told in text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.discovery import system_by_name
+from conformance.known_failures import read_known
+from conformance.make_counterexample import counterexample_of
+from conformance.profiles import SHARDS
+from conformance.registry import make_target
+from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
+from conformance.targets.protocol import Target, TargetUnavailable
+from reports import terminal
+from reports.result import Result, SystemResult
+
+MOST_TOLD = 12
+"""Counterexamples that are told in full; the others are in their files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The end of a run.
+
+    ``failed``: new violations, or a stale known failure. ``unwritten``: why there are no
+    reports although they were asked for.
+    """
+
+    text: str
+    failed: bool
+    result: Result
+    unwritten: str = ""
+
+
+def close_run(option: Any, interrupted: bool) -> Closing:
+    """Put the spool of a run together by pytest's options; write and tell what came of it.
+
+    ``interrupted``: whether the user broke it off.
+    """
+    runs = read_spool(Path(option.mmu_spool), option.mmu_system, SHARDS)
+    targets: dict[str, Target] = {}
+    try:
+        for name in option.mmu_system:
+            targets[name] = make_target(option.mmu_target, option.mmu_kernel, system=name)
+    except TargetUnavailable as error:
+        whole = result_of(
+            runs, option.mmu_target, "unavailable", option.mmu_seed, option.mmu_profile
+        )
+        return Closing(f"Nothing was judged. {error}\n", False, whole)
+    complete = all(run.complete for run in runs)
+    problems: list[str] = []
+    news: list[str] = []
+    if complete:
+        problems, news = _replay_known(option.mmu_known, targets, runs, option.mmu_seed)
+    names = dict.fromkeys(target.name for target in targets.values())
+    versions = dict.fromkeys(target.version for target in targets.values())
+    whole = result_of(
+        runs, "; ".join(names), "; ".join(versions), option.mmu_seed, option.mmu_profile
+    )
+    unwritten = ""
+    if option.mmu_report_dir:
+        try:
+            write_reports(Path(option.mmu_report_dir), whole, runs)
+        except OSError as error:
+            unwritten = f"report-dir is {option.mmu_report_dir!r}, which cannot be written: {error}"
+    for target in targets.values():
+        target.close()
+    failed = bool(whole.violations) or bool(problems)
+    report_dir = None if unwritten else option.mmu_report_dir
+    so_far = ""
+    if not whole.complete:
+        # A part that was not chosen (-k), or not run after a failure (-x), is missing as well.
+        so_far = f"{'INTERRUPTED' if interrupted else 'INCOMPLETE'}, so far: "
+    verdict = so_far + _verdict(whole, problems)
+    return Closing(told(whole, runs, problems, news, verdict, report_dir), failed, whole, unwritten)
+
+
+def _replay_known(
+    paths: Sequence[str], targets: Mapping[str, Target], runs: Sequence[SystemRun], seed: int
+) -> tuple[list[str], list[str]]:
+    """Replay the witnesses of known failures: what is wrong with them, and what is new."""
+    problems: list[str] = []
+    news: list[str] = []
+    by_system = {run.system.name: run for run in runs}
+    for path in paths:
+        for entry in read_known(path):
+            run, target = by_system.get(entry.system), targets.get(entry.system)
+            if run is None or target is None or not entry.concerns(target):
+                continue
+            fails = entry.fails(target)
+            if entry.covers(target):
+                if not fails:
+                    problems.append(
+                        f"stale: {entry.rule} {entry.signature!r} of {entry.source} does not fail "
+                        "any more, though its range of versions says so"
+                    )
+                    continue
+                run.found[entry.identity] = Found(
+                    entry.rule,
+                    entry.signature,
+                    "",
+                    counterexample_of(
+                        system_by_name(entry.system), target, entry.witness, entry.identity, seed
+                    ),
+                    entry.name,
+                )
+            elif fails and entry.identity not in run.found:
+                problems.append(
+                    f"{entry.rule} {entry.signature!r} of {entry.source} fails on this version "
+                    "too, outside the range that the entry gives"
+                )
+            elif not fails:
+                news.append(
+                    f"fixed in {target.version}: {entry.rule} {entry.signature!r} of {entry.source}"
+                )
+    return problems, news
+
+
+# -- in words ---------------------------------------------------------------------------------
+
+
+def told(
+    whole: Result,
+    runs: Sequence[SystemRun],
+    problems: Sequence[str],
+    news: Sequence[str],
+    verdict: str,
+    report_dir: str | None,
+) -> str:
+    """The end of a run in words."""
+    lines = [f"target    {whole.target_name}: {whole.target_version}"]
+    for system in whole.systems:
+        lines += _system_lines(system)
+    for run in runs:
+        if run.unstable:
+            lines.append(
+                f"unstable  {run.unstable} rounds broke off: the target did something else when "
+                "the same operations were repeated"
+            )
+        lines += [
+            f"found     {found.rule} {found.signature}: not met again when the same operations "
+            "were repeated, so without a counterexample"
+            for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature))
+            if found.counterexample is None
+        ]
+    lines += [f"news      {one}" for one in news]
+    lines += [f"problem   {problem}" for problem in problems]
+    known = [identity for identity in whole.identities if identity.known]
+    for identity in known:
+        lines.append(
+            f"known     {identity.rule} {identity.signature} ({identity.known}; "
+            f"met {identity.hits} times)"
+        )
+    text = "\n".join(lines) + "\n"
+    shown = 0
+    for run in runs:
+        for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature)):
+            if found.known or found.counterexample is None:
+                continue
+            shown += 1
+            if shown > MOST_TOLD:
+                continue
+            file = found.counterexample.file_name
+            if report_dir:
+                file = str(Path(report_dir) / "counterexamples" / file)
+            text += "\n" + terminal.tell(
+                found.counterexample, file=file, vocabulary=run.system.vocabulary
+            )
+    if shown > MOST_TOLD:
+        text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
+    if shown and not report_dir:
+        text += "\nNo files were written; --report-dir DIR keeps the counterexamples.\n"
+    return f"{text}\n{verdict}\n"
+
+
+def _system_lines(system: SystemResult) -> list[str]:
+    lines = [
+        f"system    {system.system}: {system.examples} examples, {system.steps} operations "
+        f"({system.median_steps} in the median example), {system.changing_share:.0%} changed state"
+    ]
+    for name, count in sorted(system.operations.items()):
+        lines.append(
+            f"          {name:<10}{count.count:>9}  changed {_share(count.changed, count.count)}  "
+            f"refused {_share(count.refused, count.count)}  "
+            f"misuse {_share(count.misuse, count.count)}"
+        )
+    cells = [
+        f"{rule} {count.checked}" + (f" ({count.violated} violated)" if count.violated else "")
+        for rule, count in system.rules.items()
+    ]
+    lines.append("checked   " + ", ".join(cells))
+    if system.vacuous:
+        lines.append(f"vacuous   {', '.join(system.vacuous)}: never exercised in this run")
+    return lines
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:>4.0%}" if whole else "   -"
+
+
+def _verdict(whole: Result, problems: Sequence[str]) -> str:
+    rules = sum(len(system.rules) for system in whole.systems)
+    fresh = len(whole.violations)
+    known = len(whole.identities) - fresh
+    if fresh:
+        verdict = f"{fresh} VIOLATION{'S' if fresh > 1 else ''}"
+    elif problems:
+        verdict = "KNOWN FAILURES HAVE CHANGED"
+    else:
+        verdict = f"EVERY RULE HELD ({rules} rules)"
+    if known:
+        verdict += f", {known} known failure{'s' if known > 1 else ''}"
+    return f"{verdict} on {whole.target_name}, seed {whole.seed}"

@@ -1,1 +1,0 @@
-"""One stateful machine for each system."""

@@ -1,0 +1,13 @@
+"""Seeded bugs of the VA manager."""
+
+from conformance.mutants.mutant import Mutant
+from conformance.systems.gpuvm.mutants import calls, counts, parts
+
+DRIVER = "reference.systems.gpuvm.driver"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *parts.MUTANTS,
+    *counts.MUTANTS,
+    *calls.MUTANTS,
+)
+"""The catalogue."""

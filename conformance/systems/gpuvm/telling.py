@@ -1,0 +1,64 @@
+"""What promise and page tables said of a VM, for a counterexample."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from conformance.systems.gpuvm.session import ALL, PAGE, GpuvmSession
+from reference.operations import Operation
+from reference.systems.gpuvm.promise import Mapping, VaPromise
+from reference.words import to_unsigned
+from reports.counterexample import Segment, Views
+
+
+class GpuvmViews:
+    """Looks at a session before its last operation and after it."""
+
+    def __init__(self, session: GpuvmSession, operations: Sequence[Operation]) -> None:
+        """Look before the last of ``operations``."""
+        self._session = session
+        self._window = _window(operations)
+        self._promise = self._segments(session.state.promise)
+        self._tables = self._segments(session.state.tables)
+
+    def after(self, violation: Violation) -> Views:
+        """What there is to say once the last operation has broken a rule."""
+        session = self._session
+        return Views(
+            message=violation.message,
+            event=violation.event if 0 <= violation.event < len(session.trace) else None,
+            operation=len(session.operations) - 1,
+            iova=violation.iova if violation.iova >= 0 else None,
+            promise_before=self._promise,
+            promise_after=self._segments(session.state.promise),
+            hardware_before=self._tables,
+            hardware_after=self._segments(session.state.tables),
+            window=self._window,
+            expected=violation.expected,
+            observed=violation.observed,
+        )
+
+    def _segments(self, mappings: VaPromise) -> tuple[Segment, ...]:
+        if self._window is None:
+            return ()
+        return tuple(_segment(one) for one in mappings.within(*self._window))
+
+
+def _segment(one: Mapping) -> Segment:
+    # One that fills the whole address space has one byte more than a word can say.
+    size = min(one.last - one.first + 1, ALL - 1)
+    return Segment(one.first, one.last, one.offset, f"buffer {one.buffer}", size)
+
+
+def _window(operations: Sequence[Operation]) -> tuple[int, int] | None:
+    """The addresses that the operations speak of, with a page on each side; None: none."""
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for operation in operations:
+        if operation.name in ("map", "unmap", "find"):
+            first = to_unsigned(operation.number("iova"))
+            size = to_unsigned(operation.number("size"))
+            firsts.append(first)
+            lasts.append(min(first + max(size, 1), ALL) - 1)
+    if not firsts:
+        return None
+    return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, ALL - 1)

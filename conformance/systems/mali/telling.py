@@ -1,0 +1,111 @@
+"""What the three views of a VM said, for a counterexample of system ``mali``."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from conformance.systems.mali.session import ALL, PAGE, MaliSession
+from conformance.table_segments import Window, mapped, promised, stale, walk
+from reference.operations import Operation
+from reference.systems.gpuvm.promise import Mapping
+from reference.systems.mali.state import MaliVm
+from reference.words import to_unsigned
+from reports.counterexample import Segment, Views
+from reports.stores import annotate, vm_roots
+
+Segments = tuple[Segment, ...]
+
+
+class MaliViews:
+    """Looks at a session before its last operation and after it.
+
+    What is shown is about one VM: that of the last operation that names one.
+    """
+
+    def __init__(self, session: MaliSession, operations: Sequence[Operation]) -> None:
+        """Look before the last of ``operations``."""
+        self._session = session
+        self._number = _subject(operations)
+        self._window = _window(session, operations, self._number)
+        self._before = self._look()
+
+    def after(self, violation: Violation) -> Views:
+        """What there is to say once the last operation has broken a rule."""
+        session = self._session
+        events = list(session.trace)
+        promise, driver, hardware = self._look()
+        vm = self._vm()
+        iova = violation.iova if self._is_shown(violation.iova) else -1
+        return Views(
+            message=violation.message,
+            event=violation.event if 0 <= violation.event < len(events) else None,
+            operation=len(session.operations) - 1,
+            iova=iova if iova >= 0 else None,
+            promise_before=self._before[0],
+            promise_after=promise,
+            driver_before=self._before[1],
+            driver_after=driver,
+            hardware_before=self._before[2],
+            hardware_after=hardware,
+            walk=() if vm is None else walk(vm.view, iova),
+            stale=() if vm is None else stale(vm.view, violation),
+            window=self._window,
+            subject=f"VM {self._number}",
+            expected=violation.expected,
+            observed=violation.observed,
+            notes=()
+            if vm is None
+            else annotate(events, vm.view.geometry, violation.event, vm_roots(events)),
+        )
+
+    def _is_shown(self, iova: int) -> bool:
+        """Whether an address lies in the VM, and in what is shown of it."""
+        return self._window is not None and self._window[0] <= iova <= self._window[1]
+
+    def _vm(self) -> MaliVm | None:
+        state = self._session.state
+        if state is None or not 0 <= self._number < len(state.vms):
+            return None
+        return state.vms[self._number]
+
+    def _look(self) -> tuple[Segments, Segments, Segments]:
+        """What promise, driver and hardware say of the window now."""
+        vm = self._vm()
+        if vm is None or self._window is None:
+            return (), (), ()
+        held = tuple(_segment(one) for one in vm.held.within(*self._window))
+        return promised(vm.pages, self._window), held, mapped(vm.view, self._window)
+
+
+def _segment(one: Mapping) -> Segment:
+    size = min(one.last - one.first + 1, ALL - 1)
+    return Segment(one.first, one.last, one.offset, f"buffer {one.buffer}", size)
+
+
+def _subject(operations: Sequence[Operation]) -> int:
+    """The VM that the last operation that names one is about."""
+    for operation in reversed(operations):
+        if operation.name not in ("bo", "vm") and int(operation.args.get("vm", -1)) >= 0:
+            return operation.number("vm")
+    return 0
+
+
+def _window(session: MaliSession, operations: Sequence[Operation], vm: int) -> Window:
+    """The addresses of one VM that the operations speak of, and a page on each side."""
+    state = session.state
+    limit = ALL if state is None else state.geometry.limit
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for operation in operations:
+        if operation.name in ("bind", "queue") and operation.args["vm"] == vm:
+            first = to_unsigned(operation.number("va"))
+            size = to_unsigned(operation.number("size"))
+            if first < limit:
+                firsts.append(first & ~(PAGE - 1))
+                lasts.append(min(first + max(size, PAGE), limit) - 1)
+    if state is not None:
+        nodes = [node for node in state.nodes if node.vm == vm and node.open]
+        firsts += [node.first for node in nodes]
+        lasts += [node.last for node in nodes]
+    if not firsts:
+        return None
+    return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, limit - 1)

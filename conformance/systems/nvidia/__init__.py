@@ -1,0 +1,1 @@
+"""How system ``nvidia``, the MMU code of an NVIDIA driver, is tried and told."""

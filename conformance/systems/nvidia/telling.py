@@ -1,0 +1,223 @@
+"""What the three views of an address space said, for a counterexample of system ``nvidia``."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from conformance.systems.nvidia.entries import annotate, word_text
+from conformance.systems.nvidia.large_entries import Entry, Moment, compared
+from conformance.systems.nvidia.session import PAGE, NvidiaSession
+from conformance.table_segments import Window
+from reference.formats.format import INVALID, ROLE_NAMES, TABLE
+from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.operations import Operation
+from reference.systems.nvidia.device import NvidiaMmu
+from reference.systems.nvidia.promise import MAPPED, WHAT_NAMES, Piece
+from reference.systems.nvidia.state import ToldArea
+from reference.words import to_unsigned
+from reports.counterexample import Segment, Stale, Step, Views
+
+Segments = tuple[Segment, ...]
+SEGMENTS_SHOWN = 256
+"""Of each view, at most."""
+ENTRIES_SHOWN = 1 << 14
+"""Entries whose page size is looked at, at most."""
+NEAR = 0x1_0000
+"""Bytes on each side of what is shown."""
+
+
+class NvidiaViews:
+    """Looks at a session before its last operation and after it.
+
+    Before it, nobody knows which addresses will be at fault: all of them are looked at.
+    """
+
+    def __init__(self, session: NvidiaSession, operations: Sequence[Operation]) -> None:
+        """Look before the last of ``operations``."""
+        self._session = session
+        self._operations = operations
+        self._windows = [_window(session, operations)]
+        self._before = self._look()
+        self._moment = Moment.of(session.state)
+
+    def after(self, violation: Violation) -> Views:
+        """What there is to say once the last operation has broken a rule."""
+        session = self._session
+        limit = session.state.limit()
+        iova = violation.iova if 0 <= violation.iova < limit else -1
+        around = None if iova < 0 else (max(iova - NEAR, 0), min(iova + NEAR, limit - 1))
+        window = _joint([*self._windows, _window(session, self._operations), around])
+        before = [_near(segments, window, iova) for segments in self._before]
+        after = [_near(segments, window, iova) for segments in self._look()]
+        if iova < 0 and not any((*before, *after)):
+            # It is about no address, and there is nothing to show.
+            window = None
+        mmu = session.state.mmu
+        events = list(session.trace)
+        event = violation.event
+        now = Moment.of(session.state) if iova >= 0 else None
+        return Views(
+            message=violation.message,
+            event=event if 0 <= event < len(events) else None,
+            operation=len(session.operations) - 1,
+            iova=iova if iova >= 0 else None,
+            promise_before=before[0],
+            promise_after=after[0],
+            driver_before=before[1],
+            driver_after=after[1],
+            hardware_before=before[2],
+            hardware_after=after[2],
+            walk=() if now is None else _steps(now.format, now.walk(iova)),
+            stale=() if mmu is None or iova < 0 else _stale(mmu, iova),
+            window=window,
+            expected=violation.expected,
+            observed=violation.observed,
+            notes=() if mmu is None else annotate(events, mmu.format, event),
+            comparison=compared(self._moment, now, iova),
+        )
+
+    def _look(self) -> tuple[Segments, Segments, Segments]:
+        """What promise, driver and hardware say now."""
+        state = self._session.state
+        if state.mmu is None:
+            return (), (), ()
+        last = state.limit() - 1
+        told = sorted(state.told_areas.values(), key=lambda one: one.first)
+        return (
+            _promised(state.promise.pieces(0, last)),
+            tuple(_area(one) for one in told),
+            _mapped(state.mmu, 0, last),
+        )
+
+
+def _joint(windows: Sequence[Window]) -> Window:
+    """The window that has all of these in it."""
+    there = [one for one in windows if one is not None]
+    if not there:
+        return None
+    return min(first for first, _ in there), max(last for _, last in there)
+
+
+def _near(segments: Segments, window: Window, iova: int) -> Segments:
+    """The segments in a window; if there are too many, those before and behind an address."""
+    if window is None:
+        return ()
+    first, last = window
+    inside = [one for one in segments if one.first <= last and one.last >= first]
+    before = sum(1 for one in inside if one.last < iova)
+    start = max(0, min(before - SEGMENTS_SHOWN // 2, len(inside) - SEGMENTS_SHOWN))
+    return tuple(inside[start : start + SEGMENTS_SHOWN])
+
+
+def _promised(pieces: Sequence[Piece]) -> Segments:
+    """What was promised: it says nothing of page sizes."""
+    return tuple(
+        Segment(
+            int(one.first),
+            int(one.last),
+            int(one.pa) if one.what == MAPPED else None,
+            _piece_text(one),
+            int(one.last - one.first + 1),
+        )
+        for one in pieces
+    )
+
+
+def _piece_text(one: Piece) -> str:
+    return meaning_text(int(one.meaning)) if one.what == MAPPED else WHAT_NAMES[int(one.what)]
+
+
+def _mapped(mmu: NvidiaMmu, first: int, last: int) -> Segments:
+    """What a walk finds, with the sizes of the pages that say so."""
+    found: list[Segment] = []
+    looked = 0
+    for piece in mmu.pieces(first, last):
+        va, text = int(piece.first), _piece_text(piece)
+        while va <= piece.last:
+            looked += 1
+            end, size = int(piece.last), int(piece.last) + 1 - va
+            if looked <= ENTRIES_SHOWN:
+                entry = mmu.translate(va)
+                end = min(end, int(entry.last))
+                size = 1 << int(entry.page_shift)
+            pa = int(piece.pa_at(va)) if piece.what == MAPPED else None
+            found.append(Segment(va, end, pa, text, size))
+            va = end + 1
+    return _joined(found)
+
+
+def _joined(segments: Sequence[Segment]) -> Segments:
+    """Pages of one size that continue each other, as one segment."""
+    joined: list[Segment] = []
+    for one in segments:
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and (before.last + 1, before.access, before.size) == (one.first, one.access, one.size)
+            and (before.pa is None) == (one.pa is None)
+            and (before.pa is None or before.pa + one.first - before.first == one.pa)
+        ):
+            joined[-1] = Segment(before.first, one.last, before.pa, one.access, one.size)
+        else:
+            joined.append(one)
+    return tuple(joined)
+
+
+def _area(one: ToldArea) -> Segment:
+    access = f"area {one.number}{' mapped' if one.mapped else ''}"
+    return Segment(one.first, one.last, None, access, one.last - one.first + 1)
+
+
+def _steps(fmt: NvidiaFormat, entries: Sequence[Entry]) -> tuple[Step, ...]:
+    """A walk, one step for each word: of the last directory the large half, then the small one."""
+    steps: list[Step] = []
+    decided = False
+    for one in entries:
+        table = fmt.tables[one.table]
+        for part, word in enumerate(one.words):
+            half = next((half for half in table.halves if half.word == part), table.first)
+            role = int(fmt.role(half, word))
+            text = f"{table.name}: {word_text(fmt, one.table, part, word)}"
+            if decided:
+                text = f"{text} (not looked at)"
+            # What is behind it is not looked at: the small table beside a large page.
+            decided = decided or role not in (INVALID, TABLE)
+            steps.append(Step(one.table, one.pa, one.index, word, ROLE_NAMES[role], text))
+    return tuple(steps)
+
+
+def _stale(mmu: NvidiaMmu, va: int) -> tuple[Stale, ...]:
+    """What entries for an address said before, as far as that may be cached."""
+    fmt = mmu.format
+    return tuple(
+        Stale(
+            int(one.table),
+            int(one.first),
+            int(one.last),
+            int(one.old),
+            f"{word_text(fmt, int(one.table), int(one.part), int(one.old))}, "
+            f"in the {fmt.tables[int(one.table)].name}",
+        )
+        for one in mmu.unflushed(va, va)[:8]
+    )
+
+
+def _window(session: NvidiaSession, operations: Sequence[Operation]) -> Window:
+    """The addresses that the operations speak of, and some on each side."""
+    state = session.state
+    limit = state.limit()
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for operation in operations:
+        if "addr" in operation.args:
+            first = to_unsigned(operation.number("addr"))
+            size = to_unsigned(operation.number("size"))
+            if first < limit:
+                firsts.append(first)
+                lasts.append(min(first + max(size, PAGE), limit) - 1)
+    for area in state.areas.values():
+        if not area.client:
+            firsts.append(area.first)
+            lasts.append(area.last)
+    if not firsts or not limit:
+        return (0, min(NEAR, limit) - 1) if limit else None
+    return max(min(firsts) - NEAR, 0), min(max(lasts) + NEAR, limit - 1)

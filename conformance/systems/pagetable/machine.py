@@ -1,0 +1,408 @@
+"""The stateful machine of system ``pagetable``: it draws operations, and judges nothing.
+
+A step draws a few numbers, looks at what is mapped, and does one operation, or
+the few that a caller would do together (a scatter list; the flush that has to
+come before an address is used again; a look at the result). A step in which
+nothing changed (a refused call, a misuse) goes on until something does: drawing
+costs more than doing, so that no draw should come to nothing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from conformance.systems.pagetable.session import PageTableSession
+from reference.formats import format_by_name
+from reference.operations import Operation
+from strategies import pagetable as draw
+from strategies.addresses import beyond, edges
+
+KEPT = 8
+"""How many unmapped ranges are remembered, to be mapped again."""
+
+
+class PageTableMachine(RuleBasedStateMachine):
+    """Generates operations for one session. A generated subclass gives ``start``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session: PageTableSession = self.start()
+        self.runs: list[tuple[int, int, int]] = []
+        self.gone: list[tuple[int, int]] = []
+        self.sizes: list[int] = [0x1000]
+        self.edges: tuple[int, ...] = (0,)
+        self.entries = 512
+        self.changed = False
+
+    def start(self) -> PageTableSession:
+        """A fresh session; given by the generated subclass."""
+        raise TypeError("start is missing; make subclasses with conformance.engine")
+
+    def do(self, name: str, **args: int | str) -> int:
+        """Do one operation; the value that it gave back."""
+        return self.perform(Operation(name, args))
+
+    def perform(self, operation: Operation) -> int:
+        """Do one operation; the value that it gave back, 0 if it did not finish."""
+        if self.session.ended:
+            return 0
+        outcome = self.session.run(operation)
+        self.changed = self.changed or outcome.changed
+        if outcome.fresh:
+            self.fail(outcome.fresh[0])
+        return outcome.result.value if outcome.result.finished else 0
+
+    def fail(self, violation: object) -> None:
+        """Raise for a new violation; given by the generated subclass."""
+
+    def teardown(self) -> None:
+        """End the example: destroy the table, which must give everything back."""
+        outcome = self.session.finish()
+        if outcome is not None and outcome.fresh:
+            self.fail(outcome.fresh[0])
+
+    # -- drawing ------------------------------------------------------------------------------
+
+    def create_with(self, config: dict[str, int | str]) -> None:
+        """Make the table, and the list of addresses that matter for it."""
+        self.perform(Operation("create", config))
+        bitmap = int(config["pgsizes"])
+        self.sizes = [1 << bit for bit in range(63) if bitmap >> bit & 1]
+        fmt = format_by_name(str(config["format"]))
+        self.entries = fmt.granule // fmt.word_bytes
+        # Where entries of each level meet, whether or not they can be mapped as blocks.
+        spans = sorted(fmt.span(level) for level in range(fmt.levels))
+        ias = int(config["ias"])
+        self.edges = edges(ias, tuple(span for span in spans if span <= 1 << ias))
+
+    def _spot(self, spot: int, pgsize: int) -> int:
+        # 37 is coprime to the length for most lengths: neighbours in the draw are far apart.
+        return self.edges[spot * 37 % len(self.edges)] & ~(pgsize - 1)
+
+    def _memory(self, where: str, iova: int, size: int, pgsize: int) -> int:
+        limit = 1 << int(self.session.config["oas"])
+        if where == "high":
+            return max((limit - size) & ~(pgsize - 1), 0)
+        if where == "beside" and iova + size <= limit:
+            return iova
+        if where == "far":
+            return (limit >> 1) & ~(pgsize - 1) if limit >> 1 >= size else 0
+        return 0
+
+    def _settle(self, first: int, last: int) -> None:
+        """Do the caller's part before addresses are used again: flush, and release."""
+        session = self.session
+        if session.ended or not session.is_waiting(first, last):
+            return
+        if session.strict:
+            self.do("sync")
+        if session.queued:
+            self.do("flush")
+        if session.flushed:
+            self.do("release")
+
+    def _map(self, iova: int, pa: int, pgsize: int, count: int, chosen: draw.Attribute) -> int:
+        mapped = self.perform(
+            Operation(
+                "map",
+                {
+                    "iova": iova,
+                    "pa": pa,
+                    "pgsize": pgsize,
+                    "pgcount": count,
+                    "prot": chosen.prot,
+                    "fail_at": chosen.fail_at,
+                },
+            )
+        )
+        if mapped > 0:
+            self.runs.append((iova, iova + mapped - 1, pgsize))
+        return mapped
+
+    @contextmanager
+    def _step(self, spot: int) -> Iterator[None]:
+        """What a step does; if nothing changed by it, one small change at the end."""
+        self.changed = False
+        yield
+        if self.changed or self.session.ended:
+            return
+        if self._is_waiting():
+            self._do_a_duty(spot)
+        elif self.runs:
+            first, last, pgsize = self.runs[spot % len(self.runs)]
+            self._unmap(first, pgsize, (last + 1 - first) // pgsize, "strict", 0)
+        if not self.changed:
+            self._map_somewhere(spot, draw.RUNS[0], draw.PLAIN)
+
+    @rule(spot=draw.spots, shape=draw.shapes.numbers)
+    def map(self, spot: int, shape: int) -> None:
+        """Map a run at an interesting address, mostly where nothing is mapped."""
+        run, chosen = draw.shapes.pair(shape)
+        with self._step(spot):
+            self._map_somewhere(spot, run, chosen)
+            if chosen.look:
+                self._look(spot, spot & 0x1F)
+
+    @rule(spot=draw.spots, shape=draw.shapes.numbers)
+    def map_more(self, spot: int, shape: int) -> None:
+        """The same: a rule that stands twice is drawn twice as often."""
+        self.map(spot, shape)
+
+    def _map_somewhere(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        session = self.session
+        promise = session.promise
+        if session.ended or promise is None:
+            return
+        pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
+        limit = 1 << int(session.config["ias"])
+        for attempt in range(4):
+            fills = run.count == draw.TABLE_ENTRIES
+            iova = self._spot(spot + attempt, pgsize * (self.entries if fills else 1))
+            count = max(1, min(run.count, (limit - iova) // pgsize))
+            last = iova + count * pgsize - 1
+            if chosen.insist or not promise.any_in(iova, last):
+                break
+            if not promise.any_in(iova, iova + pgsize - 1):
+                # The first page is free: take as many as are.
+                count = 1
+                last = iova + pgsize - 1
+                break
+        self._settle(iova, last)
+        pa = self._memory(chosen.memory, iova, count * pgsize, pgsize)
+        room = ((1 << int(session.config["oas"])) - pa) // pgsize
+        self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
+
+    @rule(pick=draw.picks, shape=draw.shapes.numbers)
+    def map_again(self, pick: int, shape: int) -> None:
+        """Map where something was unmapped: with a larger page size, over the tables left there."""
+        run, chosen = draw.shapes.pair(shape)
+        with self._step(pick):
+            if self.gone:
+                self._map_where_gone(pick, run, chosen)
+
+    def _map_where_gone(self, pick: int, run: draw.Run, chosen: draw.Attribute) -> None:
+        session = self.session
+        promise = session.promise
+        if session.ended or promise is None:
+            return
+        first, last = self.gone[pick % len(self.gone)]
+        for pgsize in (self.sizes[min(run.size, len(self.sizes) - 1)], self.sizes[0]):
+            iova = first & ~(pgsize - 1)
+            count = max(1, min(run.count, (last + 1 - iova) // pgsize))
+            size = count * pgsize
+            if not promise.any_in(iova, iova + size - 1):
+                self._settle(iova, iova + size - 1)
+                pa = self._memory(chosen.memory, iova, size, pgsize)
+                room = ((1 << int(session.config["oas"])) - pa) // pgsize
+                self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
+                return
+        self.gone.remove((first, last))
+
+    @rule(spot=draw.spots, shape=draw.scatters.numbers)
+    def map_scattered(self, spot: int, shape: int) -> None:
+        """Map a scatter list: consecutive addresses, memory here and there."""
+        pieces, chosen = draw.scatters.pair(shape)
+        with self._step(spot):
+            self._map_pieces(spot, pieces, chosen)
+
+    def _map_pieces(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
+        promise = self.session.promise
+        if self.session.ended or promise is None:
+            return
+        page = self.sizes[0]
+        iova = self._spot(spot, page)
+        base = self._memory("far", iova, 16 * page, page)
+        for piece in pieces:
+            if not self.session.config or iova + page > 1 << int(self.session.config["ias"]):
+                return
+            if promise.any_in(iova, iova + page - 1):
+                return
+            self._settle(iova, iova + page - 1)
+            if not self._map(iova, base + piece * page, page, 1, chosen):
+                return
+            iova += page
+
+    @rule(pick=draw.picks, how=draw.unmaps.numbers)
+    def unmap(self, pick: int, how: int) -> None:
+        """Unmap a part of something that is mapped."""
+        part, gather = draw.unmaps.pair(how)
+        with self._step(pick):
+            if self.runs:
+                self._unmap_part(pick, part, gather)
+            if pick % 5 == 0:
+                self._look(pick, pick)
+
+    @rule(pick=draw.picks, how=draw.unmaps.numbers)
+    def unmap_more(self, pick: int, how: int) -> None:
+        """The same: a rule that stands twice is drawn twice as often."""
+        self.unmap(pick, how)
+
+    def _unmap_part(self, pick: int, part: str, gather: str) -> None:
+        number = pick % len(self.runs)
+        first, last, pgsize = self.runs[number]
+        if part == "whole" and pick & 1:
+            part = "larger"
+        iova, size, count = self._part(first, last, pgsize, part)
+        # Only an unmap of part of a block allocates.
+        fail_at = pick % 3 if size < pgsize and pick & 8 else 0
+        self._unmap(iova, size, count, gather, fail_at)
+
+    def _unmap(self, iova: int, pgsize: int, count: int, gather: str, fail_at: int) -> None:
+        done = self.do(
+            "unmap", iova=iova, pgsize=pgsize, pgcount=count, gather=gather, fail_at=fail_at
+        )
+        if done > 0:
+            self._unmapped(iova, iova + done - 1)
+
+    def _part(self, first: int, last: int, pgsize: int, part: str) -> tuple[int, int, int]:
+        """(iova, page size, count) of a part of the run first..last of ``pgsize`` pages."""
+        count = (last + 1 - first) // pgsize
+        if count == 1 and pgsize > self.sizes[0] and part in ("first", "middle", "last"):
+            page = self.sizes[0]
+            start = {"first": first, "middle": first + pgsize // 2, "last": last + 1 - page}[part]
+            return start, page, 1
+        if part == "first":
+            return first, pgsize, (count + 1) // 2
+        if part == "last":
+            return first + (count // 2) * pgsize, pgsize, count - count // 2
+        if part == "middle":
+            return first + (count // 2) * pgsize, pgsize, 1
+        if part == "inside" and pgsize > self.sizes[0]:
+            return first + pgsize // 2 + self.sizes[0], self.sizes[0], 2
+        if part == "larger":
+            for size in self.sizes:
+                start = first & ~(size - 1)
+                if size > pgsize and start + size - 1 <= last and start >= first:
+                    return start, size, (last + 1 - start) // size
+        if part == "around":
+            larger = [size for size in self.sizes if size > pgsize]
+            if larger:
+                return first & ~(larger[0] - 1), larger[0], 1
+        if part == "beyond":
+            return first, pgsize, count + 1
+        return first, pgsize, count
+
+    def _unmapped(self, first: int, last: int) -> None:
+        """Cut first..last out of the runs; what is left of a block is in smallest pages."""
+        left: list[tuple[int, int, int]] = []
+        for run_first, run_last, pgsize in self.runs:
+            if run_first > last or run_last < first:
+                left.append((run_first, run_last, pgsize))
+                continue
+            for piece_first, piece_last in (
+                (run_first, first - 1),
+                (last + 1, run_last),
+            ):
+                if piece_first <= piece_last:
+                    whole = not (piece_first | (piece_last + 1)) & (pgsize - 1)
+                    left.append((piece_first, piece_last, pgsize if whole else self.sizes[0]))
+        self.runs = left
+        self.gone = [*self.gone[1 - KEPT :], (first, last)]
+
+    @rule(pick=draw.picks)
+    def settle(self, pick: int) -> None:
+        """Do one of the caller's duties, if there is one: sync, flush or release."""
+        with self._step(pick):
+            if self._is_waiting():
+                self._do_a_duty(pick)
+
+    def _is_waiting(self) -> bool:
+        session = self.session
+        return bool(session.strict or session.queued or session.flushed)
+
+    def _do_a_duty(self, pick: int) -> None:
+        session = self.session
+        if session.strict and (pick & 1 or not session.queued):
+            self.do("sync")
+        elif session.queued:
+            self.do("flush")
+        else:
+            self.do("release")
+
+    def _look(self, spot: int, pick: int) -> None:
+        """Ask the driver for a translation: at an edge, or inside something mapped."""
+        if self.session.ended:
+            return
+        if self.runs and pick & 1:
+            first, last, _ = self.runs[spot % len(self.runs)]
+            self.do("translate", iova=first + (0x1234 * pick) % (last + 1 - first))
+        else:
+            self.do("translate", iova=self._spot(spot, self.sizes[0]) + pick)
+
+    @rule(spot=draw.spots, wrong=draw.errors.numbers)
+    def misuse(self, spot: int, wrong: int) -> None:
+        """A call that the contract forbids."""
+        mistake, run = draw.errors.pair(wrong)
+        with self._step(spot):
+            self._err(mistake, spot, run)
+
+    def _err(self, mistake: str, spot: int, run: draw.Run) -> None:
+        config = self.session.config
+        if self.session.ended or not config:
+            return
+        pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
+        iova = self._spot(spot, pgsize)
+        ias, oas = int(config["ias"]), int(config["oas"])
+        args: dict[str, int | str] = {
+            "iova": iova, "pa": 0, "pgsize": pgsize, "pgcount": 1, "prot": 3, "fail_at": 0,
+        }  # fmt: skip
+        if mistake == "size":
+            args["pgsize"] = (0, 0x2000, 0x10_0000, 3 * self.sizes[0])[spot % 4]
+        elif mistake == "none":
+            args["pgcount"] = 0
+        elif mistake == "askew":
+            args["iova"] = iova + (0x800 if pgsize == self.sizes[0] else self.sizes[0])
+        elif mistake == "askew-pa":
+            args["pa"] = 0x800 if pgsize == self.sizes[0] else self.sizes[0]
+        elif mistake == "outside":
+            places = beyond(ias, self.sizes[0])
+            args["iova"] = places[spot % len(places)] & ~(pgsize - 1)
+        elif mistake == "past":
+            args["iova"] = (1 << ias) - pgsize
+            args["pgcount"] = 2 + spot % 3
+        elif mistake == "outside-pa":
+            args["pa"] = 1 << oas
+        elif mistake == "covered" and self.runs:
+            # A larger page over smaller ones, or a smaller one inside a larger.
+            first, _, size = self.runs[spot % len(self.runs)]
+            other = self.sizes[min(run.size, len(self.sizes) - 1)]
+            args["iova"] = first & ~(max(other, size) - 1 if other >= size else other - 1)
+            args["pgsize"] = other
+        if mistake == "hole" and self.gone:
+            # Something unmapped, with the page before it and the page behind it.
+            page = self.sizes[0]
+            first, last = self.gone[spot % len(self.gone)]
+            args["iova"] = max(first - page, 0)
+            args["pgsize"] = pgsize = page
+            args["pgcount"] = min((last + 1 - first) // page + 2, self.entries)
+        if mistake == "hole" or (spot & 1 and mistake not in ("askew-pa", "outside-pa", "covered")):
+            del args["pa"], args["prot"]
+            args["gather"] = "strict"
+            done = self.perform(Operation("unmap", args))
+            if done > 0 and args["pgsize"] == pgsize:
+                at = int(args["iova"])
+                self._unmapped(at, at + done - 1)
+            return
+        if mistake == "covered" and self.session.promise is not None:
+            self._settle(int(args["iova"]), int(args["iova"]) + int(args["pgsize"]) - 1)
+        mapped = self.perform(Operation("map", args))
+        if mapped > 0:
+            # Whatever was there is now the driver's secret; ask the promise.
+            self._unmapped(int(args["iova"]), int(args["iova"]) + mapped - 1)
+            promise = self.session.promise
+            if promise is not None and 0 <= int(args["iova"]) < 1 << ias:
+                for one in promise.parts(int(args["iova"]), int(args["iova"]) + mapped - 1, 4):
+                    span = promise.format.span(one.level)
+                    self.runs.append((one.first, one.first + span - 1, span))
+
+
+def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:
+    """The machine for targets with these traits: its tables are drawn accordingly."""
+
+    class MachineForTarget(PageTableMachine):
+        @initialize(config=draw.tables(traits))
+        def create(self, config: dict[str, int | str]) -> None:
+            self.create_with(config)
+
+    return MachineForTarget

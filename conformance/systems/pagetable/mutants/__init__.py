@@ -1,0 +1,36 @@
+"""Seeded bugs of the page-table driver."""
+
+from conformance.mutants.mutant import Mutant
+from conformance.systems.pagetable.mutants import entries, flushes, runs, tables
+
+DRIVER = "reference.systems.pagetable.driver"
+
+MUTANTS: tuple[Mutant, ...] = (
+    *flushes.MUTANTS,
+    *tables.MUTANTS,
+    *entries.MUTANTS,
+    *runs.MUTANTS,
+)
+"""The catalogue."""
+
+FIRST_TEN: tuple[str, ...] = (
+    "unmap-not-flushed",
+    "flush-before-store",
+    "freed-before-flush",
+    "gather-one-page-short",
+    "table-lost",
+    "table-leaked",
+    "wrong-attribute",
+    "run-one-short",
+    "error-leaves-entries",
+    "endless-loop",
+)
+"""The ten wrong versions that every change of the suite has to find at once."""
+
+NOT_HERE: dict[str, str] = {
+    "KB-38 (in part)": "how a flush is encoded in a Mali GPU's region register belongs to "
+    "system mali; its arithmetic is here, on the driver's own flush.",
+    "KB-52": "the flush after a map belongs to the DART driver's iotlb_sync_map, for which the "
+    "bare page table is not judged.",
+}
+"""Known bugs of page tables and flushes that have no mutant at this layer, and why."""

@@ -1,0 +1,70 @@
+"""What the three views of a page table said, for a counterexample."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from conformance.systems.pagetable.session import PageTableSession
+from conformance.table_segments import mapped, promised, stale, walk
+from reference.operations import Operation
+from reports.counterexample import Segment, Views
+from reports.stores import annotate
+
+
+class PageTableViews:
+    """Looks at a session before its last operation and after it."""
+
+    def __init__(self, session: PageTableSession, operations: Sequence[Operation]) -> None:
+        """Look before the last of ``operations``."""
+        self._session = session
+        self._window = _window(session, operations)
+        self._promise = self._promised()
+        self._hardware = self._mapped()
+
+    def _promised(self) -> tuple[Segment, ...]:
+        promise = self._session.promise
+        return () if promise is None else promised(promise, self._window)
+
+    def _mapped(self) -> tuple[Segment, ...]:
+        view = self._session.view
+        return () if view is None else mapped(view, self._window)
+
+    def after(self, violation: Violation) -> Views:
+        """What there is to say once the last operation has broken a rule."""
+        session = self._session
+        events = list(session.trace)
+        view = session.view
+        return Views(
+            message=violation.message,
+            event=violation.event if 0 <= violation.event < len(events) else None,
+            operation=len(session.operations) - 1,
+            iova=violation.iova if violation.iova >= 0 else None,
+            promise_before=self._promise,
+            promise_after=self._promised(),
+            hardware_before=self._hardware,
+            hardware_after=self._mapped(),
+            walk=() if view is None else walk(view, violation.iova),
+            stale=() if view is None else stale(view, violation),
+            window=self._window,
+            expected=violation.expected,
+            observed=violation.observed,
+            notes=() if view is None else annotate(events, view.geometry, violation.event),
+        )
+
+
+def _window(session: PageTableSession, operations: Sequence[Operation]) -> tuple[int, int] | None:
+    """The addresses that the operations speak of, with a page on each side; None: none."""
+    if session.view is None:
+        return None
+    limit = session.view.geometry.limit
+    page = session.view.geometry.format.page_sizes[0]
+    firsts: list[int] = []
+    lasts: list[int] = []
+    for operation in operations:
+        iova = operation.args.get("iova")
+        if isinstance(iova, int) and 0 <= iova < limit:
+            size = int(operation.args.get("pgsize", page)) * int(operation.args.get("pgcount", 1))
+            firsts.append(iova & ~(page - 1))
+            lasts.append(min(max(iova + max(size, page) - 1, iova), limit - 1))
+    if not firsts:
+        return None
+    return max(min(firsts) - page, 0), min(max(lasts) + page, limit - 1)

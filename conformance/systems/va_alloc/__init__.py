@@ -1,0 +1,1 @@
+"""How system ``va-alloc``, an allocator of addresses, is tried and told."""

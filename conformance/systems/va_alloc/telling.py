@@ -1,0 +1,69 @@
+"""What callers have and what an allocator has, for a counterexample."""
+
+from collections.abc import Sequence
+
+from conformance.rules.rule import Violation
+from conformance.systems.va_alloc.session import PAGE, VaAllocSession
+from reference.operations import Operation
+from reference.systems.va_alloc.promise import HOLE, Range
+from reference.words import to_unsigned
+from reports.counterexample import Segment, Views
+
+
+class VaAllocViews:
+    """Looks at a session before its last operation and after it."""
+
+    def __init__(self, session: VaAllocSession, operations: Sequence[Operation]) -> None:
+        """Look before the last of ``operations``."""
+        self._session = session
+        self._promise = self._promised()
+        self._listed = _segments(session.state.listed)
+        self._window = _window(session, operations)
+
+    def after(self, violation: Violation) -> Views:
+        """What there is to say once the last operation has broken a rule."""
+        session = self._session
+        return Views(
+            message=violation.message,
+            event=violation.event if 0 <= violation.event < len(session.trace) else None,
+            operation=len(session.operations) - 1,
+            iova=violation.iova if violation.iova >= 0 else None,
+            promise_before=self._promise,
+            promise_after=self._promised(),
+            hardware_before=self._listed,
+            hardware_after=_segments(session.state.listed),
+            window=self._window,
+            expected=violation.expected,
+            observed=violation.observed,
+        )
+
+    def _promised(self) -> tuple[Segment, ...]:
+        at = self._session.state.at
+        return _segments([at[first] for first in sorted(at)])
+
+
+def _segments(ranges: Sequence[Range]) -> tuple[Segment, ...]:
+    return tuple(
+        Segment(
+            one.first,
+            one.last,
+            None,
+            "free" if one.number == HOLE else f"range {one.number}",
+            one.last - one.first + 1,
+        )
+        for one in ranges
+        if one.first <= one.last
+    )
+
+
+def _window(session: VaAllocSession, operations: Sequence[Operation]) -> tuple[int, int] | None:
+    """The addresses that were given out or reserved, with a page on each side; None: none."""
+    firsts = [one.first for one in session.state.ranges.values()]
+    lasts = [one.last for one in session.state.ranges.values()]
+    last = operations[-1]
+    if last.name == "reserve":
+        firsts.append(to_unsigned(last.number("va")))
+        lasts.append(firsts[-1] + max(to_unsigned(last.number("size")), 1) - 1)
+    if not firsts:
+        return None
+    return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, (1 << 64) - 1)

@@ -1,1 +1,0 @@
-"""One executable specification for each system's software."""

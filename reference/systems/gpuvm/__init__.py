@@ -1,0 +1,1 @@
+"""The VA manager of a GPU driver."""

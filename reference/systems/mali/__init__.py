@@ -1,0 +1,1 @@
+"""The MMU of a Mali GPU (CSF), and its driver."""

@@ -1,0 +1,1 @@
+"""The MMU of an NVIDIA GPU (GF100 to GP100), and its driver."""

@@ -1,0 +1,1 @@
+"""One page table on its own."""

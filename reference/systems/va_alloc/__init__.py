@@ -1,0 +1,1 @@
+"""An allocator of addresses."""
