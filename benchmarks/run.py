@@ -272,7 +272,8 @@ def no_session(*given: Any) -> Any:
 def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Steps on a table in which a number of pages is mapped."""
     from conformance.registry import make_target
-    from conformance.systems.pagetable.session import SPECS, PageTableSession
+    from conformance.systems.pagetable.operations import SPECS
+    from conformance.systems.pagetable.session import PageTableSession
     from reference.operations import make
 
     session = PageTableSession(make_target("reference"), set())
@@ -317,7 +318,8 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
 def vmas_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Operations on a VM that has so many VMAs."""
     from conformance.registry import make_target
-    from conformance.systems.mali.session import SPECS, MaliSession
+    from conformance.systems.mali.operations import SPECS
+    from conformance.systems.mali.session import MaliSession
     from reference.operations import make
 
     target = make_target(options["target"], options["kernel"], system="mali")

@@ -5,37 +5,35 @@ from typing import Any
 
 from conformance.system import System
 from conformance.systems.gpuvm import machine as gpuvm
+from conformance.systems.gpuvm.operations import SPECS as GPUVM_SPECS
+from conformance.systems.gpuvm.operations import possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.gpuvm.session import SPECS as GPUVM_SPECS
-from conformance.systems.gpuvm.session import GpuvmSession, possible
+from conformance.systems.gpuvm.session import GpuvmSession
 from conformance.systems.gpuvm.telling import GpuvmViews
 from conformance.systems.mali import machine as mali
+from conformance.systems.mali.operations import SPECS as MALI_SPECS
+from conformance.systems.mali.operations import possible as mali_possible
 from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.registers import MaliRegisters
-from conformance.systems.mali.session import SPECS as MALI_SPECS
 from conformance.systems.mali.session import MaliSession
-from conformance.systems.mali.session import possible as mali_possible
 from conformance.systems.mali.telling import MaliViews
 from conformance.systems.nvidia import machine as nvidia
+from conformance.systems.nvidia.operations import SPECS as NVIDIA_SPECS
+from conformance.systems.nvidia.operations import possible as nvidia_possible
 from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.registers import NvidiaRegisters
-from conformance.systems.nvidia.session import SPECS as NVIDIA_SPECS
 from conformance.systems.nvidia.session import NvidiaSession
-from conformance.systems.nvidia.session import possible as nvidia_possible
 from conformance.systems.nvidia.telling import NvidiaViews
 from conformance.systems.pagetable import machine as pagetable
+from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import (
-    SPECS,
-    PageTableSession,
-    configurable,
-)
+from conformance.systems.pagetable.session import PageTableSession
 from conformance.systems.pagetable.telling import PageTableViews
 from conformance.systems.va_alloc import machine as va_alloc
+from conformance.systems.va_alloc.operations import SPECS as VA_ALLOC_SPECS
+from conformance.systems.va_alloc.operations import possible as va_alloc_possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
-from conformance.systems.va_alloc.session import SPECS as VA_ALLOC_SPECS
 from conformance.systems.va_alloc.session import VaAllocSession
-from conformance.systems.va_alloc.session import possible as va_alloc_possible
 from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
 from reports.vocabulary import HardwareRow

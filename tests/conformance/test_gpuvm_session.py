@@ -10,9 +10,10 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
+from conformance.systems.gpuvm.operations import ALL, SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
-from conformance.systems.gpuvm.session import ALL, SPECS, GpuvmSession, possible
+from conformance.systems.gpuvm.session import GpuvmSession
 from conformance.systems.gpuvm.telling import GpuvmViews
 from reference.operations import Operation, Result, from_json
 from reference.trace import (

@@ -11,15 +11,10 @@ from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.mali import session as mali_session
+from conformance.systems.mali.operations import ALL, HANDLES, LIMIT_FENCES, SPECS, possible
 from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.rules import MALI
-from conformance.systems.mali.session import (
-    ALL,
-    HANDLES,
-    SPECS,
-    MaliSession,
-    possible,
-)
+from conformance.systems.mali.session import MaliSession
 from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
@@ -119,7 +114,7 @@ UNUSABLE = (
 """A queued bind of the VM has failed."""
 NODE = (*ON, op("alloc", size=4 * PAGE))
 TASK = 1 << 47
-FENCES = mali_session.LIMIT_FENCES
+FENCES = LIMIT_FENCES
 MOST = (CREATE, *[VM] * HANDLES)
 MANY = (CREATE, *[one for number in range(128) for one in (VM, op("destroy_vm", vm=number))])
 HALF_ASLEEP = (*ON, SUSPEND)

@@ -12,9 +12,10 @@ from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.nvidia import session as nvidia_session
+from conformance.systems.nvidia.operations import SPECS, possible
 from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
 from conformance.systems.nvidia.rules import NVIDIA
-from conformance.systems.nvidia.session import SPECS, NvidiaSession, possible
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference import trace as t
 from reference.operations import Result, from_json

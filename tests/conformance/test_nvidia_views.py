@@ -5,7 +5,8 @@ import pytest
 from conformance.registry import make_target
 from conformance.rules.rule import Violation
 from conformance.systems.nvidia.large_entries import Moment, compared
-from conformance.systems.nvidia.session import SPECS, NvidiaSession
+from conformance.systems.nvidia.operations import SPECS
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import make
 from reference.words import to_signed

@@ -8,8 +8,9 @@ import pytest
 
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
+from conformance.systems.pagetable.operations import SPECS
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import SPECS, PageTableSession
+from conformance.systems.pagetable.session import PageTableSession
 from reference.operations import Operation, Result, from_json
 from reference.trace import BEGIN, END, RELEASE, WORDS
 

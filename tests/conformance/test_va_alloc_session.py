@@ -7,14 +7,10 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
+from conformance.systems.va_alloc.operations import ALL, SPECS, possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
-from conformance.systems.va_alloc.session import (
-    ALL,
-    SPECS,
-    VaAllocSession,
-    possible,
-)
+from conformance.systems.va_alloc.session import VaAllocSession
 from conformance.systems.va_alloc.telling import VaAllocViews
 from reference.operations import Result, from_json
 from reference.trace import CRASH, HANG, RANGE, WARN, Trace

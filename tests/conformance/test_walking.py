@@ -7,7 +7,8 @@ import pytest
 
 from conformance import cli
 from conformance.registry import make_target
-from conformance.systems.nvidia.session import SPECS, NvidiaSession
+from conformance.systems.nvidia.operations import SPECS
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.walking import walked
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.pagetable.session import SPECS
+from conformance.systems.pagetable.operations import SPECS
 from reference.operations import from_json
 from reports import terminal
 from reports.counterexample import to_json

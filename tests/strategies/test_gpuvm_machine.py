@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.gpuvm.session import SPECS, GpuvmSession, possible
+from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation, check
 from reference.words import to_unsigned
 from strategies import gpuvm as draw

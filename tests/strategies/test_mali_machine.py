@@ -12,8 +12,9 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.systems.mali import machine as machine_module
 from conformance.systems.mali.machine import MaliMachine
+from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.mali.session import SPECS, MaliSession, possible
+from conformance.systems.mali.session import MaliSession
 from reference.formats.format import LEAF
 from reference.operations import Operation, check, make
 from reference.systems.mali.state import MAP, NONE, SYNC_ONLY, UNMAP

@@ -13,13 +13,9 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.systems.nvidia import machine as machine_module
 from conformance.systems.nvidia.machine import NvidiaMachine, machine_class
+from conformance.systems.nvidia.operations import CHIPS, SPECS, possible
 from conformance.systems.nvidia.reference_target import NvidiaTarget
-from conformance.systems.nvidia.session import (
-    CHIPS,
-    SPECS,
-    NvidiaSession,
-    possible,
-)
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.tally import Tally
 from reference.operations import Operation, check, make
 from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit

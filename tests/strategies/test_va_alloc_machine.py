@@ -6,14 +6,9 @@ import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.systems.va_alloc.operations import ALL, PAGE, SPECS, possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
-from conformance.systems.va_alloc.session import (
-    ALL,
-    PAGE,
-    SPECS,
-    VaAllocSession,
-    possible,
-)
+from conformance.systems.va_alloc.session import VaAllocSession
 from reference.operations import Operation, check
 from reference.words import to_unsigned
 from strategies import va_alloc as draw

@@ -4,8 +4,9 @@ import pytest
 
 from conformance.rules.rule import MISUSE
 from conformance.systems.nvidia.linux_target import LinuxNvkm
+from conformance.systems.nvidia.operations import SPECS
 from conformance.systems.nvidia.rules import NVIDIA
-from conformance.systems.nvidia.session import SPECS, NvidiaSession
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import Operation, make
 

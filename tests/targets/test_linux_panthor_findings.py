@@ -6,8 +6,9 @@ from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.minimise import minimise, reproduces
 from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.mali.operations import SPECS
 from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.mali.session import SPECS, MaliSession
+from conformance.systems.mali.session import MaliSession
 from reference.operations import Operation, from_json
 from reports import terminal
 

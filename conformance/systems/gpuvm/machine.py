@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from conformance.systems.gpuvm.session import PAGE, GpuvmSession
+from conformance.systems.gpuvm.operations import PAGE
+from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation
 from reference.systems.gpuvm.promise import Mapping
 from reference.words import to_signed

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.gpuvm.session import ALL, PAGE, GpuvmSession
+from conformance.systems.gpuvm.operations import ALL, PAGE
+from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation
 from reference.systems.gpuvm.promise import Mapping, VaPromise
 from reference.words import to_unsigned

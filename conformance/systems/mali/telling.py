@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.mali.session import ALL, PAGE, MaliSession
+from conformance.systems.mali.operations import ALL, PAGE
+from conformance.systems.mali.session import MaliSession
 from conformance.table_segments import Window, mapped, promised, stale, walk
 from reference.operations import Operation
 from reference.systems.gpuvm.promise import Mapping

@@ -12,16 +12,14 @@ from contextlib import contextmanager
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from conformance.systems.nvidia.session import (
+from conformance.systems.nvidia.operations import (
     ANY_ALLOCATION,
     CHIPS,
     LARGEST_BOOT,
     MOST_PAGES,
     SPECS,
-    NvidiaSession,
-    giving_back,
-    is_misuse,
 )
+from conformance.systems.nvidia.session import NvidiaSession, giving_back, is_misuse
 from reference.operations import Operation, make
 from reference.systems.nvidia.physical_layout import VRAM
 from reference.systems.nvidia.state import NONE, Area, NvidiaState, Part

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from conformance.rules.rule import Violation
 from conformance.systems.nvidia.entries import annotate, word_text
 from conformance.systems.nvidia.large_entries import Entry, Moment, compared
-from conformance.systems.nvidia.session import PAGE, NvidiaSession
+from conformance.systems.nvidia.operations import PAGE
+from conformance.systems.nvidia.session import NvidiaSession
 from conformance.table_segments import Window
 from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from conformance.systems.va_alloc.session import ALL, PAGE, VaAllocSession
+from conformance.systems.va_alloc.operations import ALL, PAGE
+from conformance.systems.va_alloc.session import VaAllocSession
 from reference.operations import Operation
 from reference.systems.va_alloc.promise import Range
 from reference.words import to_signed

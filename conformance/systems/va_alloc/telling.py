@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.va_alloc.session import PAGE, VaAllocSession
+from conformance.systems.va_alloc.operations import PAGE
+from conformance.systems.va_alloc.session import VaAllocSession
 from reference.operations import Operation
 from reference.systems.va_alloc.promise import HOLE, Range
 from reference.words import to_unsigned
