@@ -33,9 +33,11 @@ from conformance.systems.va_alloc import machine as va_alloc
 from conformance.systems.va_alloc.operations import SPECS as VA_ALLOC_SPECS
 from conformance.systems.va_alloc.operations import possible as va_alloc_possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
-from conformance.systems.va_alloc.session import VaAllocSession
+from conformance.systems.va_alloc.rules import VA_ALLOC
+from conformance.systems.va_alloc.rules.step import AllocStep
 from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
+from reference.systems.va_alloc.promise import VaAllocPromise
 from reports.vocabulary import HardwareRow
 
 SYSTEMS: dict[str, System] = {
@@ -93,14 +95,16 @@ SYSTEMS: dict[str, System] = {
         "va-alloc",
         "ranges of addresses handed out by an allocator: best fit, alignment, fixed ranges",
         VA_ALLOC_SPECS,
-        VaAllocSession.rules,
-        VaAllocSession,
+        VA_ALLOC,
+        None,
         VaAllocViews,
         va_alloc.machine_class,
         (("va",), ("va", "start"), ("va", "start", "first", "last")),
         va_alloc_possible,
         {"node": ("alloc", "reserve")},
         hardware=HardwareRow("allocator", "what the allocator says that it has there", False),
+        make_promise=VaAllocPromise,
+        make_step=AllocStep,
     ),
 }
 """Every system, by name."""

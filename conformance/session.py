@@ -8,13 +8,20 @@ operations before it are carried out once more, without being counted or reporte
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from conformance.rules.rule import MISUSE, Rule, Violation
+from conformance.rules.step import CallStep
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
-from reference.operations import Operation, OperationSpec, Result
-from reference.trace import Trace
+from reference.operations import Operation, OperationSpec, Result, completed
+from reference.trace import BEGIN, END, Trace
+
+if TYPE_CHECKING:
+    from conformance.system import System
+
+AnyStep = CallStep[Any, Any]
+"""What the rules of some system are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,182 @@ class Outcome:
     fresh: Sequence[Violation]
 
 
-class Session(Protocol):
+class Session:
+    """One example: operations carried out on a target one after the other, each judged.
+
+    For each: it is sorted, performed, fed to the views, moved on by, judged, reported, and then
+    taken over or undone. ``muted``: identities (rule, signature) that are known; ``None`` mutes
+    all. ``operations`` and their ``results``; the ``trace`` of all that happened; ``promise``: the
+    system's; ``ended``: nothing more can be judged. ``frozen_on``: stop moving on when this
+    identity is met, so that the views can be looked at. ``tally``: what is counted.
+    """
+
+    def __init__(
+        self,
+        system: "System",
+        target: Target,
+        muted: set[tuple[str, str]] | None = None,
+        tally: Tally | None = None,
+    ) -> None:
+        self.system = system
+        self.target = target
+        self.muted = muted
+        self.tally = tally if tally is not None else Tally()
+        self.operations: list[Operation] = []
+        self.results: list[Result] = []
+        self.trace = Trace()
+        self.ended = False
+        self.frozen_on: tuple[str, str] | None = None
+        self.promise: Any = None
+        # What stands: the operations that were not undone.
+        self._effective: list[Operation] = []
+        self._replaying = False
+        self._start()
+
+    def _start(self) -> None:
+        """Target and promise as they are before any operation."""
+        assert self.system.make_promise is not None
+        self.promise = self.system.make_promise(self.target.traits)
+        self.target.reset()
+
+    # -- one operation ------------------------------------------------------------------------
+
+    def run(self, operation: Operation) -> Outcome:
+        """Carry out one operation and judge it.
+
+        What has to be there before it, and goes without saying, is made first. What cannot be
+        made now is passed over.
+        """
+        implied = self.promise.implied(operation, not self.operations)
+        if implied is not None:
+            made = self._imply(implied)
+            if made.fresh or not self.promise.takes(operation):
+                return made
+        if not (self.promise.takes(operation) and self.system.valid(operation, self.target.traits)):
+            return Outcome(Result(), MISUSE, False, (), ())
+        step = self._perform(operation)
+        self._judge(step)
+        if any(one.identity == self.frozen_on for one in step.violations):
+            self.ended = True
+            return Outcome(step.result, step.sort, True, step.violations, ())
+        changed = step.result.finished and self.promise.changed(step.call, step.result)
+        if not self._replaying:
+            self.tally.operation(step.kind, step.sort, changed)
+        fresh = self._report(step)
+        if step.result.finished and self.promise.take_over(step.call, step.result, step.violations):
+            self._effective.append(operation)
+        else:
+            self._undo(step)
+        return Outcome(step.result, step.sort, changed, step.violations, fresh)
+
+    def _imply(self, operation: Operation) -> Outcome:
+        """Make what goes without saying; where that is how the system is told, it is not told."""
+        outcome = self.run(completed(operation, self.system.specs))
+        if self.system.create_implied and not outcome.fresh:
+            self.operations.clear()
+            self.results.clear()
+            self.trace.clear()
+        return outcome
+
+    def _before(self, operation: Operation) -> Any:
+        """The call, sorted by the promise."""
+        return self.promise.before(operation)
+
+    def _perform(self, operation: Operation) -> AnyStep:
+        """Sort an operation, carry it out, and let the promise follow."""
+        begin = len(self.trace)
+        self.operations.append(operation)
+        call = self._before(operation)
+        self.trace.emit(BEGIN, len(self.operations) - 1)
+        if call.events is None:
+            result = self.target.perform(call.operation, self.trace)
+        else:
+            for kind, a, b in call.events:
+                self.trace.emit(kind, a, b)
+            result = Result()
+        self.trace.emit(END, result.result, result.value)
+        self.results.append(result)
+        self.promise.feed(self.trace.words, begin)
+        step = self.system.make_step(
+            call, result, self.promise, self.trace, begin, self.target.places
+        )
+        if result.finished:
+            self.promise.after(call, result, step.end_event)
+        return step
+
+    def _judge(self, step: AnyStep) -> None:
+        """Ask the rules one after the other, until one says that nothing means anything now."""
+        checked = {} if self._replaying else self.tally.checked
+        for rule in self.system.asked(step.kind, step.sort, step.result.finished):
+            count = rule.judge(step)
+            if count:
+                checked[rule.id] = checked.get(rule.id, 0) + count
+            if step.violations and any(one.corrupts for one in step.violations):
+                # Whatever else is wrong with this step may follow from it.
+                break
+        if step.sort == MISUSE and step.violations:
+            step.violations = [replace(one, label="misuse") for one in step.violations]
+
+    def _report(self, step: AnyStep) -> list[Violation]:
+        """Count violations; those of identities that are not muted."""
+        if self._replaying:
+            return []
+        tally = self.tally
+        fresh: list[Violation] = []
+        for violation in step.violations:
+            tally.violated[violation.rule] = tally.violated.get(violation.rule, 0) + 1
+            identity = " ".join(violation.identity)
+            tally.hits[identity] = tally.hits.get(identity, 0) + 1
+            if self.muted is not None and violation.identity not in self.muted:
+                fresh.append(violation)
+        return fresh
+
+    def _undo(self, step: AnyStep) -> None:
+        """Start again, and do everything that stood before this step.
+
+        The events of the rerun are those of the original up to here. The longer story is kept,
+        and event numbers go on from its end.
+        """
+        if self._replaying:
+            self.ended = True
+            return
+        kept, results, trace = self.operations, self.results, self.trace
+        again, self._effective = self._effective, []
+        self._replaying = True
+        self.operations, self.results, self.trace = [], [], Trace()
+        self._start()
+        for operation in again:
+            self.run(operation)
+            if self.ended:
+                break
+        self._replaying = False
+        self.operations, self.results, self.trace = kept, results, trace
+        if self.promise.is_lost():
+            self.ended = True
+        if self.ended:
+            identity = " ".join(step.violations[0].identity) if step.violations else "unknown"
+            self.tally.cut[identity] = self.tally.cut.get(identity, 0) + 1
+
+    def finish(self) -> Outcome | None:
+        """Destroy at the end of an example whatever exists; None if nothing does.
+
+        An operation of the end that is undone would be undone again: then the example ends.
+        """
+        outcome: Outcome | None = None
+        if self.ended:
+            return None
+        for operation in self.promise.ending():
+            stood = len(self._effective)
+            outcome = self.run(completed(operation, self.system.specs))
+            if outcome.fresh or len(self._effective) == stood:
+                break
+        return outcome
+
+
+# -- systems whose session is their own as yet --------------------------------------------------
+
+
+class AnySession(Protocol):
     """One example: operations carried out on a target one after the other, each judged.
 
     ``operations`` and their ``results``; the ``trace`` of all that happened; ``ended``: nothing

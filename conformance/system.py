@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
+from conformance.rules.progress import ENDING
 from conformance.rules.rule import Rule, Violation
-from conformance.session import Session
+from conformance.rules.step import CallStep
+from conformance.session import AnySession, Session
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
-from reference.operations import Operation, OperationSpec
+from reference.calls import MISUSE, Promise, Traits
+from reference.operations import Operation, OperationSpec, Result
+from reference.trace import Trace
 from reports.counterexample import Views
 from reports.registers import Decoder
 from reports.vocabulary import WALKED, HardwareRow, Vocabulary
@@ -34,13 +38,15 @@ class System:
     were made, the operations that make them, where that is not one of the argument's name.
     ``create_implied``: a first operation other than create has a default one before it, which
     counts as none. ``registers``, ``hardware``: see ``reports.vocabulary``.
+    ``make_promise``: a promise, for a target of these traits; ``make_step``: what rules are
+    shown of a call.
     """
 
     name: str
     title: str
     specs: Mapping[str, OperationSpec]
     rules: Sequence[Rule]
-    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], Session]
+    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], AnySession] | None
     make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[Sequence[str]]
@@ -49,6 +55,13 @@ class System:
     create_implied: bool = False
     registers: Decoder | None = None
     hardware: HardwareRow = WALKED
+    make_promise: Callable[[Traits], Promise[Any]] | None = None
+    make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], CallStep[Any, Any]] = (
+        CallStep
+    )
+    _asked: dict[tuple[str, bool, bool], Sequence[Rule]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -56,10 +69,28 @@ class System:
         return Vocabulary(self.specs, self.registers, self.hardware)
 
     def session(
-        self, target: Target, muted: set[tuple[str, str]] | None, tally: Tally | None
-    ) -> Session:
+        self,
+        target: Target,
+        muted: set[tuple[str, str]] | None = None,
+        tally: Tally | None = None,
+    ) -> AnySession:
         """A session on ``target``; ``muted`` None mutes every identity."""
-        return self.make_session(target, muted, tally)
+        if self.make_session is not None:
+            return self.make_session(target, muted, tally)
+        return Session(self, target, muted, tally)
+
+    def asked(self, kind: str, sort: str, finished: bool) -> Sequence[Rule]:
+        """The rules that are asked after a call: of one that did not come back, those about it."""
+        key = (kind, sort == MISUSE, finished)
+        if key not in self._asked:
+            self._asked[key] = tuple(
+                rule
+                for rule in self.rules
+                if (rule.misuse or sort != MISUSE) and kind in rule.operations
+            )
+            if not finished:
+                self._asked[key] = tuple(rule for rule in self.rules if rule.id in ENDING)
+        return self._asked[key]
 
     def machine(self, target: Target) -> Any:
         """The machine class for a target."""

@@ -421,6 +421,19 @@ def make(name: str, specs: Specs, **args: int | str) -> Operation:
     return from_json({"op": name, **args}, specs)
 
 
+def completed(operation: Operation, specs: Specs) -> Operation:
+    """``operation`` with the default of each argument that it leaves out.
+
+    Raises:
+        ValueError: as :func:`check`.
+    """
+    spec = _spec(operation.name, specs)
+    args = {arg.name: arg.default for arg in spec.args if arg.default is not None}
+    whole = Operation(operation.name, {**args, **operation.args})
+    check(whole, specs)
+    return whole
+
+
 def check(operation: Operation, specs: Specs) -> None:
     """Check that ``operation`` is one of ``specs`` with every argument present and allowed.
 

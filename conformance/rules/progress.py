@@ -14,6 +14,10 @@ ENDED = {
 }
 
 
+ENDING = ("PG-1", "PG-2")
+"""The rules about calls that do not come back: nothing else is asked then."""
+
+
 def ending(trace: Trace, begin: int, end: int) -> tuple[int, int]:
     """(kind, number) of the first event of begin..end that ended a call; (0, end) for none."""
     for event in range(begin, end):

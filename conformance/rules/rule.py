@@ -5,43 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.rules.step import Finished
+from conformance.rules.violation import Violation
+from reference.calls import LEGAL, MISUSE, REFUSED
 from reference.hardware.view import Difference, HardwareView, Observation
 from reference.operations import Operation, Result
 from reference.promise import Promise
 from reference.trace import Trace
-
-LEGAL = "legal"
-REFUSED = "refused"
-MISUSE = "misuse"
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A rule was broken.
-
-    ``signature`` tells one defect from another and never holds an address, a line number
-    or a count. ``message`` is for people and may hold all of them. ``event`` is the number
-    of the offending event in the trace; ``iova`` the address to look at, -1 for none.
-    ``label`` is "misuse" where the call itself was outside the contract. ``corrupts``: from
-    here on driver or device works on memory that is no table, so that what else is wrong with
-    the step may follow from it: it is not judged, and the operation is undone.
-    """
-
-    rule: str
-    signature: str
-    message: str
-    event: int
-    iova: int = -1
-    expected: str = ""
-    observed: str = ""
-    label: str = ""
-    stale: tuple[int, int, int, int] | None = None
-    corrupts: bool = False
-
-    @property
-    def identity(self) -> tuple[str, str]:
-        """Rule and signature: with the system, what makes two violations the same."""
-        return (self.rule, self.signature)
 
 
 @dataclass(slots=True)
@@ -151,11 +120,11 @@ class Rule:
     misuse: bool = False
     watches: tuple[int, ...] = ()
 
-    def judge(self, step: Step) -> int:
+    def judge(self, step: Any) -> int:
         """Check a step; how many judgements that was."""
         if not self.watches or step.observations:
             return self.check(step)
-        count = 0
+        count: int = 0
         for kind in self.watches:
             count += step.counts[kind] - step.counts_before[kind]
         return count
@@ -164,3 +133,6 @@ class Rule:
     def family(self) -> str:
         """The two letters before the number."""
         return self.id.split("-")[0]
+
+
+__all__ = ["LEGAL", "MISUSE", "REFUSED", "Check", "Rule", "Step", "Violation"]

@@ -7,12 +7,12 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems.va_alloc.operations import ALL, SPECS, possible
+from conformance.systems.va_alloc.operations import SPECS, possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
-from conformance.systems.va_alloc.session import VaAllocSession
 from conformance.systems.va_alloc.telling import VaAllocViews
 from reference.operations import Result, from_json
+from reference.systems.va_alloc.promise import ALL
 from reference.trace import CRASH, HANG, RANGE, WARN, Trace
 from reports import terminal
 from reports.counterexample import Segment
@@ -45,7 +45,7 @@ START = (CREATE, reserve(4, 4), reserve(16, 40))
 
 def session_after(*operations, target=None):
     """A session in which these operations were done without a violation."""
-    session = VaAllocSession(target or VaAllocTarget(), set())
+    session = SYSTEM.session(target or VaAllocTarget(), set())
     for operation in operations:
         outcome = session.run(operation)
         assert [one.identity for one in outcome.violations] == []
@@ -54,7 +54,7 @@ def session_after(*operations, target=None):
 
 def ranges(session):
     """What callers have: (first page, last page, number)."""
-    at = session.state.at
+    at = session.promise.space.at
     return [(at[one].first // PAGE, at[one].last // PAGE, at[one].number) for one in sorted(at)]
 
 
@@ -88,7 +88,7 @@ CALLS = {
 def test_a_call_is_sorted_before_it_is_made(name):
     call, sort, reason = CALLS[name]
     session = session_after(*START)
-    step = session._step(call, 0)
+    step = session.promise.before(call)
     refused = -errno.EINVAL if call.name == "free" else -errno.ENOSPC
     assert (step.sort, step.reason) == (sort, reason)
     assert step.errors == ((refused,) if sort == REFUSED else ())
@@ -126,7 +126,7 @@ def test_numbers_are_of_those_that_were_given_out():
     session = session_after(*START, alloc(9), reserve(4), alloc(2), free(0), alloc(1))
     assert ranges(session) == [(0, 1, 2), (16, 55, 1), (56, 56, 3)]
     assert session.finish().result.result == 0
-    assert not session.state.exists
+    assert not session.promise.space.exists
     assert session.finish() is None
 
 
@@ -261,7 +261,7 @@ def wrong_session(identity, muted=frozenset()):
     operation, spoil = WRONG[identity]
     before = () if operation.name == "create" else START
     target = Wrong(operation.name, spoil)
-    session = VaAllocSession(target, set(muted))
+    session = SYSTEM.session(target, set(muted))
     for one in before:
         assert not session.run(one).violations
     target.armed = 1
@@ -328,10 +328,8 @@ def test_of_two_readings_of_the_smallest_hole_both_pass():
 
 def test_a_driver_that_raises_has_crashed():
     class Raising(VaAllocTarget):
-        def _call(self, name, args):
-            if name == "alloc":
-                raise ZeroDivisionError("the driver is broken")
-            return super()._call(name, args)
+        def do_alloc(self, size, align, mode, first, last):
+            raise ZeroDivisionError("the driver is broken")
 
     outcome = session_after(*START, target=Raising()).run(alloc())
     assert [one.identity for one in outcome.fresh] == [("PG-2", "alloc, legal, crashed")]

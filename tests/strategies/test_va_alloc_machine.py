@@ -6,10 +6,11 @@ import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
-from conformance.systems.va_alloc.operations import ALL, PAGE, SPECS, possible
+from conformance.session import Session
+from conformance.systems.va_alloc.operations import PAGE, SPECS, possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
-from conformance.systems.va_alloc.session import VaAllocSession
 from reference.operations import Operation, check
+from reference.systems.va_alloc.promise import ALL
 from reference.words import to_unsigned
 from strategies import va_alloc as draw
 
@@ -25,59 +26,59 @@ class Watch:
     def note(self, situation, happens=True):
         self.seen[situation] += bool(happens)
 
-    def look(self, step):
-        state, kind = step.state, step.kind
+    def look(self, space, call):
+        kind = call.operation.name
         args = {
             key: one if isinstance(one, str) else to_unsigned(one)
-            for key, one in step.operation.args.items()
+            for key, one in call.operation.args.items()
         }
-        self.note(f"{kind}, {step.sort}" + (f", {step.reason}" if step.reason else ""))
+        self.note(f"{kind}, {call.sort}" + (f", {call.reason}" if call.reason else ""))
         if kind == "create":
             end = args["start"] + args["size"]
             self.note("window from 0", args["start"] == 0)
             self.note("window across bit 63", args["start"] < 1 << 63 < end)
             self.note("window up to the end", end >= ALL - PAGE)
             return
-        holes = state.holes()
-        self.note("more than 8 ranges", len(state.ranges) > 8)
+        holes = space.holes()
+        self.note("more than 8 ranges", len(space.ranges) > 8)
         self.note("no hole", not holes)
         self.note("holes of one size", len({h.last - h.first for h in holes}) < len(holes))
-        if kind == "alloc" and step.sort == "legal":
-            self.look_at_alloc(step, args, holes)
-        elif kind == "reserve" and step.sort == "legal":
+        if kind == "alloc" and call.sort == "legal":
+            self.look_at_alloc(space, call, args, holes)
+        elif kind == "reserve" and call.sort == "legal":
             hole = next(h for h in holes if h.first <= args["va"] <= h.last)
             last = args["va"] + args["size"] - 1
             shape = (args["va"] == hole.first, last == hole.last)
             where = {(True, True): "all", (True, False): "head", (False, True): "tail"}
             self.note(f"reserve {where.get(shape, 'inside')} of a hole")
-            self.note("reserve up to the window's end", last == state.last)
-        elif kind == "free" and step.sort == "legal":
-            one = state.ranges[args["node"]]
+            self.note("reserve up to the window's end", last == space.last)
+        elif kind == "free" and call.sort == "legal":
+            one = space.ranges[args["node"]]
             before = any(h.last + 1 == one.first for h in holes)
             after = any(h.first == one.last + 1 for h in holes)
             self.note(f"free, hole before {before}, after {after}")
         elif kind == "find":
-            found = step.expected != -1
+            found = call.expected != -1
             self.note(f"find, {'something' if found else 'nothing'}")
-            self.note("find, starts before", found and to_unsigned(step.expected) < args["first"])
+            self.note("find, starts before", found and to_unsigned(call.expected) < args["first"])
             self.note("find, right behind one", any(
-                one.last + 1 == args["first"] for one in state.ranges.values()
+                one.last + 1 == args["first"] for one in space.ranges.values()
             ))  # fmt: skip
             self.note("find, right before one", any(
-                one.first == args["last"] + 1 for one in state.ranges.values()
+                one.first == args["last"] + 1 for one in space.ranges.values()
             ))  # fmt: skip
 
-    def look_at_alloc(self, step, args, holes):
-        mode, rooms, size = args["mode"], step.rooms, args["size"]
+    def look_at_alloc(self, space, call, args, holes):
+        mode, rooms, size = args["mode"], call.rooms, args["size"]
         self.note(f"alloc, {mode}")
         self.note(f"alloc, {mode}, of several holes", len(rooms) > 1)
-        self.note(f"alloc, {mode}, in bounds", args["last"] < step.state.last)
+        self.note(f"alloc, {mode}, in bounds", args["last"] < space.last)
         smallest = min(rooms, key=lambda room: room.size)
         self.note("alloc, best, not the first", mode == "best" and smallest is not rooms[0])
         self.note("alloc, all of the bounds", args["last"] - args["first"] + 1 == size)
         self.note("alloc, all of a hole", any(room.size == size for room in rooms))
         self.note("alloc, the last byte of the window", any(
-            room.highest + size - 1 == step.state.last and room.highest == room.lowest
+            room.highest + size - 1 == space.last and room.highest == room.lowest
             for room in rooms
         ))  # fmt: skip
         if args["align"] > 1:
@@ -91,15 +92,15 @@ class Watch:
 def run():
     """(how often each situation came up, what was counted)."""
     watch = Watch()
-    step = VaAllocSession._step
+    before = Session._before
 
-    def watched(session, operation, begin):
-        made = step(session, operation, begin)
-        watch.look(made)
-        return made
+    def watched(session, operation):
+        call = before(session, operation)
+        watch.look(session.promise.space, call)
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(VaAllocSession, "_step", watched)
+        patch.setattr(Session, "_before", watched)
         plan = Plan(examples=EXAMPLES, shards=1)
         result = run_shard(SYSTEMS["va-alloc"], VaAllocTarget(), plan, 0)
         assert result.findings == {}

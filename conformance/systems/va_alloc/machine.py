@@ -7,55 +7,28 @@ which nothing changed goes on: a page is given out, or, where there is none, one
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
-from conformance.systems.va_alloc.operations import ALL, PAGE
-from conformance.systems.va_alloc.session import VaAllocSession
-from reference.operations import Operation
-from reference.systems.va_alloc.promise import Range
-from reference.words import to_signed
+from conformance.machine import Machine
+from conformance.systems.va_alloc.operations import PAGE
+from reference.systems.va_alloc.promise import ALL, Range, VaAllocPromise, VaSpace
 from strategies import va_alloc as draw
 
 
-class VaAllocMachine(RuleBasedStateMachine):
-    """Generates operations for one session. A generated subclass gives ``start``."""
+class VaAllocMachine(Machine):
+    """Generates operations for one session."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.session: VaAllocSession = self.start()
-        self.changed = False
-
-    def start(self) -> VaAllocSession:
-        """A fresh session; given by the generated subclass."""
-        raise TypeError("start is missing; make subclasses with conformance.engine")
-
-    def fail(self, violation: object) -> None:
-        """Raise for a new violation; given by the generated subclass."""
-
-    def do(self, name: str, **args: int | str) -> None:
-        """Do one operation; addresses and sizes are unsigned."""
-        if self.session.ended:
-            return
-        held = {
-            key: value if isinstance(value, str) else to_signed(value)
-            for key, value in args.items()
-        }
-        outcome = self.session.run(Operation(name, held))
-        self.changed = self.changed or outcome.changed
-        if outcome.fresh:
-            self.fail(outcome.fresh[0])
+    @property
+    def space(self) -> VaSpace:
+        """The ranges that callers have."""
+        promise: VaAllocPromise = self.session.promise
+        return promise.space
 
     def alloc(
         self, size: int, align: int = 0, mode: str = "best", first: int = 0, last: int = ALL - 1
     ) -> None:
         """Ask for addresses."""
         self.do("alloc", size=size, align=align, mode=mode, first=first, last=last)
-
-    def teardown(self) -> None:
-        """End the example: everything comes back, and must be one hole then."""
-        outcome = self.session.finish()
-        if outcome is not None and outcome.fresh:
-            self.fail(outcome.fresh[0])
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -70,20 +43,20 @@ class VaAllocMachine(RuleBasedStateMachine):
         self.changed = False
         yield
         if not self.changed and not self.session.ended:
-            if any(hole.last - hole.first + 1 >= PAGE for hole in self.session.state.holes()):
+            if any(hole.last - hole.first + 1 >= PAGE for hole in self.space.holes()):
                 self.alloc(PAGE, mode=_mode(pick))
             else:
                 self._free(pick)
 
     def _hole(self, pick: int, further: int = 0) -> Range | None:
         """One of the holes, or one of those behind it; None where there is none."""
-        holes = self.session.state.holes()
+        holes = self.space.holes()
         return holes[min(pick % len(holes) + further, len(holes) - 1)] if holes else None
 
     def _range(self, pick: int) -> Range | None:
         """One of the ranges that were given out; None where there is none."""
-        state = self.session.state
-        return state.at[state.firsts.nth(pick % len(state.at))] if state.at else None
+        space = self.space
+        return space.at[space.firsts.nth(pick % len(space.at))] if space.at else None
 
     def _free(self, pick: int) -> None:
         one = self._range(pick)
@@ -92,11 +65,11 @@ class VaAllocMachine(RuleBasedStateMachine):
 
     def _bounds(self, bounds: draw.Bounds, pick: int) -> tuple[int, int]:
         """(first, last) of the addresses that a request may get."""
-        state = self.session.state
+        space = self.space
         hole, further = self._hole(pick), self._hole(pick, 1)
         if bounds.by == "all":
             return 0, ALL - 1
-        first, last = state.first, state.last
+        first, last = space.first, space.last
         if bounds.by != "window" and hole is not None and further is not None:
             first, last = hole.first, (hole if bounds.by == "hole" else further).last
         first = min(max(first + bounds.cut[0] * PAGE, 0), ALL - 1)
@@ -170,24 +143,24 @@ class VaAllocMachine(RuleBasedStateMachine):
             self._err(mistake, which)
 
     def _err(self, mistake: str, which: int) -> None:
-        state = self.session.state
+        space = self.space
         hole, one = self._hole(which), self._range(which)
         mode = _mode(which)
-        holes = state.holes()
+        holes = space.holes()
         if mistake == "no-bytes":
             self.alloc(0, mode=mode)
         elif mistake == "reserve-no-bytes":
-            self.do("reserve", va=state.first if hole is None else hole.first, size=0)
+            self.do("reserve", va=space.first if hole is None else hole.first, size=0)
         elif mistake == "too-large" and holes:
             # A byte more than the largest hole has.
             most = max(hole.last - hole.first + 1 for hole in holes)
             self.alloc(min(most + 1, ALL - 1), mode=mode)
-        elif mistake == "no-such-multiple" and state.first:
+        elif mistake == "no-such-multiple" and space.first:
             # The only multiples lie below the window and above it.
-            self.alloc(PAGE, (state.last + 1) & ~(PAGE - 1) or PAGE, mode)
+            self.alloc(PAGE, (space.last + 1) & ~(PAGE - 1) or PAGE, mode)
         elif mistake == "elsewhere":
-            first = (state.last + 1) if which & 1 else max(state.first - 8 * PAGE, 0)
-            last = ALL - 1 if which & 1 else max(state.first - 1, 0)
+            first = (space.last + 1) if which & 1 else max(space.first - 8 * PAGE, 0)
+            last = ALL - 1 if which & 1 else max(space.first - 1, 0)
             self.alloc(PAGE, 0, mode, min(first, last), last)
         elif mistake == "hole-too-small" and hole is not None:
             size = hole.last - hole.first + 1
@@ -200,15 +173,15 @@ class VaAllocMachine(RuleBasedStateMachine):
                 va, end = max(one.first - PAGE, 0), one.first + 1
             self.do("reserve", va=va, size=max(end - va, 1))
         elif mistake == "below":
-            self.do("reserve", va=max(state.first - PAGE, 0), size=2 * PAGE)
+            self.do("reserve", va=max(space.first - PAGE, 0), size=2 * PAGE)
         elif mistake == "above":
-            self.do("reserve", va=min(state.last + 1, ALL - 1), size=1)
+            self.do("reserve", va=min(space.last + 1, ALL - 1), size=1)
         elif mistake == "across":
-            self.do("reserve", va=state.last, size=2)
+            self.do("reserve", va=space.last, size=2)
         elif mistake == "wraps":
-            self.do("reserve", va=state.last, size=ALL - 1 - (which & 1) * PAGE)
+            self.do("reserve", va=space.last, size=ALL - 1 - (which & 1) * PAGE)
         elif mistake == "no-such-range":
-            self.do("free", node=state.made + which % 2)
+            self.do("free", node=space.made + which % 2)
 
 
 def _mode(number: int) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
+from reference.systems.va_alloc.promise import ALL
 from reference.words import to_unsigned
 
 PAGE = 0x1000
-ALL = 1 << 64
 _BOUNDS = (
     ArgSpec("first", "address", default=0),
     ArgSpec("last", "address", default=ALL - 1),

@@ -1,13 +1,13 @@
 """The target ``reference`` of system ``va-alloc``: our own allocator, which does what is right."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conformance import __version__
+from conformance.systems.va_alloc.operations import SPECS
+from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.va_alloc import driver as va_alloc
 from reference.systems.va_alloc.promise import HOLE, LISTED
-from reference.trace import CRASH, HANG, RANGE, Trace
+from reference.trace import RANGE, Trace
 from reference.words import to_signed, to_unsigned
 
 STEP_BUDGET = 1 << 14
@@ -17,98 +17,80 @@ HOLE_BUDGET = 256
 """A call looks at each hole once, after a search of some 20 looks. Destroying frees each node."""
 
 
-class VaAllocTarget:
-    """An allocator written in Python, by default the reference driver.
+class VaAllocTarget(ReferenceTarget):
+    """An allocator written in Python, by default the reference driver."""
 
-    ``driver`` is a module with the classes of ``reference.systems.va_alloc.driver``; a changed copy
-    of it is how wrong drivers are tried.
-    """
+    specs = SPECS
 
     def __init__(self, driver: Any = va_alloc, name: str = "reference", version: str = "") -> None:
-        self.name: str = name
-        self.version: str = version or f"mmu-conformance {__version__}, reference driver"
-        self.traits: Mapping[str, Sequence[str | int]] = {}
-        self.places: Sequence[str] = ("",)
-        self._driver = driver
-        self._modes: dict[Any, int] = {"best": driver.BEST, "low": driver.LOW, "high": driver.HIGH}
-        self._allocator: Any = None
+        super().__init__(driver, name, version)
+        self._modes: dict[str, int] = {"best": driver.BEST, "low": driver.LOW, "high": driver.HIGH}
+        self._about: tuple[int, int] = (0, -1)
 
-    def reset(self) -> None:
-        """Forget the allocator, whatever state it is in."""
-        self._allocator = None
-
-    def close(self) -> None:
-        """Nothing is held."""
-        self._allocator = None
-
-    def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation of system ``va-alloc``, and tell what it has left."""
-        name = operation.name
-        args: dict[str, Any] = {
-            key: value if isinstance(value, str) else to_unsigned(value)
-            for key, value in operation.args.items()
-        }
-        try:
-            if name == "create":
-                self._allocator = self._driver.VaAllocator(args["start"], args["size"])
-            allocator = self._allocator
+    def prepare(self, operation: Operation) -> None:
+        """Give a call its budget of looks at holes."""
+        allocator = self.made
+        if operation.name != "create":
             allocator.holes.budget = STEP_BUDGET + HOLE_BUDGET * len(allocator.nodes)
-            about = self._about(name, args)
-            result = self._call(name, args)
-            if name == "alloc" and result.result == 0:
-                address = to_unsigned(result.value)
-                about = (address, address + args["size"] - 1)
-            if name != "find":
-                self._tell(*about, trace)
-        except (RecursionError, self._driver.StepsExceeded):
-            trace.emit(HANG)
-        except Exception:
-            # A driver that raises has crashed, whatever it raised.
-            trace.emit(CRASH)
-        else:
-            return result
-        return Result(0, 0, False)
+            self._about = (allocator.first, allocator.end - 1)
 
-    def _call(self, name: str, args: dict[str, Any]) -> Result:
-        allocator = self._allocator
-        if name == "alloc":
-            result, address = allocator.alloc(
-                args["size"], args["align"], self._modes[args["mode"]], args["first"], args["last"]
-            )
-            return Result(result, to_signed(address))
-        if name == "reserve":
-            return Result(allocator.reserve(args["va"], args["size"]))
-        if name == "free":
-            return Result(allocator.free(args["node"]))
-        if name == "find":
-            first, last = max(args["first"], allocator.first), min(args["last"], allocator.end - 1)
-            node = allocator.find(first, last) if first <= last else None
-            return Result(0, -1 if node is None else to_signed(node.first))
-        if name == "destroy":
-            allocator.destroy()
-        elif name != "create":
-            raise ValueError(
-                f"operation is {name!r}; allowed are create, alloc, reserve, free, find and destroy"
-            )
+    # -- the operations -----------------------------------------------------------------------
+
+    def do_create(self, start: int, size: int) -> Result:
+        """Make an allocator."""
+        allocator = self.driver.VaAllocator(to_unsigned(start), to_unsigned(size))
+        allocator.holes.budget = STEP_BUDGET
+        self.made = allocator
+        self._about = (allocator.first, allocator.end - 1)
+        return Result()
+
+    def do_alloc(self, size: int, align: int, mode: str, first: int, last: int) -> Result:
+        """Ask for addresses."""
+        size = to_unsigned(size)
+        bounds = to_unsigned(first), to_unsigned(last)
+        self._about = bounds
+        result, address = self.made.alloc(size, to_unsigned(align), self._modes[mode], *bounds)
+        if result == 0:
+            self._about = (address, address + size - 1)
+        return Result(result, to_signed(address))
+
+    def do_reserve(self, va: int, size: int) -> Result:
+        """Ask for these addresses."""
+        va, size = to_unsigned(va), to_unsigned(size)
+        self._about = (va, va + max(size, 1) - 1)
+        return Result(self.made.reserve(va, size))
+
+    def do_free(self, node: int) -> Result:
+        """Give a range back."""
+        allocator = self.made
+        one = allocator.nodes.get(node)
+        first = allocator.first
+        self._about = (first, first) if one is None else (one.first, one.end - 1)
+        return Result(allocator.free(node))
+
+    def do_find(self, first: int, last: int) -> Result:
+        """Look for a range."""
+        allocator = self.made
+        low = max(to_unsigned(first), allocator.first)
+        high = min(to_unsigned(last), allocator.end - 1)
+        node = allocator.find(low, high) if low <= high else None
+        return Result(0, -1 if node is None else to_signed(node.first))
+
+    def do_destroy(self) -> Result:
+        """Give everything back."""
+        self.made.destroy()
         return Result()
 
     # -- what is left -------------------------------------------------------------------------
 
-    def _about(self, name: str, args: dict[str, Any]) -> tuple[int, int]:
-        """The addresses that an operation is about, as far as that is known before it."""
-        allocator = self._allocator
-        if name == "alloc":
-            return args["first"], args["last"]
-        if name == "reserve":
-            return args["va"], args["va"] + max(args["size"], 1) - 1
-        if name == "free":
-            node = allocator.nodes.get(args["node"])
-            return (allocator.first,) * 2 if node is None else (node.first, node.end - 1)
-        return allocator.first, allocator.end - 1
+    def tell(self, operation: Operation, result: Result, begin: int) -> None:
+        """Nodes and holes in and around what the call was about: see ``VaSpace.around``."""
+        if operation.name != "find":
+            self._tell(*self._about, self.trace)
 
     def _tell(self, first: int, last: int, trace: Trace) -> None:
-        """Nodes and holes in and around ``first``..``last``: see ``VaSpace.around``."""
-        allocator = self._allocator
+        """Nodes and holes in and around ``first``..``last``, ascending."""
+        allocator = self.made
         low = min(max(first, allocator.first), allocator.end - 1)
         high = min(max(last, low), allocator.end - 1)
         start, stop = allocator.first, allocator.end

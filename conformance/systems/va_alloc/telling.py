@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
+from conformance.session import Session
 from conformance.systems.va_alloc.operations import PAGE
-from conformance.systems.va_alloc.session import VaAllocSession
 from reference.operations import Operation
 from reference.systems.va_alloc.promise import HOLE, Range
 from reference.words import to_unsigned
@@ -14,11 +14,11 @@ from reports.counterexample import Segment, Views
 class VaAllocViews:
     """Looks at a session before its last operation and after it."""
 
-    def __init__(self, session: VaAllocSession, operations: Sequence[Operation]) -> None:
+    def __init__(self, session: Session, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
         self._promise = self._promised()
-        self._listed = _segments(session.state.listed)
+        self._listed = _segments(session.promise.space.listed)
         self._window = _window(session, operations)
 
     def after(self, violation: Violation) -> Views:
@@ -32,14 +32,14 @@ class VaAllocViews:
             promise_before=self._promise,
             promise_after=self._promised(),
             hardware_before=self._listed,
-            hardware_after=_segments(session.state.listed),
+            hardware_after=_segments(session.promise.space.listed),
             window=self._window,
             expected=violation.expected,
             observed=violation.observed,
         )
 
     def _promised(self) -> tuple[Segment, ...]:
-        at = self._session.state.at
+        at = self._session.promise.space.at
         return _segments([at[first] for first in sorted(at)])
 
 
@@ -57,10 +57,10 @@ def _segments(ranges: Sequence[Range]) -> tuple[Segment, ...]:
     )
 
 
-def _window(session: VaAllocSession, operations: Sequence[Operation]) -> tuple[int, int] | None:
+def _window(session: Session, operations: Sequence[Operation]) -> tuple[int, int] | None:
     """The addresses that were given out or reserved, with a page on each side; None: none."""
-    firsts = [one.first for one in session.state.ranges.values()]
-    lasts = [one.last for one in session.state.ranges.values()]
+    firsts = [one.first for one in session.promise.space.ranges.values()]
+    lasts = [one.last for one in session.promise.space.ranges.values()]
     last = operations[-1]
     if last.name == "reserve":
         firsts.append(to_unsigned(last.number("va")))

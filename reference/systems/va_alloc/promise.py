@@ -2,23 +2,34 @@
 
 A flat list of the ranges that were given out, in one window. It knows no holes but those
 that lie between: :meth:`VaSpace.holes` and all that follows from it is counted anew.
+:class:`VaAllocPromise` says which calls have to succeed, and moves the list on.
 
 Addresses are unsigned words, in bytes; ranges are inclusive.
 
 Source: Linux include/drm/drm_mm.h (enum drm_mm_insert_mode).
 """
 
+import errno
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from reference.calls import LEGAL, Broken, Call, Traits
+from reference.operations import Operation, Result
 from reference.sorted_keys import SortedKeys
 from reference.trace import RANGE, WARN, WORDS
-from reference.words import to_unsigned
+from reference.words import to_signed, to_unsigned
+
+ALL: Final = 1 << 64
+"""Bytes that 64-bit addresses reach."""
 
 HOLE: Final = -1
 """The number of what is nobody's."""
 
 LISTED: Final = 16
 """So many ranges are listed after an operation at most, besides the one below it."""
+
+NO_ROOM: Final = "no room"
+"""Why an ``alloc`` is refused that asks for something."""
 
 
 class Range:
@@ -196,3 +207,150 @@ class VaSpace:
         if seen.listed:
             self.listed = seen.listed
         return seen
+
+
+class AllocCall(Call):
+    """One call. ``first``..``last``: of ``alloc`` the addresses that it was given, or else those
+    that it might have been.
+
+    ``rooms``: of ``alloc``, the holes that had room. ``taken``: the range, other than its own, that
+    has addresses of what was given out. ``expected``: what ``find`` has to give, held.
+    """
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(operation)
+        self.rooms: list[Room] = []
+        self.taken: Range | None = None
+        self.expected: int = -1
+
+
+class VaAllocPromise:
+    """What callers of an allocator were told, and what it says that it has.
+
+    ``space``: the ranges that callers have; ``seen``: what the events of the last call said.
+    ``made``: whether an allocator was made in this example.
+    """
+
+    def __init__(self, traits: Traits) -> None:
+        self.space: VaSpace = VaSpace()
+        self.seen: Seen = Seen()
+        self.made: bool = False
+
+    @property
+    def warned(self) -> int:
+        """The event of a warning in the last call; -1 for none."""
+        return self.seen.warned
+
+    def implied(self, operation: Operation, first: bool) -> Operation | None:
+        """An allocator of the default window goes without saying."""
+        if first and not self.space.exists and operation.name != "create":
+            return Operation("create")
+        return None
+
+    def takes(self, operation: Operation) -> bool:
+        """One allocator an example: it is made first, and nothing is done once it is gone."""
+        return self.space.exists if operation.name != "create" else not self.made
+
+    # -- before a call --------------------------------------------------------------------------
+
+    def before(self, operation: Operation) -> AllocCall:
+        """Sort a call before it is made."""
+        call = AllocCall(operation)
+        call.first, call.last = self.space.first, self.space.last
+        name = operation.name
+        if name == "create":
+            call.first = to_unsigned(operation.number("start"))
+            call.last = call.first + to_unsigned(operation.number("size")) - 1
+        elif name == "alloc":
+            self._before_alloc(call)
+        elif name == "reserve":
+            self._before_reserve(call)
+        elif name == "free":
+            self._before_free(call)
+        elif name == "find":
+            self._before_find(call)
+        return call
+
+    def _before_alloc(self, call: AllocCall) -> None:
+        operation = call.operation
+        size, align = to_unsigned(operation.number("size")), to_unsigned(operation.number("align"))
+        call.first = to_unsigned(operation.number("first"))
+        call.last = to_unsigned(operation.number("last"))
+        call.rooms = self.space.rooms(size, align, call.first, call.last)
+        if size == 0:
+            call.refuse("no bytes", -errno.ENOSPC)
+        elif not call.rooms:
+            call.refuse(NO_ROOM, -errno.ENOSPC)
+
+    def _before_reserve(self, call: AllocCall) -> None:
+        first, size = (to_unsigned(call.operation.number(name)) for name in ("va", "size"))
+        call.first, call.last = first, first + max(size, 1) - 1
+        last = first + size - 1
+        if size == 0:
+            call.refuse("no bytes", -errno.ENOSPC)
+        elif last >= ALL:
+            call.refuse("wraps", -errno.ENOSPC)
+        elif not self.space.inside(first, last):
+            call.refuse("outside the window", -errno.ENOSPC)
+        elif self.space.first_in(first, last) is not None:
+            call.refuse("taken", -errno.ENOSPC)
+
+    def _before_free(self, call: AllocCall) -> None:
+        one = self.space.ranges.get(call.operation.number("node"))
+        if one is None:
+            call.first = call.last = self.space.first
+            call.refuse("no such range", -errno.EINVAL)
+        else:
+            call.first, call.last = one.first, one.last
+
+    def _before_find(self, call: AllocCall) -> None:
+        call.first = to_unsigned(call.operation.number("first"))
+        call.last = to_unsigned(call.operation.number("last"))
+        first, last = max(call.first, self.space.first), min(call.last, self.space.last)
+        found = self.space.first_in(first, last) if first <= last else None
+        call.expected = -1 if found is None else to_signed(found.first)
+
+    # -- after it -------------------------------------------------------------------------------
+
+    def feed(self, words: list[int], begin: int) -> None:
+        """Take the events of a call."""
+        self.seen = self.space.feed(words, begin)
+
+    def after(self, call: AllocCall, result: Result, end: int) -> None:
+        """What callers were told by a call that came back."""
+        space, operation = self.space, call.operation
+        if operation.name == "create":
+            self.made = True
+        if result.result != 0 or not (call.sort == LEGAL or call.reason == NO_ROOM):
+            return
+        if operation.name == "create":
+            space.create(call.first, to_unsigned(operation.number("size")))
+        elif operation.name == "alloc":
+            call.first = to_unsigned(result.value)
+            call.last = call.first + to_unsigned(operation.number("size")) - 1
+            call.taken = space.first_in(call.first, call.last)
+            if call.taken is None and space.inside(call.first, call.last):
+                space.add(call.first, call.last)
+        elif operation.name == "reserve":
+            space.add(call.first, call.last)
+        elif operation.name == "free":
+            space.remove(operation.number("node"))
+        elif operation.name == "destroy":
+            space.clear()
+
+    def changed(self, call: AllocCall, result: Result) -> bool:
+        """Whether something was given out or came back."""
+        return result.result == 0 and call.operation.name != "find"
+
+    def take_over(self, call: AllocCall, result: Result, broken: Sequence[Broken]) -> bool:
+        """What a target does that breaks a rule is undone."""
+        return not broken
+
+    def is_lost(self) -> bool:
+        """Not even the allocator could be made without what is wrong, or it is gone."""
+        return not self.space.exists
+
+    def ending(self) -> Iterator[Operation]:
+        """All ranges come back, and the allocator goes."""
+        if self.space.exists:
+            yield Operation("destroy")

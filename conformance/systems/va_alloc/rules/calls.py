@@ -49,7 +49,7 @@ def found_check(step: AllocStep) -> int:
         if step.kind == "reserve":
             where = f"all of {step.first:#x}..{step.last:#x} is free"
         else:
-            room = step.rooms[0]
+            room = step.call.rooms[0]
             where = f"there is room at {room.lowest:#x}"
             if room.highest != room.lowest:
                 where += f", and up to {room.highest:#x}"

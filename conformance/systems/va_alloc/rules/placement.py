@@ -13,22 +13,22 @@ def free_check(step: AllocStep) -> int:
     if not step.given:
         return 0
     where = f"{step.first:#x}..{step.last:#x}"
-    if not step.state.inside(step.first, step.last):
+    if not step.space.inside(step.first, step.last):
         step.violate(
             "SP-1",
             "outside the window",
             f"alloc gave out {where}, which does not lie in the window.",
-            f"addresses in {step.state.first:#x}..{step.state.last:#x}",
+            f"addresses in {step.space.first:#x}..{step.space.last:#x}",
             where,
             corrupts=True,
         )
-    elif step.taken is not None:
+    elif step.call.taken is not None:
         step.violate(
             "SP-1",
             "taken already",
             f"alloc gave out {where}, of which somebody has a part already.",
             "addresses that are free",
-            f"{where}, over {shown(step.taken)}",
+            f"{where}, over {shown(step.call.taken)}",
             corrupts=True,
         )
     return 1
@@ -68,23 +68,23 @@ def wish_check(step: AllocStep) -> int:
             f"addresses in {first:#x}..{last:#x}",
             f"{step.first:#x}..{step.last:#x}",
         )
-    return int(align > 1 or not (first <= step.state.first and last >= step.state.last))
+    return int(align > 1 or not (first <= step.space.first and last >= step.space.last))
 
 
 def mode_check(step: AllocStep) -> int:
     """TR-2: of the holes with room the one is taken that the mode says, at the right end."""
-    if not step.given or not step.rooms or not _as_wished(step):
+    if not step.given or not step.call.rooms or not _as_wished(step):
         return 0
     mode = step.operation.string("mode")
     if mode == "low":
-        allowed = {step.rooms[0].lowest}
+        allowed = {step.call.rooms[0].lowest}
     elif mode == "high":
-        allowed = {step.rooms[-1].highest}
+        allowed = {step.call.rooms[-1].highest}
     else:
-        allowed = {room.lowest for room in _smallest(step.rooms)}
+        allowed = {room.lowest for room in _smallest(step.call.rooms)}
     if step.first not in allowed:
-        mine = [room for room in step.rooms if room.lowest <= step.first <= room.highest]
-        right = mine and not _is_another(mode, mine[0], step.rooms)
+        mine = [room for room in step.call.rooms if room.lowest <= step.first <= room.highest]
+        right = mine and not _is_another(mode, mine[0], step.call.rooms)
         step.violate(
             "TR-2",
             f"{mode}, {'another end' if right else 'another hole'}",
@@ -110,17 +110,17 @@ def _is_another(mode: str, room: Room, rooms: Sequence[Room]) -> bool:
 
 def find_check(step: AllocStep) -> int:
     """TR-3: find gives the first range that has an address in what is asked for."""
-    if step.expected is None or step.result.result != 0:
+    if step.result.result != 0:
         return 0
     found = step.result.value
-    if found != step.expected:
-        wanted = "a range" if step.expected != -1 else "nothing"
+    if found != step.call.expected:
+        wanted = "a range" if step.call.expected != -1 else "nothing"
         step.violate(
             "TR-3",
             f"{wanted} wanted, {'nothing' if found == -1 else 'another'} found",
             f"The first range that has an address in {step.first:#x}..{step.last:#x} is not the "
             "one that is found.",
-            f"{to_unsigned(step.expected):#x}" if step.expected != -1 else "nothing",
+            f"{to_unsigned(step.call.expected):#x}" if step.call.expected != -1 else "nothing",
             f"{to_unsigned(found):#x}" if found != -1 else "nothing",
         )
     return 1

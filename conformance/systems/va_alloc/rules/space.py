@@ -10,7 +10,7 @@ from reference.systems.va_alloc.promise import HOLE, Range
 
 def _difference(step: AllocStep) -> tuple[str, Range | None, Range | None] | None:
     """How what the allocator has differs from what it has to have: what, wanted, there."""
-    wanted: Sequence[Range] = step.state.around(step.first, step.last)
+    wanted: Sequence[Range] = step.space.around(step.first, step.last)
     there: Sequence[Range] = step.seen.listed
     for number in range(max(len(wanted), len(there))):
         one = wanted[number] if number < len(wanted) else None
