@@ -76,9 +76,9 @@ def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from reference.build_check import is_compiled
     from reference.formats import format_by_name
     from reference.hardware.view import HardwareView
-    from reference.promise import Promise
     from reference.systems.pagetable.driver import PageTable
     from reference.trace import BEGIN, END, RELEASE, Trace
+    from reference.translations import Translations
 
     if is_compiled() != options["compiled"]:
         raise RuntimeError(f"the model is {'' if is_compiled() else 'not '}compiled")
@@ -95,7 +95,7 @@ def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
             geometry = fmt.geometry(48)
             table = PageTable(geometry, 48, sum(fmt.page_sizes), True, False, trace)
             view = HardwareView(geometry, True)
-            promise = Promise(fmt)
+            promise = Translations(fmt)
             fed = 0
 
             def see(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from conformance.rules.rule import Violation
 from reference.formats.format import ROLE_NAMES, access_letters
 from reference.hardware.view import HardwareView
-from reference.promise import Promise
+from reference.translations import Translations
 from reports.counterexample import Segment, Stale, Step
 
 PARTS_SHOWN = 2048
@@ -15,7 +15,7 @@ Window = tuple[int, int] | None
 """First and last address that is shown; None: there is nothing to show."""
 
 
-def promised(promise: Promise, window: Window) -> tuple[Segment, ...]:
+def promised(promise: Translations, window: Window) -> tuple[Segment, ...]:
     """What is promised in the window."""
     if window is None:
         return ()

@@ -9,8 +9,8 @@ from conformance.rules.violation import Violation
 from reference.calls import LEGAL, MISUSE, REFUSED
 from reference.hardware.view import Difference, HardwareView, Observation
 from reference.operations import Operation, Result
-from reference.promise import Promise
 from reference.trace import Trace
+from reference.translations import Translations
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Step(Finished):
     reason: str
     first: int
     last: int
-    promise: Promise
+    promise: Translations
     view: HardwareView
     trace: Trace
     begin_event: int

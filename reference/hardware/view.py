@@ -21,7 +21,6 @@ from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
 from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage
 from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
 from reference.hardware.walker import NO_ROOT, Walker
-from reference.promise import Promise
 from reference.trace import (
     ALLOC,
     ALLOC_FAILED,
@@ -41,6 +40,7 @@ from reference.trace import (
     WARN,
     WORDS,
 )
+from reference.translations import Translations
 
 # What can be observed. Each has a count of the times that it could have been.
 PUBLISHED_UNWRITTEN: Final = 0
@@ -913,7 +913,7 @@ class HardwareView:
                     found = pa
         return found
 
-    def difference(self, promise: Promise, first: i64, last: i64) -> Difference | None:
+    def difference(self, promise: Translations, first: i64, last: i64) -> Difference | None:
         """The lowest address of first..last at which memory does not say what was promised."""
         fmt = self.geometry.format
         va: i64 = max(first, 0)
@@ -939,7 +939,7 @@ class HardwareView:
         return None
 
     def held(
-        self, promise: Promise, first: i64, last: i64, limit: int = 4096
+        self, promise: Translations, first: i64, last: i64, limit: int = 4096
     ) -> list[tuple[i64, i64, i64, i64]]:
         """(first, last, pa, level in memory) of what is promised in first..last, in order.
 
@@ -956,13 +956,13 @@ class HardwareView:
         accepted = self.accepted.get(promised)
         return accepted is not None and found in accepted
 
-    def accept(self, promise: Promise, difference: Difference) -> None:
+    def accept(self, promise: Translations, difference: Difference) -> None:
         """Take the access at a reported difference as good for what was promised there."""
         _, prot = promise.lookup(difference.va)
         found = self.geometry.format.meaning(difference.level, difference.word)
         self.accepted.setdefault(self.geometry.format.promised(prot), set()).add(found)
 
-    def stale(self, promise: Promise, first: i64, last: i64) -> Fact | None:
+    def stale(self, promise: Translations, first: i64, last: i64) -> Fact | None:
         """A cached leaf for an address of first..last that the promise does not hold with."""
         if self.tlb.is_empty():
             return None
@@ -971,7 +971,7 @@ class HardwareView:
                 return fact
         return None
 
-    def _disagrees(self, promise: Promise, fact: Fact, first: i64, last: i64) -> bool:
+    def _disagrees(self, promise: Translations, fact: Fact, first: i64, last: i64) -> bool:
         fmt = self.geometry.format
         base = fmt.output(fact.level, fact.word)
         mask: i64 = fmt.span(fact.level) - 1

@@ -19,8 +19,8 @@ from reference.formats import format_by_name
 from reference.formats.format import READ, WRITE, Format
 from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, HardwareView
 from reference.operations import Operation, OperationSpec, Result, make
-from reference.promise import Promise
 from reference.trace import BEGIN, END, RELEASE, Trace
+from reference.translations import Translations
 
 _SPENT_BY: dict[str, tuple[Rule, ...]] = {
     name: tuple(rule for rule in PAGETABLE if name in rule.operations) for name in SPECS
@@ -80,7 +80,7 @@ class PageTableSession:
         self.exists = False
         self.config: Mapping[str, int | str] = {}
         self.view: HardwareView | None = None
-        self.promise: Promise | None = None
+        self.promise: Translations | None = None
         self.strict: list[tuple[int, int]] = []
         self.queued: list[tuple[int, int]] = []
         self.flushed: list[tuple[int, int]] = []
@@ -181,7 +181,7 @@ class PageTableSession:
         geometry = fmt.geometry(operation.number("ias"))
         self.view = HardwareView(geometry, bool(operation.args["coherent"]))
         self.view.now = begin
-        self.promise = Promise(fmt)
+        self.promise = Translations(fmt)
         self.exists = True
 
     # -- what the promise says of a call ---------------------------------------------------------

@@ -21,7 +21,6 @@ from reference.formats.format import CACHE, NOEXEC, READ, WRITE, Geometry
 from reference.hardware.tlb import Fact
 from reference.hardware.view import TOP_VA, HardwareView, Observation
 from reference.physical_layout import BufferLayout, BufferPages
-from reference.promise import Promise
 from reference.systems.gpuvm.promise import VaPromise
 from reference.systems.gpuvm.state import mapping_of
 from reference.systems.mali.device import (
@@ -68,6 +67,7 @@ from reference.trace import (
     WORDS,
     invalidate_command,
 )
+from reference.translations import Translations
 
 FORMAT: Final = "lpae-s1"
 """What the MMUs of Mali GPUs with a command stream frontend walk (formats.md B.2)."""
@@ -224,7 +224,7 @@ class MaliVm:
         self.slots: set[int] = set()
         self.queue: list[int] = []
         self.promise: VaPromise = VaPromise()
-        self.pages: Promise = Promise(geometry.format)
+        self.pages: Translations = Translations(geometry.format)
         self.held: VaPromise = VaPromise()
         self.vmas: dict[int, int] = {}
         self.mapped: int = 0

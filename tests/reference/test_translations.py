@@ -1,4 +1,4 @@
-"""The promise against a dictionary of pages, in a format with blocks of 4 and 16 pages."""
+"""The promised translations against a dictionary of pages; blocks of 4 and 16 pages."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ from reference.formats.format import (
     Level,
 )
 from reference.formats.lpae import LPAE_S1
-from reference.promise import Promise
+from reference.translations import Translations
 
 PAGE = 0x1000
 PAGES = 64
@@ -102,7 +102,7 @@ class PageByPage:
         return physical * PAGE + offset, prot, level
 
     def extent(self, page: int) -> int:
-        """The last page that :meth:`Promise.extent` should name."""
+        """The last page that :meth:`Translations.extent` should name."""
         if page in self.pages:
             span = SPANS[self.pages[page][2]]
             return page // span * span + span - 1
@@ -133,7 +133,7 @@ levels = st.sampled_from((0, 1, 2, 2, 2))
 class PromiseMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.promise = Promise(FORMAT)
+        self.promise = Translations(FORMAT)
         self.naive = PageByPage()
 
     def said_of(self, va: int) -> tuple[int, int, int]:
@@ -207,7 +207,7 @@ def test_a_range_is_promised_page_for_page_in_the_largest_entries_that_fit(
     page: int, physical: int, count: int, prot: int
 ) -> None:
     count = min(count, PAGES - page)
-    promise = Promise(FORMAT)
+    promise = Translations(FORMAT)
     promise.add_range(page * PAGE, physical * PAGE, count * PAGE, prot)
     assert promise.bytes == count * PAGE
     for number in range(PAGES):
@@ -231,7 +231,7 @@ def test_a_part_of_a_range_can_be_taken_back_and_promised_again(
     page: int, physical: int, count: int, one: int, other: int
 ) -> None:
     count = min(count, PAGES - page)
-    promise = Promise(FORMAT)
+    promise = Translations(FORMAT)
     promise.add_range(page * PAGE, physical * PAGE, count * PAGE, 3)
     first, last = min(one, other), max(one, other)
     promise.remove(first * PAGE, (last + 1) * PAGE - 1)
@@ -251,7 +251,7 @@ _2M, _1G = 1 << 21, 1 << 30
 
 
 def test_a_page_taken_out_of_a_large_block_leaves_the_largest_pieces() -> None:
-    promise = Promise(LPAE_S1)
+    promise = Translations(LPAE_S1)
     promise.add(_1G, 0x40_0000_0000, 3, 1)
     hole = _1G + 5 * _2M + 7 * PAGE
     promise.remove(hole, hole + PAGE - 1)
@@ -265,7 +265,7 @@ def test_a_page_taken_out_of_a_large_block_leaves_the_largest_pieces() -> None:
 
 
 def test_the_last_bytes_of_the_largest_space() -> None:
-    promise = Promise(LPAE_S1)
+    promise = Translations(LPAE_S1)
     last = (1 << 48) - PAGE
     promise.add(last, last, 1, 3)
     assert promise.lookup((1 << 48) - 1) == ((1 << 48) - 1, 1)
@@ -278,7 +278,7 @@ def test_the_last_bytes_of_the_largest_space() -> None:
 
 
 def test_what_is_beside_is_not_removed() -> None:
-    promise = Promise(LPAE_S1)
+    promise = Translations(LPAE_S1)
     promise.add_run(0, 0, PAGE, 512, 3)
     promise.add(_2M, _2M, 3, 2)
     promise.remove(PAGE, _2M - 1)
@@ -289,13 +289,13 @@ def test_what_is_beside_is_not_removed() -> None:
 
 
 def test_a_range_in_the_pages_of_a_gpu() -> None:
-    promise = Promise(LPAE_S1)
+    promise = Translations(LPAE_S1)
     promise.add_range(_2M - PAGE, 2 * _2M - PAGE, 2 * _2M + 2 * PAGE, 7)
     parts = promise.parts(0, 8 * _2M)
     assert [part.level for part in parts] == [3, 2, 2, 3]
     assert [part.first for part in parts] == [_2M - PAGE, _2M, 2 * _2M, 3 * _2M]
     # Off by a page in one of the two spaces, no large page fits.
-    other = Promise(LPAE_S1)
+    other = Translations(LPAE_S1)
     other.add_range(_2M, _2M + PAGE, _2M, 7)
     assert {part.level for part in other.parts(0, 4 * _2M)} == {3}
     assert other.bytes == _2M

@@ -1,4 +1,4 @@
-"""The promise: what callers were told that each address translates to.
+"""The translations that callers were promised: what each address leads to.
 
 A flat map from input addresses to physical addresses and permissions. It knows
 nothing of tables: it only remembers, for each mapped page, the page size that
@@ -28,7 +28,7 @@ class Promised:
         self.level: i64 = level
 
 
-class Promise:
+class Translations:
     """The flat map of one address space.
 
     ``top`` is the largest-leaf level of the format, ``bottom`` its page level; addresses
