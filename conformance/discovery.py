@@ -1,112 +1,64 @@
-"""The systems, by name, and the reference target of each."""
+"""The systems that are installed: found by entry points, known by name, loaded when one is used."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 
 from conformance.system import System
-from conformance.systems.gpuvm import machine as gpuvm
-from conformance.systems.gpuvm.operations import SPECS as GPUVM_SPECS
-from conformance.systems.gpuvm.operations import possible
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.gpuvm.session import GpuvmSession
-from conformance.systems.gpuvm.telling import GpuvmViews
-from conformance.systems.mali import machine as mali
-from conformance.systems.mali.operations import SPECS as MALI_SPECS
-from conformance.systems.mali.operations import possible as mali_possible
-from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.mali.registers import MaliRegisters
-from conformance.systems.mali.session import MaliSession
-from conformance.systems.mali.telling import MaliViews
-from conformance.systems.nvidia import machine as nvidia
-from conformance.systems.nvidia.operations import SPECS as NVIDIA_SPECS
-from conformance.systems.nvidia.operations import possible as nvidia_possible
-from conformance.systems.nvidia.reference_target import NvidiaTarget
-from conformance.systems.nvidia.registers import NvidiaRegisters
-from conformance.systems.nvidia.session import NvidiaSession
-from conformance.systems.nvidia.telling import NvidiaViews
-from conformance.systems.pagetable import machine as pagetable
-from conformance.systems.pagetable.operations import SPECS, configurable
-from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import PageTableSession
-from conformance.systems.pagetable.telling import PageTableViews
-from conformance.systems.va_alloc import machine as va_alloc
-from conformance.systems.va_alloc.operations import SPECS as VA_ALLOC_SPECS
-from conformance.systems.va_alloc.operations import possible as va_alloc_possible
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
-from conformance.systems.va_alloc.rules import VA_ALLOC
-from conformance.systems.va_alloc.rules.step import AllocStep
-from conformance.systems.va_alloc.telling import VaAllocViews
-from conformance.targets.protocol import Target
-from reference.systems.va_alloc.promise import VaAllocPromise
-from reports.vocabulary import HardwareRow
 
-SYSTEMS: dict[str, System] = {
-    "pagetable": System(
-        "pagetable",
-        "map, unmap and translate on one page table",
-        SPECS,
-        PageTableSession.rules,
-        PageTableSession,
-        PageTableViews,
-        pagetable.machine_class,
-        (("iova",), ("pa",)),
-        configurable,
-    ),
-    "gpuvm": System(
-        "gpuvm",
-        "mappings of buffers in one address space: split and merge, links, references",
-        GPUVM_SPECS,
-        GpuvmSession.rules,
-        GpuvmSession,
-        GpuvmViews,
-        gpuvm.machine_class,
-        (("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
-        possible,
-        hardware=HardwareRow("page tables", "what the driver was told to put there", False),
-    ),
-    "mali": System(
-        "mali",
-        "binds, address spaces, faults and resets of a Mali GPU (CSF)",
-        MALI_SPECS,
-        MaliSession.rules,
-        MaliSession,
-        MaliViews,
-        mali.machine_class,
-        (("va",), ("va", "address"), ("offset",)),
-        mali_possible,
-        {"fence": ("fence", "queue"), "node": ("alloc",)},
-        create_implied=True,
-        registers=MaliRegisters(),
-    ),
-    "nvidia": System(
-        "nvidia",
-        "areas, sparse ranges and page tables of an NVIDIA GPU (GF100 to GP100)",
-        NVIDIA_SPECS,
-        NvidiaSession.rules,
-        NvidiaSession,
-        NvidiaViews,
-        nvidia.machine_class,
-        (("addr",), ("addr", "start"), ("offset",)),
-        nvidia_possible,
-        {"vma": ("get",)},
-        registers=NvidiaRegisters(),
-    ),
-    "va-alloc": System(
-        "va-alloc",
-        "ranges of addresses handed out by an allocator: best fit, alignment, fixed ranges",
-        VA_ALLOC_SPECS,
-        VA_ALLOC,
-        None,
-        VaAllocViews,
-        va_alloc.machine_class,
-        (("va",), ("va", "start"), ("va", "start", "first", "last")),
-        va_alloc_possible,
-        {"node": ("alloc", "reserve")},
-        hardware=HardwareRow("allocator", "what the allocator says that it has there", False),
-        make_promise=VaAllocPromise,
-        make_step=AllocStep,
-    ),
-}
+GROUP = "mmu_conformance.systems"
+"""The group of entry points, of any distribution: NAME = "MODULE:SYSTEM"."""
+
+
+@lru_cache(maxsize=1)
+def _found() -> dict[str, EntryPoint]:
+    """The entry point of each system, in the order of names.
+
+    Raises:
+        ValueError: two distributions have a system of one name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for one in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value)):
+        before = found.setdefault(one.name, one)
+        if before.value != one.value:
+            raise ValueError(
+                f"system {one.name} is {before.value} and {one.value}, of two distributions; "
+                "allowed is one"
+            )
+    return found
+
+
+@lru_cache(maxsize=None)
+def _loaded(name: str) -> System:
+    point = _found()[name]
+    system = point.load()
+    if not isinstance(system, System) or system.name != name:
+        raise ValueError(
+            f"system {name} is {point.value}, which is {system!r}; allowed is a "
+            f"conformance.system.System of that name"
+        )
+    return system
+
+
+class _Systems(Mapping[str, System]):
+    """Every system by name, in the order of names. A name is known without loading anything."""
+
+    def __getitem__(self, name: str) -> System:
+        if name not in _found():
+            raise KeyError(name)
+        return _loaded(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in _found()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_found())
+
+    def __len__(self) -> int:
+        return len(_found())
+
+
+SYSTEMS: Mapping[str, System] = _Systems()
 """Every system, by name."""
 
 
@@ -114,29 +66,8 @@ def system_by_name(name: str) -> System:
     """The system called ``name``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or what is installed under that name is none.
     """
     if name not in SYSTEMS:
         raise ValueError(f"system is {name!r}; allowed are {', '.join(SYSTEMS)}")
     return SYSTEMS[name]
-
-
-DRIVERS: Mapping[str, Callable[..., Target]] = {
-    "pagetable": PageTableTarget,
-    "gpuvm": GpuvmTarget,
-    "mali": MaliTarget,
-    "nvidia": NvidiaTarget,
-    "va-alloc": VaAllocTarget,
-}
-"""The target of each system; called with a driver module, or without for our own."""
-
-
-def reference_target(system: str, driver: Any = None) -> Target:
-    """The reference target of ``system``, on ``driver`` if one is given.
-
-    Raises:
-        ValueError: there is no such system.
-    """
-    if system not in DRIVERS:
-        raise ValueError(f"system is {system!r}; allowed are {', '.join(DRIVERS)}")
-    return DRIVERS[system]() if driver is None else DRIVERS[system](driver)

@@ -17,12 +17,19 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.discovery import reference_target, system_by_name
+from conformance.discovery import system_by_name
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import minimise
-from conformance.mutants.catalogue import CATALOGUES, MUTANTS, catalogue_of, mutant_by_id
 from conformance.mutants.mutant import Mutant
-from conformance.mutants.target import MutantTarget, mutant_target
+from conformance.mutants.target import MutantTarget
+from conformance.registry import (
+    all_mutants,
+    catalogue_of,
+    catalogues,
+    mutant_by_id,
+    mutant_target,
+    reference_target,
+)
 from conformance.system import System
 from conformance.targets.protocol import Target
 from reference.operations import Operation, text
@@ -96,7 +103,7 @@ def run_mutant(
     edit of; "" for that of its catalogue.
     """
     system = system_by_name(system_name or catalogue_of(mutant).system)
-    examples = examples or CATALOGUES[system.name].examples
+    examples = examples or catalogues()[system.name].examples
     started = time.monotonic()
     target = mutant_target([mutant], system.name)
     # Minimising is left for the end: one counterexample of the mutant's rule is enough.
@@ -260,13 +267,13 @@ def page(verdicts: Sequence[Verdict]) -> str:
         "mutant:ID` runs one as a target.",
         "",
     ]
-    for system, catalogue in CATALOGUES.items():
+    for system, catalogue in catalogues().items():
         of_it = {mutant.id for mutant in catalogue.mutants}
         rows = [_row(verdict) for verdict in verdicts if verdict.mutant in of_it]
         if rows:
             lines += [f"## System `{system}`", "", *HEADING, *rows, ""]
     lines += ["## Not here", ""]
-    for catalogue in CATALOGUES.values():
+    for catalogue in catalogues().values():
         lines += [f"- {catalogue.system}, {bug}: {why}" for bug, why in catalogue.not_here.items()]
     return "\n".join(lines) + "\n"
 
@@ -278,7 +285,7 @@ def main(arguments: Sequence[str]) -> int:
         description="Run mutants of the reference driver; exit 1 if one is not killed.",
     )
     parser.add_argument("ids", nargs="*", metavar="ID", help="mutants to run (default: all)")
-    parser.add_argument("--system", choices=CATALOGUES, help="only mutants of this system")
+    parser.add_argument("--system", choices=catalogues(), help="only mutants of this system")
     parser.add_argument("--subset", action="store_true", help="one for each rule and known bug")
     parser.add_argument(
         "--examples", type=int, help="examples for each mutant (default: as its catalogue says)"
@@ -291,7 +298,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.examples is not None and chosen.examples < 1:
         parser.error(f"examples is {chosen.examples}; allowed are 1 and above")
     try:
-        mutants = [mutant_by_id(one) for one in chosen.ids] or list(MUTANTS)
+        mutants = [mutant_by_id(one) for one in chosen.ids] or list(all_mutants())
     except ValueError as error:
         parser.error(str(error))
     if chosen.system:

@@ -3,9 +3,7 @@
 import textwrap
 
 from conformance.discovery import SYSTEMS
-from conformance.mutants.catalogue import CATALOGUES
-from conformance.registry import KINDS
-from conformance.rules.catalogue import RULES
+from conformance.registry import catalogues, kinds
 from conformance.walking import format_of
 from reference.formats import FORMATS
 from reference.formats.format import Reading
@@ -43,14 +41,14 @@ def _systems() -> list[str]:
 
 
 def _targets() -> list[str]:
-    return [f"{kind.pattern:<26}{kind.title}" for kind in KINDS]
+    return [f"{kind.pattern:<26}{kind.title}" for kind in kinds()]
 
 
 def _rules() -> list[str]:
     lines = []
-    for system, rules in RULES.items():
-        lines.append(f"system {system}")
-        for rule in sorted(rules, key=lambda one: one.id):
+    for name, system in SYSTEMS.items():
+        lines.append(f"system {name}")
+        for rule in sorted(system.rules, key=lambda one: one.id):
             lines += textwrap.wrap(
                 rule.sentence, WIDTH, initial_indent=f"{rule.id}  ", subsequent_indent=" " * 6
             )
@@ -85,7 +83,7 @@ def _range(numbers: tuple[int, ...]) -> str:
 
 def _mutants() -> list[str]:
     lines = []
-    for catalogue in CATALOGUES.values():
+    for catalogue in catalogues().values():
         lines.append(f"system {catalogue.system}")
         lines += [f"{one.id:<32}{one.rule}  {one.story}" for one in catalogue.mutants]
     return lines

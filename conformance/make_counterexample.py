@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from conformance.minimise import reproduces
-from conformance.rules.catalogue import rule_by_id
 from conformance.system import System
 from conformance.targets.protocol import Target
 from reference.operations import Operation, to_json
@@ -34,7 +33,7 @@ def counterexample_of(
     outcome = session.run(performed[-1]) if needed <= len(operations) else session.finish()
     assert outcome is not None
     violation = next(one for one in outcome.violations if one.identity == identity)
-    rule = rule_by_id(system.name, violation.rule)
+    rule = system.rule(violation.rule)
     return Counterexample(
         system=system.name,
         target_name=target.name,

@@ -1,18 +1,78 @@
 """Targets by the name that they have on the command line, and the systems that each speaks."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from conformance.discovery import DRIVERS, reference_target
+from conformance.discovery import SYSTEMS, system_by_name
+from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.mutant import Mutant, load
+from conformance.mutants.target import MutantTarget
+from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target, TargetUnavailable
 
-Progress = Callable[[str], None]
+# -- mutants ----------------------------------------------------------------------------------
+
+
+def catalogues() -> dict[str, Catalogue]:
+    """The catalogue of mutants of each system that has one, by the system's name."""
+    return {
+        name: system.load_mutants()
+        for name, system in SYSTEMS.items()
+        if system.load_mutants is not None
+    }
+
+
+def all_mutants() -> tuple[Mutant, ...]:
+    """All mutants."""
+    return tuple(one for catalogue in catalogues().values() for one in catalogue.mutants)
+
+
+def mutant_by_id(mutant_id: str) -> Mutant:
+    """The mutant called ``mutant_id``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for one in all_mutants():
+        if one.id == mutant_id:
+            return one
+    allowed = ", ".join(one.id for one in all_mutants())
+    raise ValueError(f"mutant is {mutant_id!r}; allowed are {allowed}")
+
+
+def catalogue_of(mutant: Mutant) -> Catalogue:
+    """The catalogue that a mutant stands in.
+
+    Raises:
+        ValueError: in none.
+    """
+    for catalogue in catalogues().values():
+        if mutant in catalogue.mutants:
+            return catalogue
+    raise ValueError(f"mutant is {mutant.id!r}, which is in no catalogue")
+
+
+def mutant_target(mutants: Sequence[Mutant], system: str = "") -> MutantTarget:
+    """The target with the edits of all ``mutants`` in one driver.
+
+    ``system``: whose driver; "" for that of the first one's catalogue.
+
+    Raises:
+        ValueError: the edits do not fit the driver, or each other.
+    """
+    catalogue = catalogues()[system] if system else catalogue_of(mutants[0])
+    driver = load(catalogue.driver, mutants)
+    target = reference_target(catalogue.system, driver.module)
+    return MutantTarget(target, driver, "+".join(one.id for one in mutants))
+
+
+# -- targets ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class TargetKind:
+class Kind:
     """One kind of target: how its name looks, what it is, and the systems that it can speak."""
 
     pattern: str
@@ -20,51 +80,42 @@ class TargetKind:
     systems: tuple[str, ...]
 
 
-KINDS: tuple[TargetKind, ...] = (
-    TargetKind("reference", "our own drivers, which do what is right", tuple(DRIVERS)),
-    TargetKind(
-        "mutant:ID[+ID...]",
-        "a reference driver with seeded bugs (mmu-conformance list mutants)",
-        tuple(DRIVERS),
-    ),
-    TargetKind(
-        "linux:io-pgtable-arm",
-        "Linux's io-pgtable-arm.c, built from a kernel tree (--kernel)",
-        ("pagetable",),
-    ),
-    TargetKind(
-        "linux:io-pgtable-dart",
-        "Linux's io-pgtable-dart.c, built from a kernel tree (--kernel)",
-        ("pagetable",),
-    ),
-    TargetKind(
-        "linux:gpuvm",
-        "Linux's drm_gpuvm.c, built from a kernel tree (--kernel)",
-        ("gpuvm",),
-    ),
-    TargetKind(
-        "linux:panthor",
-        "Linux's panthor_mmu.c with drm_gpuvm.c and drm_mm.c, built from a kernel tree (--kernel)",
-        ("mali",),
-    ),
-    TargetKind(
-        "linux:nvkm",
-        "Linux's nvkm vmm.c and uvmm.c with the back ends of four chips, built from a kernel tree "
-        "(--kernel)",
-        ("nvidia",),
-    ),
-    TargetKind(
-        "linux:drm-mm",
-        "Linux's drm_mm.c, built from a kernel tree (--kernel)",
-        ("va-alloc",),
-    ),
-    TargetKind(
-        "python:MODULE:ATTRIBUTE",
-        "your own: a callable that gives a Target (see conformance.targets.protocol)",
-        tuple(DRIVERS),
-    ),
-)
-"""What can stand behind ``--target``."""
+def kinds() -> tuple[Kind, ...]:
+    """What can stand behind ``--target``."""
+    every = tuple(SYSTEMS)
+    return (
+        Kind("reference", "our own drivers, which do what is right", every),
+        Kind(
+            "mutant:ID[+ID...]",
+            "a reference driver with seeded bugs (mmu-conformance list mutants)",
+            tuple(catalogues()),
+        ),
+        *(Kind(one.name, one.title, systems) for one, systems in _named().values()),
+        Kind(
+            "python:MODULE:ATTRIBUTE",
+            "your own: a callable that gives a Target (see conformance.targets.protocol)",
+            every,
+        ),
+    )
+
+
+def _named() -> dict[str, tuple[TargetKind, tuple[str, ...]]]:
+    """The targets that systems name, with the systems that each speaks."""
+    found: dict[str, tuple[TargetKind, tuple[str, ...]]] = {}
+    for name, system in SYSTEMS.items():
+        for one in system.targets:
+            found[one.name] = one, (*found.get(one.name, (one, ()))[1], name)
+    return found
+
+
+def reference_target(system: str, driver: Any = None) -> Target:
+    """The reference target of ``system``, on ``driver`` if one is given.
+
+    Raises:
+        ValueError: there is no such system.
+    """
+    make = system_by_name(system).reference
+    return make() if driver is None else make(driver)
 
 
 def systems_of(name: str) -> tuple[str, ...]:
@@ -77,8 +128,6 @@ def systems_of(name: str) -> tuple[str, ...]:
     """
     kind, _, rest = name.partition(":")
     if kind == "mutant" and rest:
-        from conformance.mutants.catalogue import catalogue_of, mutant_by_id
-
         systems = {catalogue_of(mutant_by_id(one)).system: None for one in rest.split("+")}
         if len(systems) > 1:
             raise ValueError(
@@ -86,20 +135,33 @@ def systems_of(name: str) -> tuple[str, ...]:
                 "allowed are mutants of one system"
             )
         return tuple(systems)
-    for one in KINDS:
-        if one.pattern == name or (kind == "python" and one.pattern.startswith("python:")):
-            return one.systems
+    if name == "reference" or kind == "python":
+        return tuple(SYSTEMS)
+    if name in _named():
+        return _named()[name][1]
     raise _unknown(name)
 
 
 def default_systems(name: str) -> tuple[str, ...]:
-    """The systems of a run of ``name`` that names none: all it can, of a ``python:`` the first.
+    """The systems of a run of ``name`` that names none: all it can.
+
+    Of a ``python:`` target the one that it says it speaks, by an attribute ``system``.
 
     Raises:
-        ValueError: there is no such target.
+        ValueError: there is no such target, or it does not say.
     """
     systems = systems_of(name)
-    return systems[:1] if name.startswith("python:") else systems
+    if not name.startswith("python:"):
+        return systems
+    target = make_target(name)
+    spoken = getattr(target, "system", "")
+    target.close()
+    if spoken not in systems:
+        raise ValueError(
+            f"system is not given, and target {name!r} does not say which it speaks (its attribute "
+            f"system is {spoken!r}); allowed are {', '.join(systems)}"
+        )
+    return (spoken,)
 
 
 def make_target(
@@ -121,43 +183,24 @@ def make_target(
     if system and system not in systems:
         raise ValueError(
             f"target is {name!r}, which does not speak {system}; allowed for {system} are "
-            f"{', '.join(one.pattern for one in KINDS if system in one.systems)}"
+            f"{', '.join(one.pattern for one in kinds() if system in one.systems)}"
         )
     kind, _, rest = name.partition(":")
     if name == "reference":
         return reference_target(system or systems[0])
     if kind == "mutant":
-        from conformance.mutants.catalogue import mutant_by_id
-        from conformance.mutants.target import mutant_target
-
         return mutant_target([mutant_by_id(one) for one in rest.split("+")])
-    if name == "linux:gpuvm":
-        from conformance.systems.gpuvm.linux_target import LinuxGpuvm
-
-        return LinuxGpuvm(kernel, progress)
-    if name == "linux:panthor":
-        from conformance.systems.mali.linux_target import LinuxPanthor
-
-        return LinuxPanthor(kernel, progress)
-    if name == "linux:nvkm":
-        from conformance.systems.nvidia.linux_target import LinuxNvkm
-
-        return LinuxNvkm(kernel, progress)
-    if name == "linux:drm-mm":
-        from conformance.systems.va_alloc.linux_target import LinuxDrmMm
-
-        return LinuxDrmMm(kernel, progress)
-    if kind == "linux":
-        from conformance.systems.pagetable.linux_target import LinuxIoPgtable
-
-        return LinuxIoPgtable(rest, kernel, progress)
+    if name in _named():
+        return _named()[name][0].make(kernel, progress)
     if kind == "python" and rest.count(":") == 1:
         return _python_target(rest)
     raise _unknown(name)
 
 
 def _unknown(name: str) -> ValueError:
-    return ValueError(f"target is {name!r}; allowed are {', '.join(one.pattern for one in KINDS)}")
+    return ValueError(
+        f"target is {name!r}; allowed are {', '.join(one.pattern for one in kinds())}"
+    )
 
 
 def _python_target(rest: str) -> Target:
@@ -190,5 +233,6 @@ def _python_target(rest: str) -> Target:
 
 
 __all__ = [
-    "KINDS", "TargetKind", "TargetUnavailable", "default_systems", "make_target", "systems_of",
+    "Kind", "TargetUnavailable", "all_mutants", "catalogue_of", "catalogues", "default_systems",
+    "kinds", "make_target", "mutant_by_id", "mutant_target", "reference_target", "systems_of",
 ]  # fmt: skip

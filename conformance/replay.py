@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from conformance.discovery import system_by_name
 from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
-from conformance.rules.catalogue import rule_by_id
 from conformance.rules.rule import Violation
 from conformance.system import System
 from conformance.systems.pagetable.session import PageTableSession
@@ -169,7 +168,7 @@ def _counterexample(
     example: Counterexample, target_name: str | None, kernel: str | None, file: str
 ) -> Replay:
     system = system_by_name(example.system)
-    rule_by_id(system.name, example.rule)
+    system.rule(example.rule)
     operations = example.typed_operations(system.specs)
     target = make_target(target_name or example.target_name, kernel, system=system.name)
     # Another target may not have the same ways: take the nearest that it declares.

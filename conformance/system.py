@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.rules.progress import ENDING
 from conformance.rules.rule import Rule, Violation
 from conformance.rules.step import CallStep
 from conformance.session import AnySession, Session
 from conformance.tally import Tally
+from conformance.targets.kind import TargetKind
 from conformance.targets.protocol import Target
 from reference.calls import MISUSE, Promise, Traits
 from reference.operations import Operation, OperationSpec, Result
@@ -26,7 +28,7 @@ class ViewsMaker(Protocol):
         """What the three views said before and after the operation that broke a rule."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class System:
     """One system: its operations, its rules, how to make a session and a machine for it.
 
@@ -38,6 +40,8 @@ class System:
     were made, the operations that make them, where that is not one of the argument's name.
     ``create_implied``: a first operation other than create has a default one before it, which
     counts as none. ``registers``, ``hardware``: see ``reports.vocabulary``.
+    ``reference``: makes the target of our own driver, of a changed copy of it if one is given;
+    ``targets``: others that can be had by name; ``load_mutants``: its seeded bugs, None for none.
     ``make_promise``: a promise, for a target of these traits; ``make_step``: what rules are
     shown of a call.
     """
@@ -46,11 +50,16 @@ class System:
     title: str
     specs: Mapping[str, OperationSpec]
     rules: Sequence[Rule]
-    make_session: Callable[[Target, set[tuple[str, str]] | None, Tally | None], AnySession] | None
     make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
     moved_together: Sequence[Sequence[str]]
     valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
+    reference: Callable[..., Target]
+    targets: Sequence[TargetKind] = ()
+    load_mutants: Callable[[], Catalogue] | None = None
+    make_session: (
+        Callable[[Target, set[tuple[str, str]] | None, Tally | None], AnySession] | None
+    ) = None
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
     create_implied: bool = False
     registers: Decoder | None = None
@@ -91,6 +100,18 @@ class System:
             if not finished:
                 self._asked[key] = tuple(rule for rule in self.rules if rule.id in ENDING)
         return self._asked[key]
+
+    def rule(self, rule_id: str) -> Rule:
+        """The rule called ``rule_id``.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for rule in self.rules:
+            if rule.id == rule_id:
+                return rule
+        allowed = ", ".join(rule.id for rule in self.rules)
+        raise ValueError(f"rule is {rule_id!r}; allowed for {self.name} are {allowed}")
 
     def machine(self, target: Target) -> Any:
         """The machine class for a target."""

@@ -9,8 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from conformance.discovery import system_by_name
-from conformance.rules.catalogue import RULES
+from conformance.discovery import SYSTEMS, system_by_name
 from conformance.rules.rule import Rule
 from reference.formats import FORMATS
 from reference.formats.format import (
@@ -161,7 +160,7 @@ def rules_page() -> str:
         "goes wrong without it, and a source. A run counts for each rule how often a wrong target "
         "could have failed it; a rule that never got there is reported as vacuous.",
     ]
-    for system, rules in RULES.items():
+    for system, rules in ((one.name, one.rules) for one in SYSTEMS.values()):
         lines += ["", f"## System `{system}`"]
         families = sorted({rule.family for rule in rules}, key=list(FAMILIES).index)
         for family in families:

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from conformance.discovery import reference_target
-from conformance.mutants.catalogue import CATALOGUES, catalogue_of
-from conformance.mutants.mutant import LoadedDriver, Mutant, load
+from conformance.mutants.mutant import LoadedDriver
 from conformance.targets.protocol import Target
 from reference.operations import Operation, Result
 from reference.trace import Trace
 
 
 class MutantTarget:
-    """A system's reference target on a driver with seeded bugs."""
+    """The reference ``target`` of a system, which is on ``driver``, one with seeded bugs."""
 
-    def __init__(self, system: str, driver: LoadedDriver, names: str) -> None:
+    def __init__(self, target: Target, driver: LoadedDriver, names: str) -> None:
         self.driver: LoadedDriver = driver
-        self._target: Target = reference_target(system, driver.module)
+        self._target: Target = target
         self.name: str = f"mutant:{names}"
         self.version: str = f"reference driver, with {names}"
         self.traits: Mapping[str, Sequence[str | int]] = self._target.traits
@@ -42,16 +40,3 @@ class MutantTarget:
             ValueError: this driver has no edit of that mutant.
         """
         return self.driver.executed(mutant_id)
-
-
-def mutant_target(mutants: Sequence[Mutant], system: str = "") -> MutantTarget:
-    """The target with the edits of all ``mutants`` in one driver.
-
-    ``system``: whose driver; "" for that of the first one's catalogue.
-
-    Raises:
-        ValueError: the edits do not fit the driver, or each other.
-    """
-    catalogue = CATALOGUES[system] if system else catalogue_of(mutants[0])
-    driver = load(catalogue.driver, mutants)
-    return MutantTarget(catalogue.system, driver, "+".join(one.id for one in mutants))

@@ -19,7 +19,7 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import derived_seed
 from conformance.list_and_decode import decoded
 from conformance.profiles import PROFILES
-from conformance.registry import KINDS
+from conformance.registry import kinds
 from conformance.systems.pagetable.mutants import MUTANTS
 from reference.formats import FORMATS
 from reference.formats.nvidia import NVIDIA_FORMATS
@@ -281,7 +281,7 @@ def test_an_interrupt_before_the_run_ends_with_130(command_here, monkeypatch):
 
 # -- wrong use --------------------------------------------------------------------------------
 
-TARGETS = ", ".join(kind.pattern for kind in KINDS)
+TARGETS = ", ".join(kind.pattern for kind in kinds())
 
 WRONG_USES = {
     "target": (["run", "--target", "nosuch"], ["target is 'nosuch'", TARGETS]),
@@ -300,7 +300,7 @@ WRONG_USES = {
     ),
     "no-callable": (["run", "--target", "python:os:path"], ["'python:os:path'", "callable"]),
     "no-object": (["run", "--target", "python:os:getcwd"], ["'python:os:getcwd'", "perform"]),
-    "system": (["run", "nosuch"], ["system is 'nosuch'", "allowed are pagetable"]),
+    "system": (["run", "nosuch"], ["system is 'nosuch'", "allowed are gpuvm"]),
     "second-system": (["run", "pagetable", "nosuch"], ["system is 'nosuch'", "allowed"]),
     "profile": (["run", "--profile", "fast"], ["profile is 'fast'", ", ".join(PROFILES)]),
     "examples": (["run", "--examples", "-1"], ["examples is -1", "numbers from 1"]),
@@ -396,7 +396,7 @@ def test_version_says_how_the_model_was_built_and_which_tree_would_be_used(comma
 
 LISTS = {
     "systems": [*SYSTEMS, *OPERATIONS],
-    "targets": [kind.pattern for kind in KINDS],
+    "targets": [kind.pattern for kind in kinds()],
     "rules": sorted(RULES),
     "formats": [*FORMATS, *NVIDIA_FORMATS],
     "mutants": [one.id for one in MUTANTS],

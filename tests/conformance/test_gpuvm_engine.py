@@ -8,8 +8,7 @@ from conformance import minimise as module
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
-from conformance.mutants.catalogue import mutant_by_id
-from conformance.registry import make_target
+from conformance.registry import make_target, mutant_by_id
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
 from reference.operations import Operation, Result, from_json

@@ -7,11 +7,10 @@ import pytest
 
 from conformance.discovery import system_by_name
 from conformance.kill import main, page, run_mutant, subset
-from conformance.mutants.catalogue import MUTANTS, mutant_by_id
 from conformance.mutants.mutant import Mutant, driver_source, edited, load
-from conformance.mutants.target import mutant_target
-from conformance.rules.catalogue import PAGETABLE
+from conformance.registry import all_mutants, mutant_by_id, mutant_target
 from conformance.systems.pagetable import mutants as pagetable
+from conformance.systems.pagetable.rules import PAGETABLE
 from reference.operations import make
 
 SYSTEM = system_by_name("pagetable")
@@ -250,8 +249,8 @@ def test_bad_arguments_end_with_2(arguments, capsys):
 def test_the_page_is_of_the_mutants_that_there_are():
     rows = [line.strip("| ").split(" | ") for line in PAGE.read_text().splitlines()]
     cells = {row[0]: row for row in rows if len(row) == 10}
-    for one in MUTANTS:
+    for one in all_mutants():
         assert cells[one.id][1:5] == [one.known, one.story, one.rule, "yes"], one.id
         assert cells[one.id][6] == "yes"
-    assert len(cells) == len(MUTANTS) + 1
+    assert len(cells) == len(all_mutants()) + 1
     assert page([]).splitlines()[:6] == PAGE.read_text().splitlines()[:6]

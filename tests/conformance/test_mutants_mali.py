@@ -6,9 +6,8 @@ import pytest
 
 from conformance.discovery import system_by_name
 from conformance.kill import run_mutant, subset
-from conformance.mutants.catalogue import MUTANTS, mutant_by_id
 from conformance.mutants.mutant import Mutant, driver_source, load
-from conformance.mutants.target import mutant_target
+from conformance.registry import all_mutants, mutant_by_id, mutant_target
 from conformance.systems.gpuvm import mutants as gpuvm
 from conformance.systems.mali import mutants as mali
 from conformance.systems.mali.rules import MALI
@@ -35,7 +34,7 @@ def run_on(target, *calls):
 
 
 def test_ids_are_unique_over_all_systems_and_stories_are_told():
-    ids = [one.id for one in MUTANTS]
+    ids = [one.id for one in all_mutants()]
     assert len(ids) == len(set(ids))
     assert len(mali.MUTANTS) >= 48
     for one in mali.MUTANTS:

@@ -4,11 +4,16 @@ import re
 
 import pytest
 
-from conformance.discovery import reference_target, system_by_name
+from conformance.discovery import system_by_name
 from conformance.kill import run_mutant, subset
-from conformance.mutants.catalogue import MUTANTS, catalogue_of, mutant_by_id
 from conformance.mutants.mutant import driver_source, load
-from conformance.mutants.target import mutant_target
+from conformance.registry import (
+    all_mutants,
+    catalogue_of,
+    mutant_by_id,
+    mutant_target,
+    reference_target,
+)
 from conformance.systems.nvidia import mutants as nvidia
 from conformance.systems.nvidia.rules import NVIDIA
 from reference.operations import make
@@ -464,7 +469,7 @@ def run_on(target, calls):
 
 
 def test_ids_are_unique_over_all_systems_and_stories_are_told():
-    ids = [one.id for one in MUTANTS]
+    ids = [one.id for one in all_mutants()]
     assert len(ids) == len(set(ids))
     assert len(nvidia.MUTANTS) >= 52
     for one in nvidia.MUTANTS:

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from conformance.discovery import SYSTEMS
+from conformance.discovery import SYSTEMS, system_by_name
 from conformance.engine import Plan, run_shard
 from conformance.registry import make_target
-from conformance.rules.catalogue import RULES, rule_by_id
 from conformance.targets.linux.errors import TargetUnavailable
 from reference.operations import from_json
 from reports import counterexample
@@ -17,7 +16,7 @@ from reports import counterexample
 pytestmark = pytest.mark.xdist_group("engine")
 
 SYSTEM = SYSTEMS["pagetable"]
-EVERY = [(name, rule) for name, rules in RULES.items() for rule in rules]
+EVERY = [(name, rule) for name, system in SYSTEMS.items() for rule in system.rules]
 PLAN = Plan(examples=80, shards=1)
 
 
@@ -33,13 +32,14 @@ def reference():
 
 
 def test_every_system_has_its_rules():
-    assert set(RULES) == set(SYSTEMS)
+    assert list(SYSTEMS) == sorted(SYSTEMS)
     for name, system in SYSTEMS.items():
-        assert tuple(system.rules) == tuple(RULES[name])
+        assert system.name == name
+        assert system.rules
 
 
 def test_ids_are_unique_and_name_their_family():
-    for rules in RULES.values():
+    for rules in (system.rules for system in SYSTEMS.values()):
         ids = [rule.id for rule in rules]
         assert len(set(ids)) == len(ids)
         for rule in rules:
@@ -55,14 +55,14 @@ def test_a_rule_has_sentence_consequence_and_source(system, rule):
     assert len(rule.source) > 3
     assert rule.operations
     assert rule.operations <= set(SYSTEMS[system].specs)
-    assert rule_by_id(system, rule.id) is rule
+    assert SYSTEMS[system].rule(rule.id) is rule
 
 
 def test_an_unknown_rule_or_system_is_named_with_what_there_is():
     with pytest.raises(ValueError, match=r"rule is 'XX-1'; allowed for pagetable are .*TL-1"):
-        rule_by_id("pagetable", "XX-1")
-    with pytest.raises(ValueError, match=r"system is 'nosuch'; allowed are pagetable"):
-        rule_by_id("nosuch", "TL-1")
+        SYSTEMS["pagetable"].rule("XX-1")
+    with pytest.raises(ValueError, match=r"system is 'nosuch'; allowed are gpuvm, mali"):
+        system_by_name("nosuch")
 
 
 # -- what they count --------------------------------------------------------------------------

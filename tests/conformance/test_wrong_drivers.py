@@ -5,8 +5,7 @@ import pytest
 from conformance.discovery import system_by_name
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import reproduces
-from conformance.mutants.catalogue import mutant_by_id
-from conformance.mutants.target import mutant_target
+from conformance.registry import mutant_by_id, mutant_target
 from conformance.systems.pagetable.reference_target import PageTableTarget
 
 WRONG = {

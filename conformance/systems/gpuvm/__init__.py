@@ -1,1 +1,51 @@
 """How system ``gpuvm``, the VA manager of a GPU driver, is tried and told."""
+
+from conformance.mutants.catalogue import Catalogue
+from conformance.system import System
+from conformance.systems.gpuvm.machine import machine_class
+from conformance.systems.gpuvm.operations import SPECS, possible
+from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.gpuvm.session import GpuvmSession
+from conformance.systems.gpuvm.telling import GpuvmViews
+from conformance.targets.kind import Progress, TargetKind
+from conformance.targets.protocol import Target
+from reports.vocabulary import HardwareRow
+
+
+def _gpuvm(kernel: str | None, progress: Progress) -> Target:
+    from conformance.systems.gpuvm.linux_target import LinuxGpuvm
+
+    return LinuxGpuvm(kernel, progress)
+
+
+def _mutants() -> Catalogue:
+    from conformance.systems.gpuvm.mutants import CATALOGUE
+
+    return CATALOGUE
+
+
+SYSTEM = System(
+    name="gpuvm",
+    title="mappings of buffers in one address space: split and merge, links, references",
+    specs=SPECS,
+    rules=GPUVM,
+    make_session=GpuvmSession,
+    make_views=GpuvmViews,
+    make_machine=machine_class,
+    moved_together=(("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
+    valid=possible,
+    hardware=HardwareRow("page tables", "what the driver was told to put there", False),
+    reference=GpuvmTarget,
+    targets=(
+        TargetKind(
+            "linux:gpuvm",
+            "Linux's drm_gpuvm.c, built from a kernel tree (--kernel)",
+            _gpuvm,
+            "drivers/gpu/drm/drm_gpuvm.c",
+            2000,
+        ),
+    ),
+    load_mutants=_mutants,
+)
+"""System ``gpuvm``."""

@@ -1,1 +1,54 @@
 """How system ``mali``, the MMU code of a Mali (CSF) driver, is tried and told."""
+
+from conformance.mutants.catalogue import Catalogue
+from conformance.system import System
+from conformance.systems.mali.machine import machine_class
+from conformance.systems.mali.operations import SPECS, possible
+from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.registers import MaliRegisters
+from conformance.systems.mali.rules import MALI
+from conformance.systems.mali.session import MaliSession
+from conformance.systems.mali.telling import MaliViews
+from conformance.targets.kind import Progress, TargetKind
+from conformance.targets.protocol import Target
+
+
+def _panthor(kernel: str | None, progress: Progress) -> Target:
+    from conformance.systems.mali.linux_target import LinuxPanthor
+
+    return LinuxPanthor(kernel, progress)
+
+
+def _mutants() -> Catalogue:
+    from conformance.systems.mali.mutants import CATALOGUE
+
+    return CATALOGUE
+
+
+SYSTEM = System(
+    name="mali",
+    title="binds, address spaces, faults and resets of a Mali GPU (CSF)",
+    specs=SPECS,
+    rules=MALI,
+    make_session=MaliSession,
+    make_views=MaliViews,
+    make_machine=machine_class,
+    moved_together=(("va",), ("va", "address"), ("offset",)),
+    valid=possible,
+    made_by={"fence": ("fence", "queue"), "node": ("alloc",)},
+    create_implied=True,
+    registers=MaliRegisters(),
+    reference=MaliTarget,
+    targets=(
+        TargetKind(
+            "linux:panthor",
+            "Linux's panthor_mmu.c with drm_gpuvm.c and drm_mm.c, built from a kernel tree "
+            "(--kernel)",
+            _panthor,
+            "drivers/gpu/drm/panthor/panthor_mmu.c",
+            800,
+        ),
+    ),
+    load_mutants=_mutants,
+)
+"""System ``mali``."""

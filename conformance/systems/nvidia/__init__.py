@@ -1,1 +1,53 @@
 """How system ``nvidia``, the MMU code of an NVIDIA driver, is tried and told."""
+
+from conformance.mutants.catalogue import Catalogue
+from conformance.system import System
+from conformance.systems.nvidia.machine import machine_class
+from conformance.systems.nvidia.operations import SPECS, possible
+from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.registers import NvidiaRegisters
+from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.session import NvidiaSession
+from conformance.systems.nvidia.telling import NvidiaViews
+from conformance.targets.kind import Progress, TargetKind
+from conformance.targets.protocol import Target
+
+
+def _nvkm(kernel: str | None, progress: Progress) -> Target:
+    from conformance.systems.nvidia.linux_target import LinuxNvkm
+
+    return LinuxNvkm(kernel, progress)
+
+
+def _mutants() -> Catalogue:
+    from conformance.systems.nvidia.mutants import CATALOGUE
+
+    return CATALOGUE
+
+
+SYSTEM = System(
+    name="nvidia",
+    title="areas, sparse ranges and page tables of an NVIDIA GPU (GF100 to GP100)",
+    specs=SPECS,
+    rules=NVIDIA,
+    make_session=NvidiaSession,
+    make_views=NvidiaViews,
+    make_machine=machine_class,
+    moved_together=(("addr",), ("addr", "start"), ("offset",)),
+    valid=possible,
+    made_by={"vma": ("get",)},
+    registers=NvidiaRegisters(),
+    reference=NvidiaTarget,
+    targets=(
+        TargetKind(
+            "linux:nvkm",
+            "Linux's nvkm vmm.c and uvmm.c with the back ends of four chips, built from a kernel "
+            "tree (--kernel)",
+            _nvkm,
+            "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.c",
+            400,
+        ),
+    ),
+    load_mutants=_mutants,
+)
+"""System ``nvidia``."""

@@ -9,10 +9,10 @@ import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from conformance.rules.catalogue import PAGETABLE
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Step, Violation
 from conformance.session import Outcome
 from conformance.systems.pagetable.operations import SPECS, filled
+from conformance.systems.pagetable.rules import PAGETABLE
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
 from reference.formats import format_by_name

@@ -1,1 +1,54 @@
 """How system ``va-alloc``, an allocator of addresses, is tried and told."""
+
+from conformance.mutants.catalogue import Catalogue
+from conformance.system import System
+from conformance.systems.va_alloc.machine import machine_class
+from conformance.systems.va_alloc.operations import SPECS, possible
+from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.rules import VA_ALLOC
+from conformance.systems.va_alloc.rules.step import AllocStep
+from conformance.systems.va_alloc.telling import VaAllocViews
+from conformance.targets.kind import Progress, TargetKind
+from conformance.targets.protocol import Target
+from reference.systems.va_alloc.promise import VaAllocPromise
+from reports.vocabulary import HardwareRow
+
+
+def _drm_mm(kernel: str | None, progress: Progress) -> Target:
+    from conformance.systems.va_alloc.linux_target import LinuxDrmMm
+
+    return LinuxDrmMm(kernel, progress)
+
+
+def _mutants() -> Catalogue:
+    from conformance.systems.va_alloc.mutants import CATALOGUE
+
+    return CATALOGUE
+
+
+SYSTEM = System(
+    name="va-alloc",
+    title="ranges of addresses handed out by an allocator: best fit, alignment, fixed ranges",
+    specs=SPECS,
+    rules=VA_ALLOC,
+    make_views=VaAllocViews,
+    make_machine=machine_class,
+    moved_together=(("va",), ("va", "start"), ("va", "start", "first", "last")),
+    valid=possible,
+    made_by={"node": ("alloc", "reserve")},
+    hardware=HardwareRow("allocator", "what the allocator says that it has there", False),
+    make_promise=VaAllocPromise,
+    make_step=AllocStep,
+    reference=VaAllocTarget,
+    targets=(
+        TargetKind(
+            "linux:drm-mm",
+            "Linux's drm_mm.c, built from a kernel tree (--kernel)",
+            _drm_mm,
+            "drivers/gpu/drm/drm_mm.c",
+            2000,
+        ),
+    ),
+    load_mutants=_mutants,
+)
+"""System ``va-alloc``."""

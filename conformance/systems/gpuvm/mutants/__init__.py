@@ -1,5 +1,6 @@
 """Seeded bugs of the VA manager."""
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
 from conformance.systems.gpuvm.mutants import calls, counts, parts
 
@@ -10,4 +11,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *counts.MUTANTS,
     *calls.MUTANTS,
 )
-"""The catalogue."""
+"""All of them."""
+
+CATALOGUE = Catalogue("gpuvm", MUTANTS, DRIVER)
+"""The catalogue, with what it is of."""

@@ -1,5 +1,6 @@
 """Seeded bugs of the MMU software of a Mali GPU."""
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
 from conformance.systems.mali.mutants import (
     calls,
@@ -20,4 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *calls.MUTANTS,
     *vms.MUTANTS,
 )
-"""The catalogue."""
+"""All of them."""
+
+CATALOGUE = Catalogue("mali", MUTANTS, DRIVER, examples=60)
+"""The catalogue, with what it is of."""

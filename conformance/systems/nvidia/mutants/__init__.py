@@ -1,5 +1,6 @@
 """Seeded bugs of the page-table code of an NVIDIA GPU."""
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
 from conformance.systems.nvidia.mutants import (
     areas,
@@ -22,4 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *areas.MUTANTS,
     *calls.MUTANTS,
 )
-"""The catalogue."""
+"""All of them."""
+
+CATALOGUE = Catalogue("nvidia", MUTANTS, DRIVER, examples=60)
+"""The catalogue, with what it is of."""

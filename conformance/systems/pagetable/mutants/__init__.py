@@ -1,5 +1,6 @@
 """Seeded bugs of the page-table driver."""
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
 from conformance.systems.pagetable.mutants import entries, flushes, runs, tables
 
@@ -11,7 +12,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *entries.MUTANTS,
     *runs.MUTANTS,
 )
-"""The catalogue."""
+"""All of them."""
 
 FIRST_TEN: tuple[str, ...] = (
     "unmap-not-flushed",
@@ -34,3 +35,6 @@ NOT_HERE: dict[str, str] = {
     "bare page table is not judged.",
 }
 """Known bugs of page tables and flushes that have no mutant at this layer, and why."""
+
+CATALOGUE = Catalogue("pagetable", MUTANTS, DRIVER, NOT_HERE)
+"""The catalogue, with what it is of."""

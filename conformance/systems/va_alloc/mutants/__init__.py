@@ -1,5 +1,6 @@
 """Seeded bugs of the allocator of addresses."""
 
+from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
 from conformance.systems.va_alloc.mutants import calls, placement, space
 
@@ -10,4 +11,7 @@ MUTANTS: tuple[Mutant, ...] = (
     *space.MUTANTS,
     *calls.MUTANTS,
 )
-"""The catalogue."""
+"""All of them."""
+
+CATALOGUE = Catalogue("va-alloc", MUTANTS, DRIVER)
+"""The catalogue, with what it is of."""
