@@ -1,7 +1,7 @@
 """The systems that are installed: found by entry points, known by name, loaded when one is used."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 
 from conformance.system import System
@@ -28,7 +28,7 @@ def _found() -> dict[str, EntryPoint]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _loaded(name: str) -> System:
     point = _found()[name]
     system = point.load()

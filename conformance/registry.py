@@ -153,7 +153,11 @@ def default_systems(name: str) -> tuple[str, ...]:
     systems = systems_of(name)
     if not name.startswith("python:"):
         return systems
-    target = make_target(name)
+    try:
+        target = make_target(name)
+    except TargetUnavailable:
+        # Nothing will be judged, of whatever system.
+        return systems[:1]
     spoken = getattr(target, "system", "")
     target.close()
     if spoken not in systems:

@@ -247,6 +247,7 @@ class OwnTarget:
     """The driver as a target of system ``pagetable``."""
 
     name = "python:own_target:make_target"
+    system = "pagetable"
     version = "own_target.py, the example that comes with mmu-conformance"
     traits: Mapping[str, Sequence[str]] = {"format": ("lpae-s1",), "block_unmap": ("refuse",)}
     places: Sequence[str] = ("",)

@@ -12,6 +12,7 @@ class MutantTarget:
     """The reference ``target`` of a system, which is on ``driver``, one with seeded bugs."""
 
     def __init__(self, target: Target, driver: LoadedDriver, names: str) -> None:
+        self.system: str = getattr(target, "system", "")
         self.driver: LoadedDriver = driver
         self._target: Target = target
         self.name: str = f"mutant:{names}"

@@ -26,7 +26,8 @@ class Target(Protocol):
 
     ``traits`` says what the implementation declares about itself, for example
     ``{"block_unmap": "split"}``; the keys are those of the system's machine.
-    ``places[n]`` is the function name behind place ``n`` of an event ("" for 0).
+    ``places[n]`` is the function name behind place ``n`` of an event ("" for 0). A target may say
+    in an attribute ``system`` which system it speaks, for runs that name none.
     """
 
     @property

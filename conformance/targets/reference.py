@@ -11,12 +11,13 @@ from reference.trace import CRASH, HANG, Trace
 class ReferenceTarget:
     """A driver written in Python, by default our own.
 
-    A subclass names its system's table of operations, ``specs``, and has a method ``do_NAME`` for
-    each of them, which is called with the arguments of the table. ``driver`` is the module with the
-    driver's classes; a changed copy of our own is how wrong drivers are tried. ``made``: what the
-    first operation has made, None before; ``trace``: where a call's events go.
+    A subclass names its ``system`` and that one's table of operations, ``specs``, and has a method
+    ``do_NAME`` for each of them, which is called with the arguments of the table. ``driver`` is the
+    module with the driver's classes; a changed copy of our own is how wrong drivers are tried.
+    ``made``: what the first operation has made, None before; ``trace``: where a call's events go.
     """
 
+    system: ClassVar[str]
     specs: ClassVar[Specs]
     name: str
     version: str

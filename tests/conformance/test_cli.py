@@ -167,7 +167,7 @@ def test_reports_of_an_earlier_run_are_replaced(place):
 
 
 def test_a_run_that_holds_ends_with_0_and_names_what_it_never_exercised(place):
-    done = place.command("run", "--examples", "2", "-n", "0")
+    done = place.command("run", "pagetable", "--examples", "2", "-n", "0")
     assert (done.code, done.err) == (0, "")
     assert "EVERY RULE HELD" in done.out
     vacuous = re.search(r"^vacuous +(.*): never exercised", done.out, re.MULTILINE)[1].split(", ")

@@ -23,7 +23,7 @@ PLAN = Plan(examples=80, shards=1)
 @pytest.fixture(scope="module")
 def reference():
     """A run of the reference, a fifth of what profile dev does."""
-    result = run_shard(SYSTEM, make_target("reference"), PLAN, 0)
+    result = run_shard(SYSTEM, make_target("reference", system="pagetable"), PLAN, 0)
     assert result.findings == {}
     return result.tally
 
@@ -103,7 +103,7 @@ def test_only_generation_is_counted():
 
 
 def test_a_step_without_anything_to_judge_is_not_counted():
-    session = SYSTEM.session(make_target("reference"), set(), None)
+    session = SYSTEM.session(make_target("reference", system="pagetable"), set(), None)
     session.run(operation("create"))
     before = dict(session.tally.checked)
     session.run(operation("sync"))

@@ -39,6 +39,8 @@ class GpuvmTarget:
     of it is how wrong drivers are tried.
     """
 
+    system = "gpuvm"
+
     def __init__(self, driver: Any = gpuvm, name: str = "reference", version: str = "") -> None:
         self.name: str = name
         self.version: str = version or f"mmu-conformance {__version__}, reference driver"

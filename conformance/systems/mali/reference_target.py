@@ -83,6 +83,8 @@ class MaliTarget:
     copy of it is how wrong drivers are tried.
     """
 
+    system = "mali"
+
     def __init__(self, driver: Any = mali, name: str = "reference", version: str = "") -> None:
         self.name: str = name
         self.version: str = version or f"mmu-conformance {__version__}, reference driver"

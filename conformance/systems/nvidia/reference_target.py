@@ -113,6 +113,8 @@ class NvidiaTarget:
     judged on.
     """
 
+    system = "nvidia"
+
     def __init__(
         self,
         driver: Any = nvidia,

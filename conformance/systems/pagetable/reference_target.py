@@ -23,6 +23,8 @@ class PageTableTarget:
     changed copy of it is how wrong drivers are tried.
     """
 
+    system = "pagetable"
+
     def __init__(self, driver: Any = pagetable, name: str = "reference", version: str = "") -> None:
         self.name: str = name
         self.version: str = version or f"mmu-conformance {__version__}, reference driver"

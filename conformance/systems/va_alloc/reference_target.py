@@ -20,6 +20,7 @@ HOLE_BUDGET = 256
 class VaAllocTarget(ReferenceTarget):
     """An allocator written in Python, by default the reference driver."""
 
+    system = "va-alloc"
     specs = SPECS
 
     def __init__(self, driver: Any = va_alloc, name: str = "reference", version: str = "") -> None:
