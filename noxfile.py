@@ -9,6 +9,7 @@ Sessions run on the Python that runs nox; ``--force-python 3.12`` takes another.
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -61,20 +62,6 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
-LINUX_UNITS = {
-    "io-pgtable-arm": 2000,
-    "io-pgtable-dart": 2000,
-    "gpuvm": 2000,
-    "drm-mm": 2000,
-    "panthor": 800,
-    "nvkm": 400,
-}
-"""What of Linux is judged, and with how many examples: one of panthor is some eighty operations."""
-
-NOT_IN_6_1 = {"gpuvm": "drm_gpuvm came with 6.7", "panthor": "panthor came with 6.10"}
-"""What the older of Debian's trees does not have."""
-
-
 @nox.session
 def linux(session: nox.Session) -> None:
     """Judge Linux's own page-table code (what follows ``--`` replaces the arguments of ``run``).
@@ -92,13 +79,17 @@ def linux(session: nox.Session) -> None:
         # Without any, the command says what to install.
         trees = [f"--kernel={path}" for path in sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.*"))]
         for tree in trees or [""]:
-            for unit, examples in LINUX_UNITS.items():
-                if unit in NOT_IN_6_1 and "linux-source-6.1." in tree:
-                    session.log(f"linux:{unit} is skipped on {tree}: {NOT_IN_6_1[unit]}")
+            given = [tree] if tree else []
+            listed = session.run(
+                "mmu-conformance", "list", "targets", "--json", *given, silent=True
+            )
+            for one in json.loads(str(listed)):
+                if one["missing"]:
+                    session.log(f"{one['name']} is skipped on {tree}: it has no {one['missing']}")
                     continue
                 session.run(
-                    "mmu-conformance", "run", f"--target=linux:{unit}", *known,
-                    f"--examples={examples}", *([tree] if tree else []),
+                    "mmu-conformance", "run", one["system"], f"--target={one['name']}", *known,
+                    f"--examples={one['examples']}", *given,
                 )  # fmt: skip
 
 

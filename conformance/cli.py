@@ -403,13 +403,21 @@ def replay(file: str, target: str | None, system: str, as_json: bool, kernel: st
 
 @main.command(name="list")
 @click.argument("what", metavar="systems|targets|rules|formats|mutants")
-def list_things(what: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Of targets only: what systems say, as JSON.")
+@kernel_option
+def list_things(what: str, as_json: bool, kernel: str | None) -> None:
     """List what there is: systems, targets, rules, formats or mutants."""
     from conformance import list_and_decode
+    from conformance.targets.protocol import TargetUnavailable
 
     try:
-        click.echo(list_and_decode.listing(what), nl=False)
-    except ValueError as error:
+        if (as_json or kernel) and what != "targets":
+            raise ValueError(f"list is {what!r} with --json or --kernel; allowed is targets")
+        if as_json:
+            click.echo(list_and_decode.targets_json(kernel), nl=False)
+        else:
+            click.echo(list_and_decode.listing(what), nl=False)
+    except (ValueError, TargetUnavailable) as error:
         refuse(error)
 
 

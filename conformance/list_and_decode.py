@@ -1,9 +1,11 @@
 """What there is, in words: for the ``list`` and ``decode`` commands."""
 
+import json
 import textwrap
 
 from conformance.discovery import SYSTEMS
 from conformance.registry import catalogues, kinds
+from conformance.targets.linux.tree import find_tree
 from conformance.walking import format_of
 from reference.formats import FORMATS
 from reference.formats.format import Reading
@@ -42,6 +44,29 @@ def _systems() -> list[str]:
 
 def _targets() -> list[str]:
     return [f"{kind.pattern:<26}{kind.title}" for kind in kinds()]
+
+
+def targets_json(kernel: str | None) -> str:
+    """The targets that systems name, each with the examples that a run on every tree has.
+
+    ``kernel``: a tree; each target of Linux's code is then said to be "missing" a file that the
+    tree has not, or nothing ("").
+
+    Raises:
+        KernelTreeError: what was named is no kernel tree.
+    """
+    tree = None if kernel is None else find_tree(kernel)
+    shown = []
+    for name, system in SYSTEMS.items():
+        for one in system.targets:
+            there = tree is None or not one.source or (tree.path / one.source).is_file()
+            shown.append(
+                {
+                    "name": one.name, "system": name, "title": one.title,
+                    "examples": one.examples, "missing": "" if there else one.source,
+                }
+            )  # fmt: skip
+    return json.dumps(shown, indent=1) + "\n"
 
 
 def _rules() -> list[str]:
