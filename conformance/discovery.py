@@ -15,7 +15,8 @@ from conformance.systems.mali.operations import SPECS as MALI_SPECS
 from conformance.systems.mali.operations import possible as mali_possible
 from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.registers import MaliRegisters
-from conformance.systems.mali.session import MaliSession
+from conformance.systems.mali.rules import MALI
+from conformance.systems.mali.rules.step import MaliStep
 from conformance.systems.mali.telling import MaliViews
 from conformance.systems.nvidia import machine as nvidia
 from conformance.systems.nvidia.operations import SPECS as NVIDIA_SPECS
@@ -37,6 +38,7 @@ from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
 from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
+from reference.systems.mali.promise import MaliPromise
 from reference.systems.va_alloc.promise import VaAllocPromise
 from reports.vocabulary import HardwareRow
 
@@ -68,8 +70,8 @@ SYSTEMS: dict[str, System] = {
         "mali",
         "binds, address spaces, faults and resets of a Mali GPU (CSF)",
         MALI_SPECS,
-        MaliSession.rules,
-        MaliSession,
+        MALI,
+        None,
         MaliViews,
         mali.machine_class,
         (("va",), ("va", "address"), ("offset",)),
@@ -77,6 +79,8 @@ SYSTEMS: dict[str, System] = {
         {"fence": ("fence", "queue"), "node": ("alloc",)},
         create_implied=True,
         registers=MaliRegisters(),
+        make_promise=MaliPromise,
+        make_step=MaliStep,
     ),
     "nvidia": System(
         "nvidia",
