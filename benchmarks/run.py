@@ -317,13 +317,13 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
 
 def vmas_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Operations on a VM that has so many VMAs."""
+    from conformance.discovery import SYSTEMS
     from conformance.registry import make_target
     from conformance.systems.mali.operations import SPECS
-    from conformance.systems.mali.session import MaliSession
     from reference.operations import make
 
     target = make_target(options["target"], options["kernel"], system="mali")
-    session = MaliSession(target, None)
+    session = SYSTEMS["mali"].session(target, None)
     page = 0x1000
 
     def do(name: str, **given: int) -> None:

@@ -28,10 +28,14 @@ class Machine(RuleBasedStateMachine):
         """Raise for a new violation; given by the engine's subclass."""
 
     def do(self, name: str, **args: int | str) -> Outcome | None:
-        """Do one operation; addresses and sizes are unsigned. None: the example has ended."""
+        """Do one operation; addresses and sizes are unsigned. None: the example has ended.
+
+        Arguments that are missing have their defaults.
+        """
         if self.session.ended:
             return None
-        outcome = self.session.run(Operation(name, held(args)))
+        defaults = self.session.system.specs[name].defaults
+        outcome = self.session.run(Operation(name, {**defaults, **held(args)}))
         self.changed = self.changed or outcome.changed
         if outcome.fresh:
             self.fail(outcome.fresh[0])

@@ -69,11 +69,9 @@ class ReferenceTarget:
             self.prepare(operation)
             result = self._calls[operation.name](**operation.args)
             self.tell(operation, result, begin)
-        except (RecursionError, self.driver.StepsExceeded):
-            trace.emit(HANG)
-        except Exception:
+        except Exception as error:
             # A driver that raises has crashed, whatever it raised.
-            trace.emit(CRASH)
+            trace.emit(HANG if is_endless(error) else CRASH)
         else:
             return result
         return Result(0, 0, False)
@@ -83,3 +81,8 @@ class ReferenceTarget:
 
     def tell(self, operation: Operation, result: Result, begin: int) -> None:
         """Tell what a call that began at event ``begin`` has left, where its events do not."""
+
+
+def is_endless(error: Exception) -> bool:
+    """Whether a driver, or a module that it is made of, did more than any call needs."""
+    return isinstance(error, RecursionError) or type(error).__name__ == "StepsExceeded"

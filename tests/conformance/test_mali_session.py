@@ -2,22 +2,21 @@
 
 import ast
 import errno
-import inspect
 import re
+from importlib import resources
 
 import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems.mali import session as mali_session
-from conformance.systems.mali.operations import ALL, HANDLES, LIMIT_FENCES, SPECS, possible
+from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.rules import MALI
-from conformance.systems.mali.session import MaliSession
 from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
+from reference.systems.mali import promise as mali_promise
 from reference.systems.mali.device import (
     COMMAND,
     FLUSH_MEM,
@@ -33,6 +32,7 @@ from reference.systems.mali.device import (
     offset_of,
     place_at,
 )
+from reference.systems.mali.promise import ALL, HANDLES, LIMIT_FENCES
 from reference.trace import BACKING_SHIFT, WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
@@ -85,7 +85,7 @@ DESTROY = op("destroy_vm")
 
 def session_after(*operations, target=None):
     """A session in which these operations were done without a violation."""
-    session = MaliSession(target or MaliTarget(), set())
+    session = SYSTEM.session(target or MaliTarget(), set())
     for operation in operations:
         outcome = session.run(operation)
         assert [one.identity for one in outcome.violations] == [], operation
@@ -96,8 +96,14 @@ def mappings(session, vm=0):
     """What is promised: (first page, last page, buffer, page of it)."""
     return [
         (one.first // PAGE, one.last // PAGE, one.buffer, one.offset // PAGE)
-        for one in session.state.vms[vm].promise.within(0, ALL - 1)
+        for one in session.promise.state.vms[vm].promise.within(0, ALL - 1)
     ]
+
+
+def sorting(session, call):
+    """How a call is sorted: (sort, reason, allowed errnos)."""
+    sorted_as = session.promise.sort(call)
+    return sorted_as.sort, sorted_as.reason, sorted_as.errors
 
 
 # -- how calls are sorted -----------------------------------------------------------------------
@@ -320,10 +326,10 @@ def test_a_call_is_sorted_before_it_is_made_and_the_reference_answers_so(name):
     before, call, sort, reason, result = CALLS[name]
     session = session_after(*before)
     if call.name != "create":
-        assert session._sort(session.state, call)[:2] == (sort, reason)
+        assert sorting(session, call)[:2] == (sort, reason)
         if result:
-            assert session._sort(session.state, call)[2] == (result,)
-    promised = [mappings(session, vm.number) for vm in session.state.vms] if before else []
+            assert sorting(session, call)[2] == (result,)
+    promised = [mappings(session, vm.number) for vm in session.promise.state.vms] if before else []
     outcome = session.run(call)
     assert outcome.sort == sort
     # What happens on a misuse is the driver's affair, as long as nothing breaks.
@@ -331,15 +337,16 @@ def test_a_call_is_sorted_before_it_is_made_and_the_reference_answers_so(name):
     assert [one.identity for one in outcome.violations] == []
     if sort == REFUSED:
         assert not outcome.changed
-        assert [mappings(session, vm.number) for vm in session.state.vms] == promised
+        assert [mappings(session, vm.number) for vm in session.promise.state.vms] == promised
     closing = session.finish()
     assert closing is None or not closing.violations
     assert not session.ended
-    assert not any(vm.exists for vm in session.state.vms)
+    assert not any(vm.exists for vm in session.promise.state.vms)
 
 
 def test_every_reason_has_an_example_for_every_operation_that_gives_it():
-    source = ast.parse(inspect.getsource(mali_session))
+    folder = resources.files("reference.systems.mali")
+    source = ast.parse(folder.joinpath("promise.py").read_text(encoding="utf-8"))
     functions = [
         node
         for node in source.body
@@ -357,15 +364,18 @@ def test_every_reason_has_an_example_for_every_operation_that_gives_it():
             else:
                 continue
             parts = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+            # What is a misuse says so in front of its reason.
+            parts = [one.right if isinstance(one, ast.BinOp) else one for one in parts]
             reasons |= {
-                one.value.removeprefix("misuse: ")
+                one.value
                 for one in parts
                 if isinstance(one, ast.Constant) and isinstance(one.value, str)
             }
+    assert reasons >= {reason for _, _, sort, reason, _ in CALLS.values() if sort == MISUSE}
     assert len(reasons) > 30
     assert reasons <= {reason for _, _, _, reason, _ in CALLS.values()}
     sorted_by = {call.name for _, call, sort, _, _ in CALLS.values() if sort != LEGAL}
-    assert sorted_by == {*mali_session._REFUSALS, "bind", "queue"}
+    assert sorted_by == set(mali_promise._REFUSALS)
     assert {call.name for _, call, sort, _, _ in CALLS.values() if sort == LEGAL} == set(SPECS)
 
 
@@ -392,24 +402,24 @@ def test_reasons_have_an_order(name, reason, args):
     if name == "bind":
         args = {key: value for key, value in args.items() if key != "fence"}
     call = op(name, **({"bo": 0, "size": PAGE} | args))
-    assert session._sort(session.state, call) == (REFUSED, reason, (INVALID,))
+    assert sorting(session, call) == (REFUSED, reason, (INVALID,))
 
 
 def test_an_allocation_that_is_made_to_fail_and_a_stuck_command_may_be_the_answer():
     session = session_after(*ON, active())
-    assert session._sort(session.state, bind(0, fail_at=1)) == (LEGAL, "", (NO_MEMORY,))
-    refused = session._sort(session.state, bind(0, va=1, fail_at=1))
+    assert sorting(session, bind(0, fail_at=1)) == (LEGAL, "", (NO_MEMORY,))
+    refused = sorting(session, bind(0, va=1, fail_at=1))
     assert refused == (REFUSED, "not whole pages", (INVALID, NO_MEMORY))
     assert not session.run(op("stick", polls=5)).violations
-    assert session._sort(session.state, bind(0)) == (LEGAL, "", ())
+    assert sorting(session, bind(0)) == (LEGAL, "", ())
     assert not session.run(op("stick", slot=2, polls=-1)).violations
     for call in (bind(0), op("alloc"), DESTROY, CLOSE_FILE):
-        assert session._sort(session.state, call) == (LEGAL, "", (STUCK,)), call
-    assert session._sort(session.state, active()) == (LEGAL, "", (STUCK, -errno.EBUSY))
-    assert session._sort(session.state, queue(0)) == (LEGAL, "", ())
+        assert sorting(session, call) == (LEGAL, "", (STUCK,)), call
+    assert sorting(session, active()) == (LEGAL, "", (STUCK, -errno.EBUSY))
+    assert sorting(session, queue(0)) == (LEGAL, "", ())
     session.run(PRE_RESET)
     session.run(POST_RESET)
-    assert session._sort(session.state, bind(0)) == (LEGAL, "", ())
+    assert sorting(session, bind(0)) == (LEGAL, "", ())
 
 
 def test_a_device_that_cannot_be_is_not_made():
@@ -419,7 +429,7 @@ def test_a_device_that_cannot_be_is_not_made():
     ):  # fmt: skip
         create = op("create", **args)
         assert possible(create, {}) is can_be
-        session = MaliSession(MaliTarget(), set())
+        session = SYSTEM.session(MaliTarget(), set())
         assert (session.run(create).sort == LEGAL) is can_be
         assert len(session.operations) == int(can_be)
     assert possible(bind(0, 0), {})
@@ -507,8 +517,8 @@ def test_a_right_sequence_breaks_no_rule(name):
     assert closing is not None
     assert session.tally.violated == session.tally.hits == session.tally.cut == {}
     assert not session.ended
-    assert not any(vm.exists for vm in session.state.vms)
-    assert all(not one for one in session.state.owners)
+    assert not any(vm.exists for vm in session.promise.state.vms)
+    assert all(not one for one in session.promise.state.owners)
 
 
 def test_the_right_sequences_give_every_rule_something_to_judge():
@@ -1145,13 +1155,13 @@ CORRUPTING = [
 def test_what_cannot_be_taken_over_is_undone(identity):
     session, operation = wrong_session(identity)
     before, target = list(session.operations), session.target
-    promised = [mappings(session, vm.number) for vm in session.state.vms]
+    promised = [mappings(session, vm.number) for vm in session.promise.state.vms]
     counted, results = session.tally.steps, list(session.results)
     session.run(operation)
     # What was before is done again, on a target that knows nothing, and is told once.
     assert target.resets == 2
     assert target.done == before
-    assert [mappings(session, vm.number) for vm in session.state.vms] == promised
+    assert [mappings(session, vm.number) for vm in session.promise.state.vms] == promised
     assert session.operations == [*before, operation]
     assert session.results[:-1] == results
     assert session.tally.steps == counted + 1
@@ -1210,7 +1220,7 @@ def test_a_driver_that_never_looks_whether_an_update_has_ended_breaks_only_that_
                     trace.emit(event.kind, event.a, event.b, event.c)
             return result
 
-    session = MaliSession(Impatient(), set())
+    session = SYSTEM.session(Impatient(), set())
     for operation in RIGHT["eviction"]:
         session.run(operation)
     session.finish()
@@ -1252,7 +1262,7 @@ def test_where_doing_it_again_fails_too_the_example_ends_and_is_counted():
 
 @pytest.mark.parametrize("spoil", [stops(t.CRASH), stops(t.HANG), gives(INVALID)])
 def test_without_a_device_the_example_ends(spoil):
-    session = MaliSession(Wrong("create", spoil), set())
+    session = SYSTEM.session(Wrong("create", spoil), set())
     assert session.run(CREATE).fresh
     assert session.ended
     assert len(session.tally.cut) == 1
@@ -1290,7 +1300,7 @@ def test_frozen_it_stays_as_it_is_when_the_rule_is_broken():
 
 
 def test_what_a_step_changed_is_told():
-    session = MaliSession(MaliTarget(), set())
+    session = SYSTEM.session(MaliTarget(), set())
     for operation, changes in (
         (CREATE, True), (VM, True), (BO, True), (op("bo", size=1), False), (bind(0, 4), True),
         (bind(0, 4), True), (bind(0, 0), False), (unbind(9), False), (unbind(1), True),
@@ -1322,27 +1332,28 @@ def test_after_a_command_that_did_not_end_the_promise_is_what_the_driver_says():
     outcome = session.run(unbind(1, 2))
     assert (outcome.result.result, outcome.sort, [*outcome.violations]) == (STUCK, LEGAL, [])
     held = [
-        (one.first // PAGE, one.last // PAGE) for one in session.state.vms[0].held.within(0, ALL)
+        (one.first // PAGE, one.last // PAGE)
+        for one in session.promise.state.vms[0].held.within(0, ALL)
     ]
     assert [one[:2] for one in mappings(session)] == held
-    assert session.state.timed_out
-    assert session.state.reset_asked
+    assert session.promise.state.timed_out
+    assert session.promise.state.reset_asked
     for operation in (bind(8), unbind(0, 9), RUN, active(), bind(0, 3)):
         assert not session.run(operation).violations
-    assert not session.state.may_time_out
+    assert not session.promise.state.may_time_out
     assert mappings(session) == [(0, 2, 0, 0)]
 
 
 def test_a_vm_of_which_a_queued_bind_failed_is_unusable():
     session = session_after(*UNUSABLE)
-    assert not session.state.vms[0].usable
+    assert not session.promise.state.vms[0].usable
     assert session.run(bind(0)).result.result == INVALID
     assert session.run(unbind(0)).result.result == 0
 
 
 def test_a_vm_that_could_not_be_made_has_no_number():
     session = session_after(CREATE, op("vm", user_va=NEVER), VM)
-    assert [vm.number for vm in session.state.vms] == [0]
+    assert [vm.number for vm in session.promise.state.vms] == [0]
     session.run(bind(0, 0))
     assert not session.finish().violations
 
@@ -1356,14 +1367,18 @@ def test_a_first_operation_without_create_makes_a_default_device():
     assert session.operations == [VM]
     assert [event.a for event in session.trace if event.kind == t.BEGIN] == [0]
     assert len(session.results) == 1
-    assert (session.state.va_bits, session.state.pa_bits, len(session.state.slots)) == (48, 40, 4)
+    assert (
+        session.promise.state.va_bits,
+        session.promise.state.pa_bits,
+        len(session.promise.state.slots),
+    ) == (48, 40, 4)
 
 
 def test_a_second_create_is_not_done():
     session = session_after(*ON)
     outcome = session.run(op("create", slots=2))
     assert (outcome.sort, outcome.changed, len(session.operations)) == (MISUSE, False, 3)
-    assert len(session.state.slots) == 4
+    assert len(session.promise.state.slots) == 4
 
 
 def names_of(session, before):
@@ -1371,14 +1386,14 @@ def names_of(session, before):
 
 
 def test_the_end_of_an_example_ends_everything():
-    assert MaliSession(MaliTarget(), set()).finish() is None
+    assert SYSTEM.session(MaliTarget(), set()).finish() is None
     session = session_after(*ON, active(), active(), FENCE, queue(0, fence=0))
     before = len(session.operations)
     assert not session.finish().violations
     assert names_of(session, before) == ["signal", "run", "close_file", "idle", "idle", "run"]
-    vm = session.state.vms[0]
+    vm = session.promise.state.vms[0]
     assert (vm.exists, vm.active, vm.queue, len(vm.held)) == (False, 0, [], 0)
-    assert session.state.owners == {}
+    assert session.promise.state.owners == {}
 
 
 @pytest.mark.parametrize(
@@ -1396,7 +1411,7 @@ def test_the_end_of_an_example_makes_the_device_work_again(operations, first_of_
     before = len(session.operations)
     assert not session.finish().violations
     assert names_of(session, before)[: len(first_of_end)] == first_of_end
-    assert not any(vm.exists for vm in session.state.vms)
+    assert not any(vm.exists for vm in session.promise.state.vms)
 
 
 @pytest.mark.parametrize(

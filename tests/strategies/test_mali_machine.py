@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.session import Session
 from conformance.systems.mali import machine as machine_module
 from conformance.systems.mali.machine import MaliMachine
 from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.mali.session import MaliSession
 from reference.formats.format import LEAF
 from reference.operations import Operation, check, make
 from reference.systems.mali.state import MAP, NONE, SYNC_ONLY, UNMAP
@@ -166,9 +166,9 @@ class Watch:
     def at_end_of_step(self, machine):
         """No step leaves the device asleep, stuck, or in a reset."""
         self.steps += 1
-        state = machine.session.state
-        if state is None or machine.session.ended:
+        if machine.session.promise.made is None or machine.session.ended:
             return
+        state = machine.state
         usable = state.unplugged or (
             state.is_up() and not state.may_time_out and not state.reset_asked
         )
@@ -190,15 +190,15 @@ def watched_step(watch, step):
 def run():
     """(what was watched, what was counted)."""
     watch = Watch()
-    sort, judge = MaliSession._sort, MaliSession._judge
+    before, judge = Session._before, Session._judge
 
-    def watched_sort(session, state, operation):
-        sorted_as = sort(session, state, operation)
-        watch.before(state, operation, *sorted_as[:2])
-        return sorted_as
+    def watched_before(session, operation):
+        call = before(session, operation)
+        watch.before(session.promise.state, operation, call.sort, call.reason)
+        return call
 
-    def watched_judge(session, step, rules):
-        judge(session, step, rules)
+    def watched_judge(session, step):
+        judge(session, step)
         watch.after(step)
 
     def watched_mishap(name, mishap):
@@ -209,8 +209,8 @@ def run():
         return watched
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MaliSession, "_sort", watched_sort)
-        patch.setattr(MaliSession, "_judge", watched_judge)
+        patch.setattr(Session, "_before", watched_before)
+        patch.setattr(Session, "_judge", watched_judge)
         patch.setattr(MaliMachine, "_step", watched_step(watch, MaliMachine._step))
         for name, mishap in machine_module._MISHAPS.items():
             patch.setitem(machine_module._MISHAPS, name, watched_mishap(name, mishap))
@@ -305,7 +305,7 @@ class Direct(MaliMachine):
     """A machine that is told what to draw, on the reference."""
 
     def start(self):
-        return MaliSession(MaliTarget(), set())
+        return SYSTEMS["mali"].session(MaliTarget(), set())
 
     def fail(self, violation):
         raise AssertionError(violation)
@@ -324,7 +324,7 @@ def made(device=0):
     machine.do("destroy_vm", vm=2)
     machine.do("bo")
     machine.do("close", bo=4)
-    machine.do("signal", fence=machine.do("fence"))
+    machine.do("signal", fence=machine.ask("fence"))
     return machine
 
 
@@ -523,7 +523,7 @@ class Refusing(MaliTarget):
 
 def test_a_target_that_refuses_everything_is_asked_for_nothing_that_cannot_be_said():
     machine = made()
-    machine.session = MaliSession(Refusing(), None)
+    machine.session = SYSTEMS["mali"].session(Refusing(), None)
     machine.create(0)
     asked = []
     run = machine.session.run

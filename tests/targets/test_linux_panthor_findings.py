@@ -8,7 +8,6 @@ from conformance.minimise import minimise, reproduces
 from conformance.systems.mali.linux_target import LinuxPanthor
 from conformance.systems.mali.operations import SPECS
 from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.mali.session import MaliSession
 from reference.operations import Operation, from_json
 from reports import terminal
 
@@ -74,7 +73,7 @@ FINDINGS: dict[str, tuple[tuple[Operation, ...], str, str]] = {
 def identity_of(target: LinuxPanthor, name: str) -> tuple[str, str]:
     """The violation that the operations of a finding end with; where it happens is left open."""
     operations, rule, start = FINDINGS[name]
-    session = MaliSession(target, None)
+    session = SYSTEMS["mali"].session(target, None)
     session.run(CREATE)
     for operation in operations:
         outcome = session.run(operation)
@@ -93,7 +92,7 @@ def test_few_operations_show_it(panthor: LinuxPanthor, name: str) -> None:
 
 @pytest.mark.parametrize("name", FINDINGS)
 def test_our_own_driver_does_it_right(name: str) -> None:
-    session = MaliSession(MaliTarget(), None)
+    session = SYSTEMS["mali"].session(MaliTarget(), None)
     session.run(CREATE)
     for operation in FINDINGS[name][0]:
         assert not session.run(operation).violations
@@ -106,7 +105,7 @@ def test_our_own_driver_does_it_right(name: str) -> None:
 def test_the_example_goes_on_and_only_what_is_known_is_found(
     panthor: LinuxPanthor, name: str
 ) -> None:
-    session = MaliSession(panthor, None)
+    session = SYSTEMS["mali"].session(panthor, None)
     session.run(CREATE)
     for operation in FINDINGS[name][0]:
         session.run(operation)

@@ -7,10 +7,11 @@ from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
-from conformance.systems.mali.session import MaliSession
+from conformance.systems.mali.rules.step import MaliStep
 from conformance.systems.mali.telling import MaliViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
+from reference.systems.mali.promise import MaliPromise
 
 
 def _panthor(kernel: str | None, progress: Progress) -> Target:
@@ -30,7 +31,8 @@ SYSTEM = System(
     title="binds, address spaces, faults and resets of a Mali GPU (CSF)",
     specs=SPECS,
     rules=MALI,
-    make_session=MaliSession,
+    make_promise=MaliPromise,
+    make_step=MaliStep,
     make_views=MaliViews,
     make_machine=machine_class,
     moved_together=(("va",), ("va", "address"), ("offset",)),

@@ -9,12 +9,11 @@ in a reset: what comes between is part of the step.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
-from conformance.systems.mali.operations import HANDLES, PAGE, SPECS
-from conformance.systems.mali.session import MaliSession
-from reference.operations import Operation, make
+from conformance.machine import Machine
 from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.mali.promise import ALL, HANDLES, PAGE, MaliPromise
 from reference.systems.mali.state import (
     MAP,
     NONE,
@@ -23,84 +22,33 @@ from reference.systems.mali.state import (
     MaliState,
     MaliVm,
 )
-from reference.words import to_signed
 from strategies import mali as draw
 from strategies.parts import Part
 
 MOST_VMS = 10
 MOST_BUFFERS = 14
-ALL_ONES = (1 << 64) - 1
 
 
-class MaliMachine(RuleBasedStateMachine):
-    """Generates operations for one session. A generated subclass gives ``start``."""
+class MaliActor(Machine):
+    """What the actions of the machine are made of. ``made``: how many buffers were asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.session: MaliSession = self.start()
-        self.changed = False
         self.made = 0
-
-    def start(self) -> MaliSession:
-        """A fresh session; given by the generated subclass."""
-        raise TypeError("start is missing; make subclasses with conformance.engine")
-
-    def fail(self, violation: object) -> None:
-        """Raise for a new violation; given by the generated subclass."""
-
-    def do(self, name: str, **args: int) -> int:
-        """Do one operation, words held; the value that it gave back, -1 if it failed."""
-        if self.session.ended:
-            return -1
-        defaults = _DEFAULTS[name]
-        outcome = self.session.run(Operation(name, {**defaults, **args}))
-        self.changed = self.changed or outcome.changed
-        if outcome.fresh:
-            self.fail(outcome.fresh[0])
-        done = outcome.result.finished and outcome.result.result == 0
-        return outcome.result.value if done and not outcome.violations else -1
-
-    def teardown(self) -> None:
-        """End the example: everything is destroyed, and must be given back."""
-        outcome = self.session.finish()
-        if outcome is not None and outcome.fresh:
-            self.fail(outcome.fresh[0])
 
     @property
     def state(self) -> MaliState:
         """What is known of the device."""
-        state = self.session.state
-        assert state is not None
-        return state
+        promise: MaliPromise = self.session.promise
+        return promise.state
 
-    # -- what is there ------------------------------------------------------------------------
-
-    @initialize(which=draw.devices)
-    def create(self, which: int) -> None:
-        """Probe a device, make two VMs and three buffers, and let a job use the first VM."""
-        va_bits, pa_bits, slots, coherent = draw.DEVICES[which]
-        self.do("create", va_bits=va_bits, pa_bits=pa_bits, slots=slots, coherent=coherent)
-        if self.session.state is None:
-            return
-        for _ in range(2):
-            self.do("vm")
-        for number in range(3):
-            self._new_buffer(number)
-        self.do("active", vm=0)
-
-    @contextmanager
-    def _step(self, pick: int) -> Iterator[None]:
-        """What a step does; if nothing changed by it, a bind of a page at the end."""
-        self.changed = False
-        if self.session.state is None:
-            return
-        yield
-        if self.changed or self.session.ended:
-            return
-        if self.state.unplugged:
-            self.do("bo", size=PAGE)
-        else:
-            self._map(self._vm(pick), pick % 8 * PAGE, draw.SHAPES[0], pick)
+    def ask(self, name: str, **args: int) -> int:
+        """Do one operation; the value that it gave back, -1 if it failed or broke a rule."""
+        outcome = self.do(name, **args)
+        if outcome is None or outcome.violations:
+            return -1
+        result = outcome.result
+        return result.value if result.finished and result.result == 0 else -1
 
     def _new_buffer(self, which: int) -> int:
         size, pieces, private = draw.BUFFERS[which % len(draw.BUFFERS)]
@@ -109,7 +57,7 @@ class MaliMachine(RuleBasedStateMachine):
         self.made += 1
         vm = self._vm(which).number if private else NONE
         imported = int(self.made > 3 and not private and self.made % 3 == 0)
-        return self.do("bo", size=size, vm=vm, pieces=pieces, imported=imported)
+        return self.ask("bo", size=size, vm=vm, pieces=pieces, imported=imported)
 
     def _vm(self, pick: int) -> MaliVm:
         """A VM whose handle the process has; a new one where there is none."""
@@ -149,12 +97,6 @@ class MaliMachine(RuleBasedStateMachine):
         first = min(max(first, 0), vm.user_end - PAGE)
         return first, max(min(end, vm.user_end) - first, PAGE)
 
-    @rule(pick=draw.picks, what=draw.actions.numbers)
-    def act(self, pick: int, what: int) -> None:
-        """One of the actions. They are one rule: to choose among many takes long."""
-        name, number = draw.actions.pair(what)
-        _ACTIONS[name](self, pick, number % draw.SIZES[name])
-
     # -- binds --------------------------------------------------------------------------------
 
     def _map_args(self, vm: MaliVm, first: int, shape: draw.Shape, pick: int) -> dict[str, int]:
@@ -167,7 +109,7 @@ class MaliMachine(RuleBasedStateMachine):
         return {
             "vm": vm.number,
             "kind": MAP,
-            "va": to_signed(first),
+            "va": first,
             "size": count * PAGE,
             "bo": number,
             "offset": shape.offset % (pages - count + 1) * PAGE,
@@ -180,7 +122,87 @@ class MaliMachine(RuleBasedStateMachine):
             self.do("bind", **args, fail_at=shape.fail_at)
 
     def _unmap(self, vm: MaliVm, first: int, size: int, fail_at: int = 0) -> None:
-        self.do("bind", vm=vm.number, kind=UNMAP, va=to_signed(first), size=size, fail_at=fail_at)
+        self.do("bind", vm=vm.number, kind=UNMAP, va=first, size=size, fail_at=fail_at)
+
+    def _whole_buffer(self, vm: MaliVm, pick: int) -> int:
+        """A buffer that large pages can map; a new one where there is none."""
+        numbers = [
+            number
+            for number, one in enumerate(self.state.buffers)
+            if one.open and one.vm in (NONE, vm.number) and one.pages.contiguous(0) >= draw.LARGE
+        ]
+        return numbers[pick % len(numbers)] if numbers else self._new_buffer(1)
+
+    # -- jobs of the device -------------------------------------------------------------------
+
+    def _job(self, vm: MaliVm) -> bool:
+        """A job uses a VM, if there is an address space for it; whether one does."""
+        if vm.active > 0:
+            return True
+        if not self._make_room(vm):
+            return False
+        return self.state.is_up() and self.ask("active", vm=vm.number) >= 0
+
+    def _make_room(self, vm: MaliVm) -> bool:
+        """Jobs of others end until an address space can be had."""
+        state = self.state
+        busy = [one for one in state.vms if one.active > 0 and one is not vm]
+        while vm.slot < 0 and len(busy) >= len(state.slots) - 1:
+            one = busy.pop(0)
+            before = one.active
+            for _ in range(before):
+                self.do("idle", vm=one.number)
+            if one.active:
+                return False
+        return True
+
+    def _end_jobs(self, vm: MaliVm) -> None:
+        for _ in range(vm.active):
+            self.do("idle", vm=vm.number)
+
+    def _new_vm(self, user: int) -> None:
+        if len([vm for vm in self.state.vms if vm.handle]) < MOST_VMS:
+            full = 1 << self.state.va_bits
+            self.do("vm", user_va=user if user >= 0 else full + user)
+
+
+class MaliMachine(MaliActor):
+    """Generates operations for one session."""
+
+    @initialize(which=draw.devices)
+    def create(self, which: int) -> None:
+        """Probe a device, make two VMs and three buffers, and let a job use the first VM."""
+        va_bits, pa_bits, slots, coherent = draw.DEVICES[which]
+        self.do("create", va_bits=va_bits, pa_bits=pa_bits, slots=slots, coherent=coherent)
+        if self.session.promise.made is None:
+            return
+        for _ in range(2):
+            self.do("vm")
+        for number in range(3):
+            self._new_buffer(number)
+        self.do("active", vm=0)
+
+    @contextmanager
+    def _step(self, pick: int) -> Iterator[None]:
+        """What a step does; if nothing changed by it, a bind of a page at the end."""
+        self.changed = False
+        if self.session.promise.made is None:
+            return
+        yield
+        if self.changed or self.session.ended:
+            return
+        if self.state.unplugged:
+            self.do("bo", size=PAGE)
+        else:
+            self._map(self._vm(pick), pick % 8 * PAGE, draw.SHAPES[0], pick)
+
+    @rule(pick=draw.picks, what=draw.actions.numbers)
+    def act(self, pick: int, what: int) -> None:
+        """One of the actions. They are one rule: to choose among many takes long."""
+        name, number = draw.actions.pair(what)
+        _ACTIONS[name](self, pick, number % draw.SIZES[name])
+
+    # -- binds --------------------------------------------------------------------------------
 
     def bind(self, pick: int, what: int) -> None:
         """Map somewhere, over whatever is there."""
@@ -264,15 +286,6 @@ class MaliMachine(RuleBasedStateMachine):
             else:
                 self._map(vm, start, draw.Shape(size // PAGE, 0, 0, 0), pick >> 1)
 
-    def _whole_buffer(self, vm: MaliVm, pick: int) -> int:
-        """A buffer that large pages can map; a new one where there is none."""
-        numbers = [
-            number
-            for number, one in enumerate(self.state.buffers)
-            if one.open and one.vm in (NONE, vm.number) and one.pages.contiguous(0) >= draw.LARGE
-        ]
-        return numbers[pick % len(numbers)] if numbers else self._new_buffer(1)
-
     # -- queued binds -------------------------------------------------------------------------
 
     def queue(self, pick: int, what: int) -> None:
@@ -295,9 +308,9 @@ class MaliMachine(RuleBasedStateMachine):
             first, size = (pick % 8 * PAGE, 2 * PAGE)
             if one is not None:
                 first, size = self._range(vm, one, part)
-            fence = self.do("fence") if order & 1 else NONE
-            unmap = {"vm": vm.number, "kind": UNMAP, "va": to_signed(first), "size": size}
-            awaited = self.do("queue", **unmap, fence=fence)
+            fence = self.ask("fence") if order & 1 else NONE
+            unmap = {"vm": vm.number, "kind": UNMAP, "va": first, "size": size}
+            awaited = self.ask("queue", **unmap, fence=fence)
             shape = draw.Shape(size // PAGE, order, draw.FLAGS[order % len(draw.FLAGS)], 0)
             other = self._vm(pick + 1) if order & 2 else vm
             args = self._map_args(other, min(first, other.user_end - PAGE), shape, pick >> 3)
@@ -312,31 +325,6 @@ class MaliMachine(RuleBasedStateMachine):
             self.do("run")
 
     # -- jobs of the device -------------------------------------------------------------------
-
-    def _job(self, vm: MaliVm) -> bool:
-        """A job uses a VM, if there is an address space for it; whether one does."""
-        if vm.active > 0:
-            return True
-        if not self._make_room(vm):
-            return False
-        return self.state.is_up() and self.do("active", vm=vm.number) >= 0
-
-    def _make_room(self, vm: MaliVm) -> bool:
-        """Jobs of others end until an address space can be had."""
-        state = self.state
-        busy = [one for one in state.vms if one.active > 0 and one is not vm]
-        while vm.slot < 0 and len(busy) >= len(state.slots) - 1:
-            one = busy.pop(0)
-            before = one.active
-            for _ in range(before):
-                self.do("idle", vm=one.number)
-            if one.active:
-                return False
-        return True
-
-    def _end_jobs(self, vm: MaliVm) -> None:
-        for _ in range(vm.active):
-            self.do("idle", vm=vm.number)
 
     def jobs(self, pick: int, what: int) -> None:
         """Jobs start to use VMs, or end; more VMs than there are address spaces take turns."""
@@ -379,14 +367,9 @@ class MaliMachine(RuleBasedStateMachine):
             else:
                 self._destroy_queued(vm, pick)
 
-    def _new_vm(self, user: int) -> None:
-        if len([vm for vm in self.state.vms if vm.handle]) < MOST_VMS:
-            full = 1 << self.state.va_bits
-            self.do("vm", user_va=to_signed(user if user >= 0 else full + user))
-
     def _destroy_queued(self, vm: MaliVm, pick: int) -> None:
         """A VM is destroyed while a bind of it waits for a fence."""
-        fence = self.do("fence")
+        fence = self.ask("fence")
         args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
         if args:
             self.do("queue", **args, fence=fence)
@@ -420,11 +403,11 @@ class MaliMachine(RuleBasedStateMachine):
             number = self._buffer(vm, pick) if how & 1 else NONE
             if number >= 0:
                 size = min(size, self.state.buffers[number].size)
-            va = ALL_ONES
+            va = ALL - 1
             if how >= 6:
                 va = vm.user_end + pick * PAGE if how == 6 else vm.user_end + kernel - size
             before = len(self.state.nodes)
-            self.do("alloc", vm=vm.number, size=size, va=to_signed(va), bo=number)
+            self.do("alloc", vm=vm.number, size=size, va=va, bo=number)
             if pages < 0 and len(self.state.nodes) > before:
                 self.do("free", node=before)
 
@@ -443,9 +426,9 @@ class MaliMachine(RuleBasedStateMachine):
 
     def _recover(self) -> None:
         """Whatever happened is over at the end of the step."""
-        state = self.session.state
-        if state is None or self.session.ended:
+        if self.session.promise.made is None or self.session.ended:
             return
+        state = self.state
         if state.resetting:
             self.do("post_reset")
         if not state.powered and not state.unplugged:
@@ -605,13 +588,13 @@ class MaliMachine(RuleBasedStateMachine):
         if mistake == "no-room":
             size = kernel + PAGE if which & 1 else kernel
             va = vm.user_end - PAGE if which & 2 else vm.user_end + PAGE
-            self.do("alloc", vm=vm.number, size=size, va=to_signed(va if which & 4 else ALL_ONES))
+            self.do("alloc", vm=vm.number, size=size, va=va if which & 4 else ALL - 1)
             return
         there = [one for one in self.state.nodes if one.open]
         if there:
             one = there[which % len(there)]
             va = one.last + 1 - PAGE if which & 1 else max(one.first - PAGE, 0)
-            self.do("alloc", vm=one.vm, size=2 * PAGE, va=to_signed(va))
+            self.do("alloc", vm=one.vm, size=2 * PAGE, va=va)
 
     def _wrong_bind(self, mistake: str, which: int, pick: int) -> None:
         vm = self._vm(which)
@@ -623,16 +606,13 @@ class MaliMachine(RuleBasedStateMachine):
             args.update(kind=UNMAP, bo=NONE, offset=0, flags=0)
         one = self._there(vm, pick)
         if one is not None and which & 2:
-            args["va"] = to_signed(min(one.first + PAGE, vm.user_end - PAGE))
+            args["va"] = min(one.first + PAGE, vm.user_end - PAGE)
         queued = mistake in _QUEUED or bool(which & 4 and mistake != "empty")
         args.update(_spoilt(self.state, vm, mistake, which, args))
         if not queued:
             args.pop("fence", None)
         self.do("queue" if queued else "bind", **args)
 
-
-_DEFAULTS: Mapping[str, Mapping[str, int | str]] = {name: make(name, SPECS).args for name in SPECS}
-"""The arguments that an operation has if nothing else is said."""
 
 _ACTIONS: Mapping[str, Callable[[MaliMachine, int, int], None]] = {
     "bind": MaliMachine.bind,
@@ -685,7 +665,7 @@ def _other_mistake(state: MaliState, mistake: str, which: int) -> tuple[str, dic
         "close-again": ("close", {"bo": _closed(state, which)}),
         "destroy-again": ("destroy_vm", {"vm": destroyed}),
         "no-slot": ("fault", {"slot": len(state.slots) + which}),
-        "user-part": ("vm", {"user_va": to_signed((1 << state.va_bits) - (which << 20))}),
+        "user-part": ("vm", {"user_va": (1 << state.va_bits) - (which << 20)}),
         "no-node": ("free", {"node": len(state.nodes) + which}),
         "node-askew": ("alloc", {"vm": 0, "size": 0x800 if which & 1 else 0}),
     }
@@ -732,9 +712,9 @@ def _spoilt(
         "other-vm": {"bo": others[which % len(others)] if others else len(state.buffers)},
         "flags": {"flags": 8 << which % 4},
         "kind": {"kind": 3 + which},
-        "kernel": {"va": to_signed(vm.user_end + which * PAGE)},
-        "kernel-edge": {"va": to_signed(vm.user_end - PAGE), "size": 2 * PAGE},
-        "outside": {"va": to_signed(full - PAGE if which & 2 else full)},
+        "kernel": {"va": vm.user_end + which * PAGE},
+        "kernel-edge": {"va": vm.user_end - PAGE, "size": 2 * PAGE},
+        "outside": {"va": full - PAGE if which & 2 else full},
         "wrap": {"va": -PAGE, "size": 2 * PAGE},
         "no-vm": {"vm": destroyed},
         "no-fence": {"fence": len(state.fences) + which},
@@ -742,7 +722,7 @@ def _spoilt(
         "wait-with-range": {"kind": SYNC_ONLY},
     }
     if mistake == "kernel-edge" and args["kind"] == MAP and state.buffers[buffer].size < 2 * PAGE:
-        return {"va": to_signed(vm.user_end)}
+        return {"va": vm.user_end}
     return found[mistake]
 
 

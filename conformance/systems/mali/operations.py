@@ -4,21 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from reference.formats import format_by_name
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
-from reference.systems.mali.state import (
-    FORMAT,
-    MAP,
-    NONE,
-)
-
-PAGE = 0x1000
-ALL = 1 << 64
-LIMIT_VMS, LIMIT_BUFFERS, LIMIT_FENCES = 128, 256, 1024
-"""How many of each can ever be made; numbers are not used again."""
-HANDLES = 32
-"""VMs that a process can have at a time (formats.md B.5)."""
-LARGE_PAGE = 0x20_0000
-PATIENT = 1000
-"""A driver waits for a command as long as that many reads of STATUS take, and longer."""
+from reference.systems.mali.promise import ALL, PAGE
+from reference.systems.mali.state import FORMAT, MAP, NONE
 
 NUMBERS = 1 << 16
 """Numbers of objects are below this: those that were made, and some that were not."""

@@ -1,15 +1,14 @@
 """The target ``reference`` of system ``mali``: our own driver of a Mali MMU, which does right."""
 
 import errno
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conformance import __version__
+from conformance.systems.mali.operations import SPECS
+from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.mali import driver as mali
+from reference.systems.mali.state import NONE
 from reference.trace import (
-    CRASH,
-    HANG,
     REFS,
     REFS_BUFFER,
     REFS_PINS,
@@ -19,10 +18,6 @@ from reference.trace import (
     VM,
     Trace,
 )
-from reference.words import to_signed
-
-NONE = -1
-"""No buffer, no fence, no VM to which a buffer belongs, or any address."""
 
 ACCESS_BUDGET = 1 << 18
 """Accesses to entries that one call may make, besides ``PAGE_BUDGET`` for each table page."""
@@ -39,71 +34,27 @@ INTERRUPTS = 32
 SLOTS = 16
 """The interrupt has bits for so many address spaces."""
 
-_BIND: Mapping[str, int | None] = {
-    "vm": None,
-    "kind": None,
-    "va": None,
-    "size": None,
-    "bo": NONE,
-    "offset": 0,
-    "flags": 0,
-}
 
-OPERATIONS: Mapping[str, Mapping[str, int | None]] = {
-    "create": {"va_bits": 48, "pa_bits": 40, "slots": 4, "coherent": 1},
-    "vm": {"user_va": 0},
-    "destroy_vm": {"vm": None},
-    "bo": {"size": None, "vm": NONE, "pieces": 0, "imported": 0},
-    "close": {"bo": None},
-    "bind": {**_BIND, "fail_at": 0},
-    "queue": {**_BIND, "fence": NONE},
-    "fence": {},
-    "signal": {"fence": None},
-    "run": {"steps": 0},
-    "active": {"vm": None},
-    "idle": {"vm": None},
-    "alloc": {"vm": None, "size": None, "va": NONE, "bo": NONE, "offset": 0},
-    "free": {"node": None},
-    "fault": {"slot": None, "address": None, "code": None},
-    "stick": {"slot": None, "polls": None, "after": 0},
-    "pre_reset": {},
-    "post_reset": {},
-    "suspend": {},
-    "resume": {},
-    "unplug": {},
-    "close_file": {},
-}
-"""Each operation's arguments, with the values that they have if they are left out."""
-
-
-class MaliTarget:
+class MaliTarget(ReferenceTarget):
     """A driver of a Mali MMU written in Python, by default the reference driver.
 
-    ``driver`` is a module with the class ``Device`` of ``reference.systems.mali.driver``; a changed
-    copy of it is how wrong drivers are tried.
+    ``made`` is its ``Device``.
     """
 
     system = "mali"
+    specs = SPECS
 
     def __init__(self, driver: Any = mali, name: str = "reference", version: str = "") -> None:
-        self.name: str = name
-        self.version: str = version or f"mmu-conformance {__version__}, reference driver"
-        self.traits: Mapping[str, Sequence[str | int]] = {}
-        self.places: Sequence[str] = ("",)
-        self._driver = driver
-        self._device: Any = None
+        super().__init__(driver, name, version)
+        # What was told last: counts by (what, number, VM), AS and jobs by VM.
         self._told: dict[tuple[int, int, int], int] = {}
         self._slots: dict[int, tuple[int, int]] = {}
 
     def reset(self) -> None:
         """Forget the device, whatever state it is in."""
-        self._device = None
+        super().reset()
         self._told.clear()
         self._slots.clear()
-
-    def close(self) -> None:
-        """Nothing is held."""
-        self.reset()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
         """Carry out one operation of system ``mali``, and tell what it has left.
@@ -112,98 +63,161 @@ class MaliTarget:
             ValueError: an unknown operation, a missing argument, an operation before
                 ``create``, or a second ``create``.
         """
-        args = _arguments(operation)
-        if (self._device is None) != (operation.name == "create"):
-            allowed = "allowed is create" if self._device is None else "there is only one"
-            raise ValueError(f"operation is {operation.name!r}; {allowed}")
-        try:
-            result = self._perform(operation.name, args, trace)
-        except Exception as error:
-            # A driver that raises has crashed, whatever it raised.
-            trace.emit(HANG if _is_endless(error) else CRASH)
-        else:
-            return result
-        return Result(0, 0, False)
+        name = operation.name
+        if name not in SPECS:
+            raise ValueError(f"operation is {name!r}; allowed are {', '.join(SPECS)}")
+        for arg in SPECS[name].args:
+            if not isinstance(operation.args.get(arg.name), int):
+                raise ValueError(f"operation {name} has no number {arg.name!r}")
+        if (self.made is None) != (name == "create"):
+            allowed = "allowed is create" if self.made is None else "there is only one"
+            raise ValueError(f"operation is {name!r}; {allowed}")
+        return super().perform(operation, trace)
 
-    def _perform(self, name: str, args: list[int], trace: Trace) -> Result:
-        if name == "create":
-            return self._create(trace, *args)
-        fail_at = args.pop() if name == "bind" else 0
-        self._begin(trace, fail_at)
-        result = self._call(name, args, trace)
-        self._deliver()
-        self._tell(trace)
-        return result
+    def prepare(self, operation: Operation) -> None:
+        """Give a call its budgets, and say which allocation of it fails."""
+        if operation.name != "create":
+            fail_at = operation.args.get("fail_at", 0)
+            self.made.begin(self.trace, fail_at, self._accesses(), LOOK_BUDGET)
 
-    def _create(
-        self, trace: Trace, va_bits: int, pa_bits: int, slots: int, coherent: int
-    ) -> Result:
+    def _accesses(self) -> int:
+        return ACCESS_BUDGET + PAGE_BUDGET * len(self.made.pool.pages)
+
+    # -- what the process does ----------------------------------------------------------------
+
+    def do_create(self, va_bits: int, pa_bits: int, slots: int, coherent: int) -> Result:
+        """Probe a device."""
         if not 1 <= slots <= SLOTS:
             return Result(-errno.EINVAL)
-        self._device = self._driver.Device(va_bits, pa_bits, slots, bool(coherent), trace)
+        self.made = self.driver.Device(va_bits, pa_bits, slots, bool(coherent), self.trace)
         return Result()
 
-    def _begin(self, trace: Trace, fail_at: int) -> None:
-        accesses = ACCESS_BUDGET + PAGE_BUDGET * len(self._device.pool.pages)
-        self._device.begin(trace, fail_at, accesses, LOOK_BUDGET)
+    def do_vm(self, user_va: int) -> Result:
+        """Make a VM."""
+        return Result(*self.made.make_vm(user_va))
 
-    def _call(self, name: str, args: list[int], trace: Trace) -> Result:
-        device = self._device
-        if name in ("vm", "bo", "queue", "fence", "alloc"):
-            method = {"vm": "make_vm", "bo": "make_buffer", "fence": "make_fence"}.get(name, name)
-            return Result(*getattr(device, method)(*args))
-        if name == "run":
-            self._run(*args)
-        elif name == "close_file":
-            device.close_file()
-        elif name in ("fault", "stick"):
-            return Result(self._disturb(name, *args))
-        else:
-            methods = {"close": "close_buffer", "signal": "signal_fence", "active": "activate"}
-            return Result(getattr(device, methods.get(name, name))(*args))
-        return Result()
+    def do_destroy_vm(self, vm: int) -> Result:
+        """Give a VM's handle back."""
+        return Result(self.made.destroy_vm(vm))
 
-    def _run(self, steps: int) -> None:
+    def do_bo(self, size: int, vm: int, pieces: int, imported: int) -> Result:
+        """Make a buffer."""
+        return Result(*self.made.make_buffer(size, vm, pieces, imported))
+
+    def do_close(self, bo: int) -> Result:
+        """Give a buffer's handle back."""
+        return Result(self.made.close_buffer(bo))
+
+    def do_bind(
+        self, vm: int, kind: int, va: int, size: int, bo: int, offset: int, flags: int, fail_at: int
+    ) -> Result:
+        """Map or unmap at once; which allocation fails was said before."""
+        return Result(self.made.bind(vm, kind, va, size, bo, offset, flags))
+
+    def do_queue(
+        self, vm: int, kind: int, va: int, size: int, bo: int, offset: int, flags: int, fence: int
+    ) -> Result:
+        """Queue a bind."""
+        return Result(*self.made.queue(vm, kind, va, size, bo, offset, flags, fence))
+
+    def do_fence(self) -> Result:
+        """Make a fence."""
+        return Result(*self.made.make_fence())
+
+    def do_signal(self, fence: int) -> Result:
+        """Signal a fence."""
+        return Result(self.made.signal_fence(fence))
+
+    def do_run(self, steps: int) -> Result:
         """So many items of deferred work, or all of them; each has its own budget."""
-        device = self._device
+        device = self.made
         done = 0
         while (steps == 0 or done < steps) and device.step():
             done += 1
-            device.bus.budget = self._driver.BUS_BUDGET
-            device.pool.budget = ACCESS_BUDGET + PAGE_BUDGET * len(device.pool.pages)
+            device.bus.budget = self.driver.BUS_BUDGET
+            device.pool.budget = self._accesses()
+        return Result()
+
+    def do_close_file(self) -> Result:
+        """The process ends."""
+        self.made.close_file()
+        return Result()
+
+    # -- what the kernel does besides ---------------------------------------------------------
+
+    def do_active(self, vm: int) -> Result:
+        """A job starts to use a VM."""
+        return Result(self.made.activate(vm))
+
+    def do_idle(self, vm: int) -> Result:
+        """A job has ended."""
+        return Result(self.made.idle(vm))
+
+    def do_alloc(self, vm: int, size: int, va: int, bo: int, offset: int) -> Result:
+        """Take addresses of the kernel's part."""
+        return Result(*self.made.alloc(vm, size, va, bo, offset))
+
+    def do_free(self, node: int) -> Result:
+        """Give them back."""
+        return Result(self.made.free(node))
+
+    def do_pre_reset(self) -> Result:
+        """A reset begins."""
+        return Result(self.made.pre_reset())
+
+    def do_post_reset(self) -> Result:
+        """The device was reset."""
+        return Result(self.made.post_reset())
+
+    def do_suspend(self) -> Result:
+        """The device goes to sleep."""
+        return Result(self.made.suspend())
+
+    def do_resume(self) -> Result:
+        """The device wakes up."""
+        return Result(self.made.resume())
+
+    def do_unplug(self) -> Result:
+        """The device goes for good."""
+        return Result(self.made.unplug())
 
     # -- what the device does of its own ------------------------------------------------------
 
-    def _disturb(self, name: str, slot: int, first: int, second: int) -> int:
-        """A fault at an address, with a status; or a command that sticks, after others."""
-        mmu = self._device.bus.mmu
-        exists = 0 <= slot < len(mmu.spaces)
-        if name == "fault":
-            if not exists or not mmu.powered:
-                return -errno.EINVAL
-            mmu.fault(slot, second & 0xFFFF_FFFF, first & 0xFFFF_FFFF_FFFF_FFFF)
-            return 0
-        if not 0 <= slot < SLOTS or first < -1:
-            return -errno.EINVAL
-        if exists:
-            mmu.stick(slot, first, second & 0xFFFF_FFFF_FFFF_FFFF)
-        return 0
+    def do_fault(self, slot: int, address: int, code: int) -> Result:
+        """A fault at an address, with a status."""
+        mmu = self.made.bus.mmu
+        if not 0 <= slot < len(mmu.spaces) or not mmu.powered:
+            return Result(-errno.EINVAL)
+        mmu.fault(slot, code & 0xFFFF_FFFF, address & 0xFFFF_FFFF_FFFF_FFFF)
+        return Result()
+
+    def do_stick(self, slot: int, polls: int, after: int) -> Result:
+        """A command that sticks, after others."""
+        mmu = self.made.bus.mmu
+        if not 0 <= slot < SLOTS or polls < NONE:
+            return Result(-errno.EINVAL)
+        if slot < len(mmu.spaces):
+            mmu.stick(slot, polls, after & 0xFFFF_FFFF_FFFF_FFFF)
+        return Result()
 
     def _deliver(self) -> None:
         """The interrupt's line stays up as long as a fault is neither cleared nor masked."""
-        mmu = self._device.bus.mmu
+        mmu = self.made.bus.mmu
         for _ in range(INTERRUPTS):
-            if not mmu.interrupt() or not self._device.interrupt():
+            if not mmu.interrupt() or not self.made.interrupt():
                 return
 
     # -- what is left -------------------------------------------------------------------------
 
-    def _tell(self, trace: Trace) -> None:
+    def tell(self, operation: Operation, result: Result, begin: int) -> None:
         """Counts and slots of what the operation touched, as far as they changed or it named them.
 
         What it named is told in any case.
         """
-        device = self._device
+        if operation.name == "create":
+            return
+        self._deliver()
+        device, trace = self.made, self.trace
         touched = device.touched
         links: dict[int, list[int]] = {}
         for vm, buffer in touched.links:
@@ -220,7 +234,7 @@ class MaliTarget:
             self._tell_count(REFS_PINS, number, pins, named, trace)
 
     def _tell_vm(self, number: int, buffers: list[int], trace: Trace) -> None:
-        device = self._device
+        device = self.made
         vm = device.touched.vms.get(number)
         if vm is None:
             return
@@ -247,21 +261,3 @@ class MaliTarget:
         if named or self._told.get(key, 0) != count:
             self._told[key] = count
             trace.emit(REFS, what, number, count)
-
-
-def _is_endless(error: Exception) -> bool:
-    """Whether a driver, or a module that it is made of, did more than any call needs."""
-    return isinstance(error, RecursionError) or type(error).__name__ == "StepsExceeded"
-
-
-def _arguments(operation: Operation) -> list[int]:
-    """The arguments in the order of ``OPERATIONS``, words held."""
-    if operation.name not in OPERATIONS:
-        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(OPERATIONS)}")
-    values: list[int] = []
-    for name, default in OPERATIONS[operation.name].items():
-        value = operation.args.get(name, default)
-        if not isinstance(value, int):
-            raise ValueError(f"operation {operation.name} has no number {name!r}")
-        values.append(to_signed(value))
-    return values

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.mali.operations import ALL, PAGE
-from conformance.systems.mali.session import MaliSession
+from conformance.session import Session
 from conformance.table_segments import Window, mapped, promised, stale, walk
 from reference.operations import Operation
 from reference.systems.gpuvm.promise import Mapping
-from reference.systems.mali.state import MaliVm
+from reference.systems.mali.promise import ALL, PAGE, MaliPromise
+from reference.systems.mali.state import MaliState, MaliVm
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 from reports.stores import annotate, vm_roots
@@ -22,7 +22,7 @@ class MaliViews:
     What is shown is about one VM: that of the last operation that names one.
     """
 
-    def __init__(self, session: MaliSession, operations: Sequence[Operation]) -> None:
+    def __init__(self, session: Session, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
         self._number = _subject(operations)
@@ -63,7 +63,7 @@ class MaliViews:
         return self._window is not None and self._window[0] <= iova <= self._window[1]
 
     def _vm(self) -> MaliVm | None:
-        state = self._session.state
+        state = _state(self._session)
         if state is None or not 0 <= self._number < len(state.vms):
             return None
         return state.vms[self._number]
@@ -75,6 +75,12 @@ class MaliViews:
             return (), (), ()
         held = tuple(_segment(one) for one in vm.held.within(*self._window))
         return promised(vm.pages, self._window), held, mapped(vm.view, self._window)
+
+
+def _state(session: Session) -> MaliState | None:
+    """The device and all that the process has of it; None before it was made."""
+    promise: MaliPromise = session.promise
+    return promise.made
 
 
 def _segment(one: Mapping) -> Segment:
@@ -90,9 +96,9 @@ def _subject(operations: Sequence[Operation]) -> int:
     return 0
 
 
-def _window(session: MaliSession, operations: Sequence[Operation], vm: int) -> Window:
+def _window(session: Session, operations: Sequence[Operation], vm: int) -> Window:
     """The addresses of one VM that the operations speak of, and a page on each side."""
-    state = session.state
+    state = _state(session)
     limit = ALL if state is None else state.geometry.limit
     firsts: list[int] = []
     lasts: list[int] = []

@@ -1,13 +1,10 @@
 """ER: what calls and fences return, that a failed call changes nothing, that faults are told."""
 
-import errno
-
 from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
 from conformance.systems.mali.rules.operations import EVERY
 from conformance.systems.mali.rules.step import MaliStep
-
-TIMED_OUT = -errno.ETIMEDOUT
+from reference.systems.mali.promise import TIMED_OUT
 
 
 def result_check(step: MaliStep) -> int:
@@ -106,26 +103,25 @@ def fence_check(step: MaliStep) -> int:
 
 def fault_check(step: MaliStep) -> int:
     """ER-4: every fault of an enabled AS is told, and disables the AS."""
-    if step.faulted < 0:
+    slot = step.call.faulted
+    if slot < 0:
         return 0
-    mmu = step.state.mmu
-    raised = mmu.rawstat >> step.faulted & 1
+    raised = step.state.mmu.rawstat >> slot & 1
     wrong = "not acknowledged" if raised else ""
-    if not wrong and mmu.roots(step.faulted):
+    if not wrong and step.roots(slot):
         wrong = "acknowledged, and the AS not disabled"
     if wrong:
         step.violations.append(
             Violation(
                 "ER-4",
                 f"fault, {wrong}",
-                f"AS {step.faulted} has faulted: {wrong}.",
+                f"AS {slot} has faulted: {wrong}.",
                 step.end_event,
                 step.operation.number("address"),
                 "FAULTSTATUS read, the interrupt cleared, the AS disabled",
                 wrong,
             )
         )
-        mmu.rawstat &= ~(1 << step.faulted)
     return 1
 
 
@@ -170,6 +166,7 @@ RULES = (
         "formats.md B.5, B.6; KB-11, KB-14, KB-19",
         result_check,
         EVERY,
+        misuse=True,
     ),
     Rule(
         "ER-2",
@@ -178,6 +175,7 @@ RULES = (
         "formats.md B.6; semantics.md (calls)",
         unchanged_check,
         frozenset({"bind", "alloc"}),
+        misuse=True,
     ),
     Rule(
         "ER-3",
@@ -187,6 +185,7 @@ RULES = (
         "formats.md B.6 (async path)",
         fence_check,
         frozenset({"run"}),
+        misuse=True,
     ),
     Rule(
         "ER-4",
@@ -195,6 +194,7 @@ RULES = (
         "formats.md B.4; KB-10",
         fault_check,
         frozenset({"fault"}),
+        misuse=True,
     ),
     Rule(
         "ER-5",
@@ -203,5 +203,6 @@ RULES = (
         "semantics.md (progress)",
         timeout_check,
         frozenset({"bind", "run", "alloc", "free", "destroy_vm"}),
+        misuse=True,
     ),
 )

@@ -15,7 +15,6 @@ from reference.systems.mali.device import (
     MODE_RESERVED,
     REGISTER_BUSY,
     ROOT_ADDRESS,
-    UPDATE,
     UPDATE_UNFLUSHED,
     WRITTEN_READ_ONLY,
 )
@@ -79,10 +78,8 @@ def flush_check(step: MaliStep) -> int:
         seen.slot for seen in step.seen.commands if seen.kind in (COMMAND_BUSY, REGISTER_BUSY)
     }
     for slot in range(len(step.state.slots)):
-        if step.state.mmu.may_be_locked(slot) and not step.may_time_out:
-            step.state.mmu.assume_unlocked(slot)
-            if slot in doubtful:
-                continue
+        locked = step.state.mmu.may_be_locked(slot)
+        if locked and slot not in doubtful and not step.may_time_out:
             step.violations.append(
                 Violation(
                     "OR-6",
@@ -109,14 +106,9 @@ def update_check(step: MaliStep) -> int:
     """OR-4: the end of an UPDATE is seen before anyone relies on it."""
     if not step.seen.updates:
         return 0
-    state = step.state
     unseen = {slot: (event, walks) for event, slot, walks in step.seen.unseen_updates}
-    if not step.may_time_out:
-        for slot in range(len(state.slots)):
-            if state.mmu.runs(slot) == UPDATE:
-                walks = state.mmu.states(slot)[-1].walks()
-                unseen.setdefault(slot, (step.end_event, walks))
-                state.assume_updates_ended(slot, step.end_event)
+    for slot in step.call.unended:
+        unseen.setdefault(slot, (step.end_event, step.latched(slot)[-1].walks()))
     for slot, (event, walks) in sorted(unseen.items()):
         what = "AS enabled" if walks else "AS disabled"
         step.violations.append(
@@ -142,6 +134,7 @@ RULES = (
         "formats.md B.1, B.3; KB-04",
         update_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "OR-5",
@@ -151,6 +144,7 @@ RULES = (
         "formats.md B.1, B.3 (wait_ready)",
         protocol_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "OR-6",
@@ -159,6 +153,7 @@ RULES = (
         "formats.md B.1; KB-34, KB-38",
         flush_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "OR-7",
@@ -168,5 +163,6 @@ RULES = (
         "formats.md B.3 (step 6), F.3 (change root)",
         latch_check,
         SWITCHING,
+        misuse=True,
     ),
 )

@@ -1,23 +1,22 @@
 """SP, TR: VMAs and page tables are exactly what binds asked for."""
 
-import errno
-
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.gpuvm.rules.step import shown
 from conformance.systems.mali.rules.operations import MAPPING
-from conformance.systems.mali.rules.step import MaliStep, Span
+from conformance.systems.mali.rules.step import MaliStep
 from reference.formats.format import access_text
 from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.mali.promise import LARGE_PAGE, PAGE, TIMED_OUT, Span
 
 
 def _wanted(span: Span) -> list[Vma]:
     beside = {one.first for one in span.outside}
-    return [one for one in span.vm.promise.within(*span.window) if one.first not in beside]
+    return [one for one in span.vm.promise.within(*span.window()) if one.first not in beside]
 
 
 def _there(span: Span) -> list[Vma]:
     beside = {one.first for one in span.outside}
-    return [one for one in span.vm.held.within(*span.window) if one.first not in beside]
+    return [one for one in span.vm.held.within(*span.window()) if one.first not in beside]
 
 
 def tree_check(step: MaliStep) -> int:
@@ -28,7 +27,7 @@ def tree_check(step: MaliStep) -> int:
         if vm.muddled >= 0:
             wrong = "VMA added over another, or removed that is not there"
         else:
-            there = {one.first: one for one in vm.held.within(*span.window)}
+            there = {one.first: one for one in vm.held.within(*span.window())}
             for one in span.outside:
                 found = there.get(one.first)
                 if found is None or not found.same(one):
@@ -129,7 +128,7 @@ def _translation(step: MaliStep, rule: str, address: bool) -> int:
     count = 0
     for span in step.spans:
         # Where a command did not end, the promise has followed the VMAs.
-        done = step.result.result in (0, -errno.ETIMEDOUT)
+        done = step.result.result in (0, TIMED_OUT)
         if not done or not span.vm.exists or not span.vm.handle:
             continue
         count += 1
@@ -178,9 +177,9 @@ def node_check(step: MaliStep) -> int:
     wrong = ""
     if asked != -1 and first != asked:
         wrong = "another address than was asked for"
-    elif first % (0x20_0000 if asked == -1 and size >= 0x20_0000 else 0x1000):
+    elif first % (LARGE_PAGE if asked == -1 and size >= LARGE_PAGE else PAGE):
         wrong = "an address that is not aligned"
-    elif not any(hole[0] <= first and last <= hole[1] for hole in step.holes):
+    elif not any(hole[0] <= first and last <= hole[1] for hole in step.call.holes):
         wrong = "addresses that are not free, or not the kernel's"
     if wrong:
         step.violations.append(
@@ -207,6 +206,7 @@ RULES = (
         "formats.md B.7",
         tree_check,
         MAPPING,
+        misuse=True,
     ),
     Rule(
         "SP-4",
@@ -216,6 +216,7 @@ RULES = (
         "formats.md B.5",
         node_check,
         frozenset({"alloc"}),
+        misuse=True,
     ),
     Rule(
         "SP-1",
@@ -225,6 +226,7 @@ RULES = (
         "formats.md B.7; KB-35",
         ranges_check,
         MAPPING,
+        misuse=True,
     ),
     Rule(
         "SP-2",
@@ -233,6 +235,7 @@ RULES = (
         "formats.md B.7 (offsets); KB-45",
         backing_check,
         MAPPING,
+        misuse=True,
     ),
     Rule(
         "TR-1",
@@ -242,6 +245,7 @@ RULES = (
         "formats.md B.2, B.6; KB-33",
         translation_check,
         MAPPING,
+        misuse=True,
     ),
     Rule(
         "TR-2",
@@ -250,5 +254,6 @@ RULES = (
         "formats.md B.2 (bind flags)",
         access_check,
         MAPPING,
+        misuse=True,
     ),
 )

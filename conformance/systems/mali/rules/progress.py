@@ -1,12 +1,11 @@
 """PG, OR: every call comes back, queues go on and in order, a stuck device is reset."""
 
-import errno
-
 from conformance.rules.progress import crash_check, return_check
 from conformance.rules.progress import warning_check as any_warning_check
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import EVERY
 from conformance.systems.mali.rules.step import MaliStep
+from reference.systems.mali.promise import TIMED_OUT
 
 
 def warning_check(step: MaliStep) -> int:
@@ -26,8 +25,6 @@ def queue_check(step: MaliStep) -> int:
         judged += 1
         ready = state.ready(vm)
         if ready:
-            for bind in ready:
-                vm.queue.remove(bind.fence)
             step.violations.append(
                 Violation(
                     "PG-4",
@@ -75,11 +72,10 @@ def order_check(step: MaliStep) -> int:
 def reset_check(step: MaliStep) -> int:
     """PG-5: when a command does not end, a reset is asked for."""
     results = [result for _, _, result in step.seen.fences]
-    if -errno.ETIMEDOUT not in (step.result.result, *results):
+    if TIMED_OUT not in (step.result.result, *results):
         return 0
     state = step.state
     if not (state.reset_asked or state.resetting or step.seen.lost_registers):
-        state.reset_asked = True
         step.violations.append(
             Violation(
                 "PG-5",
@@ -102,6 +98,7 @@ RULES = (
         "formats.md B.6 (a queue for each VM)",
         order_check,
         frozenset({"run"}),
+        misuse=True,
     ),
     Rule(
         "PG-1",
@@ -128,6 +125,7 @@ RULES = (
         "semantics.md (calls)",
         warning_check,
         EVERY,
+        misuse=True,
     ),
     Rule(
         "PG-4",
@@ -136,6 +134,7 @@ RULES = (
         "formats.md B.4 (queues are restarted), B.6",
         queue_check,
         frozenset({"run"}),
+        misuse=True,
     ),
     Rule(
         "PG-5",
@@ -144,5 +143,6 @@ RULES = (
         "formats.md B.3 (wait_ready)",
         reset_check,
         EVERY,
+        misuse=True,
     ),
 )

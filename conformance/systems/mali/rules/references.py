@@ -3,6 +3,7 @@
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import EVERY, TABLES
 from conformance.systems.mali.rules.step import MaliStep
+from reference.systems.mali.promise import is_over, lost_tables, may_lose_tables
 from reference.trace import REFS_BUFFER, REFS_PINS, REFS_VM, REFS_VM_BO
 
 NAMES = {
@@ -15,68 +16,34 @@ NAMES = {
 
 def count_check(step: MaliStep) -> int:
     """RC-1: at rest, every count that is told is that of a recount."""
-    state = step.state
-    judged = 0
-    for event, what, vm, number, count in step.seen.refs:
-        expected = _expected(step, what, vm, number)
-        if expected < 0:
+    for one in step.call.recounts:
+        if one.told == one.expected:
             continue
-        judged += 1
-        key = (what, vm, number)
-        owed = state.owed.get(key, 0)
-        if count == expected + owed:
-            continue
-        state.owed[key] = count - expected
-        how = "too many" if count > expected + owed else "too few"
+        how = "too many" if one.told > one.expected else "too few"
         step.violations.append(
             Violation(
                 "RC-1",
-                f"{step.kind}, {NAMES[what]}, {how} references",
-                f"{NAMES[what]}, number {number}: {count} references, and a recount gives "
-                f"{expected + owed}.",
-                event,
+                f"{step.kind}, {NAMES[one.what]}, {how} references",
+                f"{NAMES[one.what]}, number {one.number}: {one.told} references, and a recount "
+                f"gives {one.expected}.",
+                one.event,
                 step.first,
-                str(expected + owed),
-                str(count),
+                str(one.expected),
+                str(one.told),
             )
         )
-    return judged
-
-
-def _expected(step: MaliStep, what: int, vm: int, number: int) -> int:
-    """What a recount gives; -1 where work that is not done may hold references."""
-    state = step.state
-    if what in (REFS_VM, REFS_VM_BO):
-        if not 0 <= vm < len(state.vms):
-            return -1
-        one = state.vms[vm]
-        # Of one that lives on without a reason, that was told.
-        if not one.at_rest() or not one.exists or one.reported:
-            return -1
-        return one.references() if what == REFS_VM else one.vmas.get(number, 0)
-    if not 0 <= number < len(state.buffers) or not state.at_rest():
-        return -1
-    links = state.links(number)
-    if what == REFS_PINS:
-        return 0 if state.buffers[number].imported else links
-    return links + (1 if state.buffers[number].open else 0)
+    return len(step.call.recounts)
 
 
 def alive_check(step: MaliStep) -> int:
     """RC-2: a destroyed VM goes as soon as no job and no queued bind uses it."""
-    state = step.state
     judged = 0
-    for vm in state.vms:
-        if vm.handle or vm.reported or vm.active or not vm.at_rest() or vm.nodes:
+    for vm in step.state.vms:
+        if vm.reported or not is_over(vm):
             continue
         judged += 1
-        if vm.exists and any(
-            of == vm.number and owed > 0 for (_, of, _), owed in state.owed.items()
-        ):
-            # It was reported that it, or a link to it, has too many references.
-            vm.reported = True
-        elif vm.exists:
-            vm.reported = True
+        # Of one that has too many references, or a link to which has, that is RC-1's to tell.
+        if vm.exists and not step.promise.owes(step.call, vm.number):
             step.violations.append(
                 Violation(
                     "RC-2",
@@ -89,8 +56,6 @@ def alive_check(step: MaliStep) -> int:
                     f"{len(vm.held)} mappings",
                 )
             )
-        else:
-            vm.reported = True
     return judged
 
 
@@ -98,16 +63,10 @@ def table_check(step: MaliStep) -> int:
     """RC-3: at rest, every table page is linked, and those of a VM that is gone are free."""
     judged = 0
     for vm in step.state.touched:
-        if not vm.at_rest() or (vm.reported and vm.exists):
+        if may_lose_tables(vm):
             continue
         judged += 1
-        lost = vm.view.lost_tables() if vm.exists else len(vm.view.memory.pages)
-        if vm.exists and lost > 0:
-            vm.view.mark_leaked()
-        elif lost > 0:
-            for pa in list(vm.view.memory.pages):
-                vm.view.memory.free(pa)
-                step.state.owners.pop(pa, None)
+        lost = lost_tables(vm)
         if lost > 0:
             step.violations.append(
                 Violation(
@@ -132,6 +91,7 @@ RULES = (
         "formats.md B.6 (refcounts); KB-13, KB-48",
         count_check,
         EVERY,
+        misuse=True,
     ),
     Rule(
         "RC-2",
@@ -140,6 +100,7 @@ RULES = (
         "formats.md B.5 (destroy); KB-17, KB-48",
         alive_check,
         EVERY,
+        misuse=True,
     ),
     Rule(
         "RC-3",
@@ -149,5 +110,6 @@ RULES = (
         "formats.md B.6 (pre-allocation)",
         table_check,
         TABLES,
+        misuse=True,
     ),
 )

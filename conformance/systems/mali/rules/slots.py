@@ -18,10 +18,10 @@ def root_check(step: MaliStep) -> int:
     if step.sort != "legal" or step.may_time_out:
         return 0
     count = 0
-    if step.activated >= 0 and step.result.result == 0:
+    if step.call.activated >= 0 and step.result.result == 0:
         count = 1
-        vm = state.vms[step.activated]
-        roots = state.mmu.roots(vm.slot) if 0 <= vm.slot < len(state.slots) else set()
+        vm = state.vms[step.call.activated]
+        roots = step.roots(vm.slot) if 0 <= vm.slot < len(state.slots) else set()
         if roots != {vm.root}:
             how = "another VM's" if roots else "no"
             _wrong_root(step, vm.number, vm.slot, f"{how} tables")
@@ -29,7 +29,7 @@ def root_check(step: MaliStep) -> int:
     if not (step.seen.registers or step.seen.slots):
         return count
     for number in range(len(state.slots)):
-        for vm_number in sorted(state.slots[number].roots):
+        for vm_number in step.walked(number):
             count += 1
             vm = state.vms[vm_number]
             if vm.slot != number:
@@ -113,7 +113,7 @@ def owner_check(step: MaliStep) -> int:
             _wrong_owner(step, vm.number, vm.slot, wrong)
             return 1
     if step.kind not in LOSING:
-        for number, slot in step.running.items():
+        for number, slot in step.call.running.items():
             vm = step.state.vms[number]
             if vm.exists and vm.slot != slot and step.kind != "idle":
                 _wrong_owner(step, number, slot, "VM with jobs lost its AS")
@@ -139,10 +139,10 @@ def _wrong_owner(step: MaliStep, vm: int, slot: int, wrong: str) -> None:
 def walks_check(step: MaliStep) -> int:
     """TR-3: an AS walks with the address size and the memory types of the VM's tables."""
     state = step.state
-    if step.activated < 0 or step.result.result != 0:
+    if step.call.activated < 0 or step.result.result != 0:
         return 0
-    vm = state.vms[step.activated]
-    states = state.mmu.states(vm.slot) if 0 <= vm.slot < len(state.slots) else []
+    vm = state.vms[step.call.activated]
+    states = step.latched(vm.slot) if 0 <= vm.slot < len(state.slots) else []
     if len(states) != 1 or not states[0].walks():
         return 0
     wrong = _wrong_walk(states[0], state.va_bits, state.coherent)
@@ -186,6 +186,7 @@ RULES = (
         "formats.md B.3 (M1, M2, M3)",
         owner_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "IS-2",
@@ -195,6 +196,7 @@ RULES = (
         "semantics.md (when a duty falls due); formats.md B.3; KB-50",
         left_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "IS-1",
@@ -204,6 +206,7 @@ RULES = (
         "formats.md B.3 (M4); KB-50",
         root_check,
         SWITCHING,
+        misuse=True,
     ),
     Rule(
         "IS-3",
@@ -212,6 +215,7 @@ RULES = (
         "formats.md B.6; KB-12",
         kernel_check,
         frozenset({"bind", "queue"}),
+        misuse=True,
     ),
     Rule(
         "TR-3",
@@ -221,5 +225,6 @@ RULES = (
         "formats.md B.1 (TRANSCFG, MEMATTR)",
         walks_check,
         frozenset({"active"}),
+        misuse=True,
     ),
 )

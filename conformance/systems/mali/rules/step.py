@@ -1,97 +1,55 @@
-"""What the rules of system ``mali`` are shown of one operation."""
+"""What the rules of system ``mali`` are shown of one call."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from conformance.rules.rule import Violation
-from conformance.rules.step import Finished
+from conformance.rules.step import CallStep
 from reference.hardware.view import Difference, Observation
-from reference.operations import Operation, Result
-from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.operations import Result
+from reference.systems.mali.device import Latched
+from reference.systems.mali.promise import MaliCall, MaliPromise, Span
 from reference.systems.mali.state import MaliSeen, MaliState, MaliVm
 from reference.trace import Trace
 
-PAGE = 0x1000
 BIND_NAMES = ("map", "unmap", "wait")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Span:
-    """Addresses ``first``..``last`` of a VM that an operation was about.
+class MaliStep(CallStep[MaliCall, MaliPromise]):
+    """One finished call."""
 
-    ``outside``: the VMAs that reached up to it, as they were before, without an address in it.
-    """
+    __slots__ = ("_compared",)
 
-    vm: MaliVm
-    first: int
-    last: int
-    outside: Sequence[Vma] = ()
+    def __init__(
+        self,
+        call: MaliCall,
+        result: Result,
+        promise: MaliPromise,
+        trace: Trace,
+        begin_event: int,
+        places: Sequence[str],
+    ) -> None:
+        super().__init__(call, result, promise, trace, begin_event, places)
+        # What spans were found to differ in.
+        self._compared: dict[Span, Difference | None] = {}
 
     @property
-    def window(self) -> tuple[int, int]:
-        """The range with a page on each side, as far as there is one."""
-        limit = self.vm.view.geometry.limit
-        return max(self.first - PAGE, 0), min(self.last + PAGE, limit - 1)
+    def state(self) -> MaliState:
+        """The device and all that the process has of it."""
+        return self.promise.state
 
-    def beside(self, others: Sequence["Span"]) -> list[tuple[int, int]]:
-        """(first, last) of the pages on each side, but for those that ``others`` are about."""
-        first, last = self.window
-        return [
-            (one, other)
-            for one, other in ((first, self.first - 1), (self.last + 1, last))
-            if one <= other
-            and not any(
-                span.vm is self.vm and span.first <= other and span.last >= one for span in others
-            )
-        ]
+    @property
+    def seen(self) -> MaliSeen:
+        """What its events said."""
+        return self.promise.state.seen
 
-    def is_judged(self, result: Result) -> bool:
-        """Whether the driver still has the VM, and what was asked of it was done."""
-        return result.result == 0 and self.vm.exists and self.vm.handle
+    @property
+    def spans(self) -> Sequence[Span]:
+        """What it was about, queued binds that were done included."""
+        return self.call.spans
 
-
-@dataclass(slots=True)
-class MaliStep(Finished):
-    """One finished operation.
-
-    ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
-    ``spans``: what it was about, queued binds that were done included.
-    ``faulted``: the AS whose fault the driver has to handle; ``activated``: the VM that a first
-    job uses from now on; -1 each for none. ``running``: the AS of each VM that jobs used before.
-    ``beside``: of each queued bind, the VMAs that reached up to its range before ``run``.
-    ``holes``: (first, last) of what was free in the kernel's part before ``alloc``.
-    ``may_time_out``: whether a command of the device may not have ended.
-    """
-
-    operation: Operation
-    result: Result
-    sort: str
-    reason: str
-    errors: tuple[int, ...]
-    state: MaliState
-    seen: MaliSeen
-    trace: Trace
-    begin_event: int
-    end_event: int
-    places: Sequence[str]
-    spans: list[Span] = field(default_factory=list)
-    faulted: int = -1
-    activated: int = -1
-    running: Mapping[int, int] = field(default_factory=dict)
-    beside: dict[int, Sequence[Vma]] = field(default_factory=dict)
-    holes: Sequence[tuple[int, int]] = ()
-    may_time_out: bool = False
-    compared: dict[Span, Difference | None] = field(default_factory=dict)
-    violations: list[Violation] = field(default_factory=list)
-
-    def difference(self, span: Span) -> Difference | None:
-        """The lowest address of a span at which tables do not say what was promised.
-
-        It is looked for once in a step.
-        """
-        if span not in self.compared:
-            self.compared[span] = span.vm.view.difference(span.vm.pages, span.first, span.last)
-        return self.compared[span]
+    @property
+    def may_time_out(self) -> bool:
+        """Whether a command of the device may not have ended."""
+        return self.call.may_time_out
 
     @property
     def what(self) -> str:
@@ -101,15 +59,14 @@ class MaliStep(Finished):
         kind = self.operation.number("kind")
         return f"{self.kind} ({BIND_NAMES[kind] if kind < len(BIND_NAMES) else 'unknown'})"
 
-    @property
-    def warned(self) -> int:
-        """The event of a warning; -1 for none."""
-        return self.seen.warned
+    def difference(self, span: Span) -> Difference | None:
+        """The lowest address of a span at which tables do not say what was promised.
 
-    @property
-    def first(self) -> int:
-        """The first address that it is about; -1 for none."""
-        return self.spans[0].first if self.spans else -1
+        It is looked for once in a step.
+        """
+        if span not in self._compared:
+            self._compared[span] = span.vm.view.difference(span.vm.pages, span.first, span.last)
+        return self._compared[span]
 
     def observed(self, *kinds: int) -> list[tuple[MaliVm, Observation]]:
         """What views observed of these kinds, and of which VM."""
@@ -124,3 +81,22 @@ class MaliStep(Finished):
         for vm in self.state.touched:
             count += vm.view.counts[kind] - vm.counts_before[kind]
         return count
+
+    # An UPDATE whose end nobody saw is OR-4's to tell: other rules take it as ended.
+
+    def latched(self, slot: int) -> Sequence[Latched]:
+        """What an AS may work with now."""
+        states = self.state.mmu.states(slot)
+        return states[-1:] if slot in self.call.unended else states
+
+    def roots(self, slot: int) -> set[int]:
+        """The addresses of the root tables that an AS may walk now; empty if it is disabled."""
+        return {one.transtab for one in self.latched(slot) if one.walks()}
+
+    def walked(self, slot: int) -> list[int]:
+        """The VMs whose tables an AS may walk now, ascending."""
+        there = sorted(self.state.slots[slot].roots)
+        if slot not in self.call.unended:
+            return there
+        roots = self.roots(slot)
+        return [number for number in there if self.state.vms[number].root in roots]

@@ -112,7 +112,6 @@ def visible_check(step: MaliStep) -> int:
         count += 1
         pa = vm.view.unseen_store()
         if pa >= 0:
-            vm.view.make_all_seen()
             step.violations.append(
                 Violation(
                     "OR-3",
@@ -134,12 +133,10 @@ def neighbours_check(step: MaliStep) -> int:
     for vm, seen in step.observed(CHANGED_OUTSIDE):
         _changed(step, vm, seen.va, seen.event, seen.level)
         break
-    for vm in step.state.touched:
-        later, vm.view.changed_stalled = vm.view.changed_stalled, []
-        for va in later:
-            # Nobody could look meanwhile: what counts is how it ends.
-            if not step.violations and vm.view.difference(vm.pages, va, va) is not None:
-                _changed(step, vm, va, step.end_event, -1)
+    for vm, va in step.call.changed_stalled:
+        # Nobody could look meanwhile: what counts is how it ends.
+        if not step.violations and vm.view.difference(vm.pages, va, va) is not None:
+            _changed(step, vm, va, step.end_event, -1)
     for span in step.spans:
         # What an operation is about may be told in one range only, with what lies between.
         if not step.violations and span.is_judged(step.result):
@@ -225,24 +222,22 @@ def freed_linked_check(step: MaliStep) -> int:
     """RC-4: of a VM that lives on, no table is freed that is linked, or not allocated."""
     if not step.state.touched:
         return 0
-    for vm in step.state.touched:
-        found, vm.view.freed_linked = vm.view.freed_linked, []
-        for seen in found:
-            # Of one that ends, tables go from the last to the first.
-            if vm.exists and vm.root in step.state.owners:
-                step.violations.append(
-                    Violation(
-                        "RC-4",
-                        f"{step.kind}, level {seen.level}, linked table freed"
-                        f"{step.function(seen.event)}",
-                        f"VM {vm.number}: the table at {seen.pa:#x} was freed, and the "
-                        f"level-{seen.level} entry for {seen.va:#x} still points to it.",
-                        seen.event,
-                        seen.va,
-                        corrupts=True,
-                    )
+    for vm, seen in step.call.freed_linked:
+        # Of one that ends, tables go from the last to the first.
+        if vm.exists and vm.root in step.state.owners:
+            step.violations.append(
+                Violation(
+                    "RC-4",
+                    f"{step.kind}, level {seen.level}, linked table freed"
+                    f"{step.function(seen.event)}",
+                    f"VM {vm.number}: the table at {seen.pa:#x} was freed, and the "
+                    f"level-{seen.level} entry for {seen.va:#x} still points to it.",
+                    seen.event,
+                    seen.va,
+                    corrupts=True,
                 )
-                return 1
+            )
+            return 1
     for vm, seen in step.observed(FREED_UNKNOWN):
         step.violations.append(
             Violation(
@@ -284,6 +279,7 @@ RULES = (
         "formats.md F.3 (new table, change root)",
         publish_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "OR-2",
@@ -293,6 +289,7 @@ RULES = (
         "formats.md F.2; KB-16",
         replace_check,
         MAPPING,
+        misuse=True,
     ),
     Rule(
         "OR-3",
@@ -302,6 +299,7 @@ RULES = (
         "formats.md F.3 (remove leaf, non-coherent walker)",
         visible_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "TL-2",
@@ -311,6 +309,7 @@ RULES = (
         "formats.md B.2, F.3 (remove table); KB-03",
         freed_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "RC-4",
@@ -319,6 +318,7 @@ RULES = (
         "formats.md F.3 (remove table)",
         freed_linked_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "RC-5",
@@ -327,6 +327,7 @@ RULES = (
         "semantics.md (memory safety)",
         store_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "NB-1",
@@ -336,6 +337,7 @@ RULES = (
         "semantics.md; formats.md B.6 (the region is locked)",
         neighbours_check,
         TABLES,
+        misuse=True,
     ),
     Rule(
         "TL-1",
@@ -345,5 +347,6 @@ RULES = (
         "semantics.md (when a duty falls due); formats.md B.6; KB-30, KB-38",
         stale_check,
         MAPPING,
+        misuse=True,
     ),
 )
