@@ -16,7 +16,7 @@ from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
 from reference.operations import make
-from reference.systems.nvidia.promise import MAPPED, NOTHING, ZEROS
+from reference.systems.nvidia.translations import MAPPED, NOTHING, ZEROS
 from reference.systems.pagetable.driver import TABLE_BASE, PageTable
 from reference.trace import Trace
 

@@ -20,7 +20,7 @@ from reference.systems.nvidia.physical_layout import (
     pfn_address,
     pfn_digit,
 )
-from reference.systems.nvidia.promise import NvidiaPromise
+from reference.systems.nvidia.translations import NvidiaTranslations
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 
@@ -1134,7 +1134,7 @@ class Judge:
         self.world = world
         self.format = nvidia_format(fmt, big)
         self.mmu = NvidiaMmu(self.format)
-        self.promise = NvidiaPromise(int(self.format.limit))
+        self.promise = NvidiaTranslations(int(self.format.limit))
 
     def look(self, end: int = 1 << 26) -> None:
         """Judge the last operation; ``end``: nothing is mapped from there on."""

@@ -19,8 +19,8 @@ from conformance.systems.nvidia.session import NvidiaSession
 from conformance.tally import Tally
 from reference.operations import Operation, check, make
 from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit
-from reference.systems.nvidia.promise import ZEROS
 from reference.systems.nvidia.state import NONE
+from reference.systems.nvidia.translations import ZEROS
 from reference.words import to_unsigned
 from strategies import nvidia as draw
 

@@ -49,7 +49,6 @@ from reference.systems.nvidia.physical_layout import (
     pfn_address,
     pfn_digit,
 )
-from reference.systems.nvidia.promise import MAPPED
 from reference.systems.nvidia.state import (
     NONE,
     Area,
@@ -59,6 +58,7 @@ from reference.systems.nvidia.state import (
     Part,
     Region,
 )
+from reference.systems.nvidia.translations import MAPPED
 from reference.trace import BEGIN, END
 from reference.words import to_signed, to_unsigned
 

@@ -12,8 +12,8 @@ from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.operations import Operation
 from reference.systems.nvidia.device import NvidiaMmu
-from reference.systems.nvidia.promise import MAPPED, WHAT_NAMES, Piece
 from reference.systems.nvidia.state import ToldArea
+from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES, Piece
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
 

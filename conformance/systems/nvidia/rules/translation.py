@@ -11,7 +11,7 @@ from conformance.systems.nvidia.rules.recount import (
 from conformance.systems.nvidia.rules.step import NEAR, NvidiaStep
 from reference.formats.nvidia import meaning_text
 from reference.systems.nvidia.device import NvidiaDifference
-from reference.systems.nvidia.promise import (
+from reference.systems.nvidia.translations import (
     ARBITRARY,
     MAPPED,
     NOTHING,

@@ -1,4 +1,4 @@
-"""The promise of an NVIDIA address space: what callers were told each address translates to.
+"""The translations of an NVIDIA address space that callers were promised: what is where.
 
 A flat list of pieces, none of which overlap: addresses that are mapped, with where they lead
 and what is granted there, and addresses that are sparse, where reads give zeros and writes are
@@ -63,7 +63,7 @@ class Piece:
         return f"Piece({self.first:#x}..{self.last:#x} {WHAT_NAMES[self.what]}{leads})"
 
 
-class NvidiaPromise:
+class NvidiaTranslations:
     """The pieces of one address space of ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
