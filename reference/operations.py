@@ -312,9 +312,12 @@ def flags_text(word: int, letters: str) -> str:
 
 
 class OperationSpec:
-    """One operation of a system: its name, what it does, and its arguments in order."""
+    """One operation of a system: its name, what it does, and its arguments in order.
 
-    __slots__ = ("args", "name", "purpose", "value_kind", "value_text")
+    ``defaults``: of those that may be left out, what they are then.
+    """
+
+    __slots__ = ("args", "defaults", "name", "purpose", "value_kind", "value_text")
 
     def __init__(
         self,
@@ -349,6 +352,9 @@ class OperationSpec:
         self.name: str = name
         self.purpose: str = purpose
         self.args: tuple[ArgSpec, ...] = tuple(args)
+        self.defaults: dict[str, int | str] = {
+            arg.name: arg.default for arg in self.args if arg.default is not None
+        }
         names = [arg.name for arg in self.args]
         if len(set(names)) != len(names) or "op" in names:
             raise ValueError(
@@ -428,8 +434,7 @@ def completed(operation: Operation, specs: Specs) -> Operation:
         ValueError: as :func:`check`.
     """
     spec = _spec(operation.name, specs)
-    args = {arg.name: arg.default for arg in spec.args if arg.default is not None}
-    whole = Operation(operation.name, {**args, **operation.args})
+    whole = Operation(operation.name, {**spec.defaults, **operation.args})
     check(whole, specs)
     return whole
 
