@@ -61,13 +61,31 @@ class ReferenceTarget:
         """Nothing is held but what was made."""
         self.made = None
 
+    def admit(self, operation: Operation) -> None:
+        """Refuse what cannot be asked of the driver.
+
+        Raises:
+            ValueError: the system has no such operation.
+        """
+        if operation.name not in self.specs:
+            allowed = ", ".join(self.specs)
+            raise ValueError(f"operation is {operation.name!r}; allowed are {allowed}")
+
     def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation, and tell what it has left."""
+        """Carry out one operation, and tell what it has left.
+
+        Arguments that are missing have their defaults.
+
+        Raises:
+            ValueError: the operation cannot be asked of the driver.
+        """
+        self.admit(operation)
+        defaults = self.specs[operation.name].defaults
         self.trace = trace
         begin = len(trace)
         try:
             self.prepare(operation)
-            result = self._calls[operation.name](**operation.args)
+            result = self._calls[operation.name](**{**defaults, **operation.args})
             self.tell(operation, result, begin)
         except Exception as error:
             # A driver that raises has crashed, whatever it raised.

@@ -11,7 +11,8 @@ from conformance.make_counterexample import counterexample_of
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
+from conformance.systems.nvidia.operations import CHIPS
+from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.tally import Tally
 from reference import trace as t

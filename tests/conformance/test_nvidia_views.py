@@ -2,11 +2,11 @@
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.registry import make_target
 from conformance.rules.rule import Violation
 from conformance.systems.nvidia.large_entries import Moment, compared
 from conformance.systems.nvidia.operations import SPECS
-from conformance.systems.nvidia.session import NvidiaSession
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import make
 from reference.words import to_signed
@@ -25,7 +25,7 @@ def operations(*given):
 def views_of(*given, iova=0):
     """The views before and after the last of these operations, on the reference driver."""
     performed = operations(*given)
-    session = NvidiaSession(make_target("reference", system="nvidia"), None)
+    session = system_by_name("nvidia").session(make_target("reference", system="nvidia"), None)
     for one in performed[:-1]:
         session.run(one)
     views = NvidiaViews(session, performed)
@@ -68,12 +68,12 @@ def test_the_large_entry_is_shown_before_and_after():
 
 def test_a_count_that_is_not_the_recount_says_so():
     performed = operations(RAW, MEMORY, LARGE, SMALL)
-    session = NvidiaSession(make_target("reference", system="nvidia"), None)
+    session = system_by_name("nvidia").session(make_target("reference", system="nvidia"), None)
     for one in performed:
         session.run(one)
-    right = Moment.of(session.state)
-    session.state.states[0] = 0xC0
-    wrong = Moment.of(session.state)
+    right = Moment.of(session.promise.state)
+    session.promise.state.states[0] = 0xC0
+    wrong = Moment.of(session.promise.state)
     rows = {row.what.strip(): (row.before, row.after) for row in compared(right, wrong, 0x123).rows}
     assert rows["its count"] == ("16", "0, and 16 are due")
     assert rows["the driver's state"] == ("0x50", "0xc0")

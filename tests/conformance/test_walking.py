@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conformance import cli
+from conformance.discovery import system_by_name
 from conformance.registry import make_target
 from conformance.systems.nvidia.operations import SPECS
-from conformance.systems.nvidia.session import NvidiaSession
 from conformance.walking import walked
 from reference.formats import FORMATS, format_by_name
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE
@@ -16,7 +16,7 @@ from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
 from reference.operations import make
-from reference.systems.nvidia.promise import MAPPED, NOTHING, ZEROS
+from reference.systems.nvidia.translations import MAPPED, NOTHING, ZEROS
 from reference.systems.pagetable.driver import TABLE_BASE, PageTable
 from reference.trace import Trace
 
@@ -69,11 +69,11 @@ def test_every_format_finds_what_was_mapped(name, tmp_path):
 
 def nvidia_image(folder, *given):
     """The tables that the reference driver of NVIDIA's makes, in a file; and the model of them."""
-    session = NvidiaSession(make_target("reference", system="nvidia"), None)
+    session = system_by_name("nvidia").session(make_target("reference", system="nvidia"), None)
     for one in given:
         args = {name: value for name, value in one.items() if name != "op"}
         assert session.run(make(one["op"], SPECS, **args)).result.result == 0
-    mmu = session.state.mmu
+    mmu = session.promise.state.mmu
     words = {int(pa): [int(word) for word in one.words] for pa, one in mmu.tables.items()}
     base, end = min(words), max(pa + 8 * len(one) for pa, one in words.items())
     image = np.zeros((end - base) // 8, dtype=np.int64)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.systems.nvidia.reference_target import CHIPS, NvidiaTarget
+from conformance.systems.nvidia.operations import CHIPS
+from conformance.systems.nvidia.reference_target import NvidiaTarget
 from reference import trace as t
 from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.operations import Operation, Result
@@ -20,7 +21,7 @@ from reference.systems.nvidia.physical_layout import (
     pfn_address,
     pfn_digit,
 )
-from reference.systems.nvidia.promise import NvidiaPromise
+from reference.systems.nvidia.translations import NvidiaTranslations
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 
@@ -57,7 +58,7 @@ class World:
     @property
     def device(self) -> nvidia.Device:
         """The driver itself."""
-        return self.target._device
+        return self.target.made
 
     def do(self, name: str, **args: int | str) -> list[str]:
         """One operation; the lines that ``lines`` makes of its events."""
@@ -612,10 +613,9 @@ def test_an_address_space_that_cannot_be_made_leaves_nothing(
 def test_what_cannot_be_asked() -> None:
     target = NvidiaTarget()
     for name, args, match in (
-        ("get", {"size": 1}, "'get' without an address space; allowed is create"),
+        ("get", {"size": 1}, "'get' without an address space; allowed are create, memory"),
         ("create", {"chip": "gh100"}, "chip is 'gh100'; allowed are gf100, gk104"),
         ("bind", {}, "operation is 'bind'; allowed are create, memory"),
-        ("memory", {"target": 0}, "operation memory has no argument 'size'"),
     ):
         with pytest.raises(ValueError, match=match):
             target.perform(Operation(name, {**args}), Trace())
@@ -1134,7 +1134,7 @@ class Judge:
         self.world = world
         self.format = nvidia_format(fmt, big)
         self.mmu = NvidiaMmu(self.format)
-        self.promise = NvidiaPromise(int(self.format.limit))
+        self.promise = NvidiaTranslations(int(self.format.limit))
 
     def look(self, end: int = 1 << 26) -> None:
         """Judge the last operation; ``end``: nothing is mapped from there on."""

@@ -39,12 +39,12 @@ from reference.systems.nvidia.device import (
     NvidiaMmu,
     pdb_of,
 )
-from reference.systems.nvidia.promise import (
+from reference.systems.nvidia.translations import (
     ARBITRARY,
     MAPPED,
     NOTHING,
     ZEROS,
-    NvidiaPromise,
+    NvidiaTranslations,
 )
 from reference.trace import (
     ALLOC,
@@ -974,7 +974,7 @@ def test_differences() -> None:
     device = Device()
     small_pages(device)
     mmu = device.mmu
-    promise = NvidiaPromise(GP100.limit)
+    promise = NvidiaTranslations(GP100.limit)
     found = mmu.difference(promise, 0, GP100.limit - 1)
     assert found is not None
     assert (found.va, found.found.pa, found.promised) == (0, 0x12340000, None)
@@ -1027,9 +1027,9 @@ def test_a_run_does_not_carry_into_other_fields() -> None:
 
 def test_comparing_beyond_the_address_space_ends() -> None:
     device = Device()
-    promise = NvidiaPromise(GP100.limit)
+    promise = NvidiaTranslations(GP100.limit)
     assert device.mmu.difference(promise, GP100.limit - 1, GP100.limit + 5) is None
-    assert device.mmu.difference(NvidiaPromise(M2), 0, GP100.limit - 1) is None
+    assert device.mmu.difference(NvidiaTranslations(M2), 0, GP100.limit - 1) is None
     assert device.mmu.pieces(GP100.limit, GP100.limit + 5) == []
 
 
@@ -1041,7 +1041,7 @@ def test_without_a_root_all_addresses_are_looked_at_in_one_step() -> None:
     found = device.mmu.translate(0x1000)
     assert (found.what, found.first, found.last) == (NOTHING, 0, GP100.limit - 1)
     assert device.mmu.pieces(0, GP100.limit - 1) == []
-    promise = NvidiaPromise(GP100.limit)
+    promise = NvidiaTranslations(GP100.limit)
     assert device.mmu.difference(promise, 0, GP100.limit - 1) is None
     promise.map(0x5000, 0x5FFF, 0, 0)
     different = device.mmu.difference(promise, 0, GP100.limit - 1)
@@ -1108,7 +1108,7 @@ def test_the_walk_of_tables_built_by_hand(case) -> None:
     """Larger entries are put in first, and smaller ones only where no larger one is."""
     fmt, entries = case
     device = Builder(fmt)
-    promise = NvidiaPromise(fmt.limit)
+    promise = NvidiaTranslations(fmt.limit)
     placed: set[tuple[int, int]] = set()
     for number, va, sparse, pa, meaning in sorted(entries, key=lambda one: one[0]):
         span = fmt.tables[number].span

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.session import Session
 from conformance.systems.nvidia import machine as machine_module
 from conformance.systems.nvidia.machine import NvidiaMachine, machine_class
 from conformance.systems.nvidia.operations import CHIPS, SPECS, possible
 from conformance.systems.nvidia.reference_target import NvidiaTarget
-from conformance.systems.nvidia.session import NvidiaSession
 from conformance.tally import Tally
 from reference.operations import Operation, check, make
 from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit
-from reference.systems.nvidia.promise import ZEROS
 from reference.systems.nvidia.state import NONE
+from reference.systems.nvidia.translations import ZEROS
 from reference.words import to_unsigned
 from strategies import nvidia as draw
 
@@ -191,7 +191,7 @@ class Watch:
         """No step leaves the device stuck."""
         self.steps += 1
         session = machine.session
-        if not session.ended and session.state.stuck:
+        if not session.ended and session.promise.state.stuck:
             self.unusable.append(session.operations[-1])
 
 
@@ -233,30 +233,26 @@ def watched_step(watch, step):
 def run():
     """(what was watched, what was counted)."""
     watch, tally = Watch(), Tally()
-    make_step, judge = NvidiaSession._step, NvidiaSession._judge
-    mishap = NvidiaMachine._mishap
+    before, judge = Session._before, Session._judge
 
-    def watched_make(session, state, operation, begin):
+    def watched_before(session, operation):
         if not session._replaying:
-            watch.before(state, operation)
-        return make_step(session, state, operation, begin)
+            watch.before(session.promise.state, operation)
+        return before(session, operation)
 
-    def watched_judge(session, step, rules):
-        judge(session, step, rules)
+    def watched_judge(session, step):
+        judge(session, step)
         if not session._replaying:
             watch.after(step)
 
-    def watched_mishap(machine, name, which, pick):
-        watch.note(f"mishap {name}")
-        mishap(machine, name, which, pick)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NvidiaSession, "_step", watched_make)
-        patch.setattr(NvidiaSession, "_judge", watched_judge)
+        patch.setattr(Session, "_before", watched_before)
+        patch.setattr(Session, "_judge", watched_judge)
         patch.setattr(NvidiaMachine, "_step", watched_step(watch, NvidiaMachine._step))
-        patch.setattr(NvidiaMachine, "_mishap", watched_mishap)
         for name, story in machine_module._STORIES.items():
             patch.setitem(machine_module._STORIES, name, noted(watch, f"story {name}", story))
+        for name, mishap in machine_module._MISHAPS.items():
+            patch.setitem(machine_module._MISHAPS, name, noted(watch, f"mishap {name}", mishap))
         for name, use in machine_module._RAWS.items():
             patch.setitem(machine_module._RAWS, name, noted(watch, f"raw {name}", use))
         for shard in range(SHARDS):
@@ -369,7 +365,7 @@ class Direct(NvidiaMachine):
     """A machine that is told what to draw, on the reference."""
 
     def start(self):
-        return NvidiaSession(NvidiaTarget(), set())
+        return SYSTEMS["nvidia"].session(NvidiaTarget(), set())
 
     def fail(self, violation):
         raise AssertionError(violation)
@@ -470,7 +466,7 @@ def test_every_use_of_the_raw_interface_changes_something(use, chip):
     machine = made(space_of(chip, "raw"))
     changed = 0
     for pick, where in enumerate(draw.RANGES[::2]):
-        machine._raw_get(where, 0)
+        machine_module._raw_get(machine, where, 0)
         machine.changed = False
         machine_module._RAWS[use](machine, where, 7 * pick)
         changed += machine.changed
@@ -579,7 +575,7 @@ def test_the_first_memories_are_of_all_page_sizes():
     for one in draw.MEMORIES:
         memory = {"target": one.target, "size": one.size, "page": one.page}
         check(make("memory", SPECS, **memory, scattered=one.scattered), SPECS)
-        session = NvidiaSession(NvidiaTarget(), set())
+        session = SYSTEMS["nvidia"].session(NvidiaTarget(), set())
         outcome = session.run(make("memory", SPECS, **memory, scattered=one.scattered))
         assert (outcome.sort, outcome.result.result) == ("legal", 0)
 
@@ -627,7 +623,7 @@ def test_a_target_that_refuses_everything_is_asked_for_nothing_that_cannot_be_sa
     asked = []
     for number in range(0, draw.cells.size, 7):
         machine = Direct()
-        machine.session = NvidiaSession(Refusing(), None)
+        machine.session = SYSTEMS["nvidia"].session(Refusing(), None)
         run = machine.session.run
 
         def noting(operation, run=run):

@@ -2,11 +2,12 @@
 
 import pytest
 
+from conformance.discovery import system_by_name
 from conformance.rules.rule import MISUSE
+from conformance.session import Session
 from conformance.systems.nvidia.linux_target import LinuxNvkm
 from conformance.systems.nvidia.operations import SPECS
 from conformance.systems.nvidia.rules import NVIDIA
-from conformance.systems.nvidia.session import NvidiaSession
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import Operation, make
 
@@ -19,7 +20,7 @@ def op(name: str, **args: int | str) -> Operation:
 
 def judged(target: LinuxNvkm, *operations: Operation) -> list[tuple[str, str]]:
     """The identities that are found, the end of the example included."""
-    session = NvidiaSession(target, set())
+    session = Session(system_by_name("nvidia"), target, set())
     found: list[tuple[str, str]] = []
     for operation in operations:
         found += [one.identity for one in session.run(operation).violations]
@@ -240,28 +241,28 @@ def test_what_is_wrong_with_the_raw_interface(
 
 
 def test_what_broke_a_rule_is_undone(nvkm: LinuxNvkm) -> None:
-    session = NvidiaSession(nvkm, set())
+    session = Session(system_by_name("nvidia"), nvkm, set())
     for operation in (MEMORY, op("get"), op("map")):
         assert not session.run(operation).violations
     outcome = session.run(op("map", kind=0xFF))
     assert [one.rule for one in outcome.violations] == ["ER-2"]
     assert not session.run(op("unmap")).violations
     assert session.finish() is not None
-    assert not session.state.exists
+    assert not session.promise.state.exists
 
 
 def test_misuse_is_not_judged_and_leaves_nothing(nvkm: LinuxNvkm) -> None:
-    session = NvidiaSession(nvkm, set())
+    session = Session(system_by_name("nvidia"), nvkm, set())
     session.run(op("get"))
     outcome = session.run(op("boot"))
     assert (outcome.sort, list(outcome.violations)) in ((MISUSE, []), ("refused", []))
     outcome = session.run(op("get", size=0x1800))
     assert (outcome.sort, list(outcome.violations)) == (MISUSE, [])
-    assert len(session.state.areas) == 1
+    assert len(session.promise.state.areas) == 1
 
 
 def test_views_show_what_was_promised_and_what_is(nvkm: LinuxNvkm) -> None:
-    session = NvidiaSession(nvkm, set())
+    session = Session(system_by_name("nvidia"), nvkm, set())
     operations = [MEMORY, op("get"), op("map"), op("map", kind=0xFF)]
     for operation in operations[:-1]:
         session.run(operation)

@@ -7,10 +7,11 @@ from conformance.systems.nvidia.operations import SPECS, possible
 from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.registers import NvidiaRegisters
 from conformance.systems.nvidia.rules import NVIDIA
-from conformance.systems.nvidia.session import NvidiaSession
+from conformance.systems.nvidia.rules.step import NvidiaStep
 from conformance.systems.nvidia.telling import NvidiaViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
+from reference.systems.nvidia.promise import NvidiaPromise
 
 
 def _nvkm(kernel: str | None, progress: Progress) -> Target:
@@ -30,13 +31,14 @@ SYSTEM = System(
     title="areas, sparse ranges and page tables of an NVIDIA GPU (GF100 to GP100)",
     specs=SPECS,
     rules=NVIDIA,
-    make_session=NvidiaSession,
     make_views=NvidiaViews,
     make_machine=machine_class,
     moved_together=(("addr",), ("addr", "start"), ("offset",)),
     valid=possible,
     made_by={"vma": ("get",)},
     registers=NvidiaRegisters(),
+    make_promise=NvidiaPromise,
+    make_step=NvidiaStep,
     reference=NvidiaTarget,
     targets=(
         TargetKind(

@@ -10,18 +10,14 @@ import errno
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
-from conformance.systems.nvidia.operations import (
-    ANY_ALLOCATION,
-    CHIPS,
-    LARGEST_BOOT,
-    MOST_PAGES,
-    SPECS,
-)
-from conformance.systems.nvidia.session import NvidiaSession, giving_back, is_misuse
+from conformance.machine import Machine, held
+from conformance.session import Outcome
+from conformance.systems.nvidia.operations import ANY_ALLOCATION, SPECS
 from reference.operations import Operation, make
 from reference.systems.nvidia.physical_layout import VRAM
+from reference.systems.nvidia.promise import CHIPS, LARGEST_BOOT, MOST_PAGES, NvidiaPromise
 from reference.systems.nvidia.state import NONE, Area, NvidiaState, Part
 from reference.words import to_signed
 from strategies import nvidia as draw
@@ -33,51 +29,45 @@ MOST_HOLDS = 200
 """References that the raw interface holds at most to one page."""
 
 
-class NvidiaMachine(RuleBasedStateMachine):
-    """Generates operations for one session. A generated subclass gives ``start``."""
+class NvidiaMachine(Machine):
+    """Generates operations for one session."""
 
     spaces: tuple[draw.Space, ...] = draw.SPACES
     small_spaces: tuple[draw.Space, ...] = draw.SMALL_SPACES
     """What the target has of them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.session: NvidiaSession = self.start()
-        self.changed = False
-
-    def start(self) -> NvidiaSession:
-        """A fresh session; given by the generated subclass."""
-        raise TypeError("start is missing; make subclasses with conformance.engine")
-
-    def fail(self, violation: object) -> None:
-        """Raise for a new violation; given by the generated subclass."""
-
-    def do(self, name: str, **args: int | str) -> int:
-        """Do one operation, words held; the value that it gave back, -1 if it failed.
-
-        What is a misuse is not done.
-        """
-        operation = Operation(name, {**_DEFAULTS[name], **args})
-        if self.session.ended or is_misuse(self.state, operation):
-            return -1
-        outcome = self.session.run(operation)
-        # What broke a rule was undone.
-        self.changed = self.changed or (outcome.changed and not outcome.violations)
-        if outcome.fresh:
-            self.fail(outcome.fresh[0])
-        done = outcome.result.finished and outcome.result.result == 0 and outcome.changed
-        return outcome.result.value if done and not outcome.violations else -1
-
-    def teardown(self) -> None:
-        """End the example: everything is destroyed, and must be given back."""
-        outcome = self.session.finish()
-        if outcome is not None and outcome.fresh:
-            self.fail(outcome.fresh[0])
+    @property
+    def promise(self) -> NvidiaPromise:
+        """What callers were told, with the views that it is held against."""
+        promise: NvidiaPromise = self.session.promise
+        return promise
 
     @property
     def state(self) -> NvidiaState:
         """What is known of the address space."""
-        return self.session.state
+        return self.promise.state
+
+    def do(self, name: str, **args: int | str) -> Outcome | None:
+        """Do one operation, with the defaults of what is left out; None: it was not done.
+
+        What is a misuse is not done. What broke a rule was undone, and has changed nothing.
+        """
+        args = {**_DEFAULTS[name], **args}
+        if self.session.ended or self.promise.is_misuse(Operation(name, held(args))):
+            return None
+        changed = self.changed
+        outcome = super().do(name, **args)
+        if outcome is not None and outcome.violations:
+            self.changed = changed
+        return outcome
+
+    def value(self, name: str, **args: int | str) -> int:
+        """Do one operation; the value that it gave back, -1 if it changed nothing."""
+        outcome = self.do(name, **args)
+        if outcome is None or outcome.violations or not outcome.changed:
+            return -1
+        result = outcome.result
+        return result.value if result.finished and result.result == 0 else -1
 
     # -- what is there ------------------------------------------------------------------------
 
@@ -120,7 +110,7 @@ class NvidiaMachine(RuleBasedStateMachine):
 
     def _page(self, pick: int) -> None:
         """A page that is handed out and mapped; where nothing can be, something given back."""
-        if len(self.state.areas) >= MOST_AREAS or self.do("get", size=PAGE) < 0:
+        if len(self.state.areas) >= MOST_AREAS or self.value("get", size=PAGE) < 0:
             areas = self._areas()
             if areas:
                 self.do("put", vma=areas[pick % len(areas)].number)
@@ -145,7 +135,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         if len(self.state.memories) >= MOST_MEMORIES:
             return -1
         one = draw.MEMORIES[which % len(draw.MEMORIES)]
-        return self.do(
+        return self.value(
             "memory", target=one.target, size=one.size, page=one.page, scattered=one.scattered
         )
 
@@ -177,7 +167,7 @@ class NvidiaMachine(RuleBasedStateMachine):
             shift = 12
         size = max(pages * PAGE >> max(shift, 12), 1) << max(shift, 12)
         number = self.state.area_count
-        value = self.do(
+        value = self.value(
             "get",
             getref=int(one.flavour == "ptes"),
             mapref=int(one.flavour == "addr"),
@@ -284,170 +274,6 @@ class NvidiaMachine(RuleBasedStateMachine):
             else:
                 _STORIES[story](self, how, pick)
 
-    def _in_sparse(self, how: int, pick: int, parts: tuple[tuple[int, int], ...]) -> None:
-        """A sparse area in which parts are mapped, and some unmapped in another order."""
-        number = self._get(draw.Get("addr", True, how % 3 // 2), 512 + 32 * (how & 1), 0, 21)
-        if number < 0:
-            return
-        area = self.state.areas[number]
-        for part in parts[how % len(parts) :] + parts[: how % len(parts)]:
-            self._map(area, part, draw.HOWS[0], 0)
-        for _ in range(1 + how % 3):
-            mapped = [one for one in area.parts if one.memory != NONE]
-            if mapped:
-                one = mapped[(pick + how) % len(mapped)]
-                self.do("unmap", vma=number, first=one.first - area.first)
-        if how & 4:
-            self.do("put", vma=number)
-
-    def _small_in_sparse(self, how: int, pick: int) -> None:
-        self._in_sparse(how, pick, ((1, 1), (3, 2), (31, 3)))
-
-    def _large_in_sparse(self, how: int, pick: int) -> None:
-        self._in_sparse(how, pick, ((0, 32), (64, 32), (96, 32)))
-
-    def _both_in_sparse(self, how: int, pick: int) -> None:
-        self._in_sparse(how, pick, ((1, 1), (32, 32), (65, 2), (96, 32)))
-
-    def _share(self, how: int, pick: int) -> None:
-        """Areas of small pages in one large entry, given back in some order."""
-        kinds = (draw.Get("ptes", False, 1), draw.Get("addr", False, 1), draw.Get("ptes", True, 1))
-        numbers = [self._get(kinds[(how + i) % 3], 1 + (pick + i) % 5) for i in range(3)]
-        for number in numbers:
-            if number >= 0 and how & 1:
-                self._map(self.state.areas[number], (0, 0), draw.HOWS[0], 0)
-        for number in (numbers if how & 2 else numbers[::-1])[: 1 + how % 3]:
-            if number in self.state.areas:
-                self.do("put", vma=number)
-
-    def _share_map(self, how: int, pick: int) -> None:
-        """An area of large pages that ends in the directory entry in which small ones follow."""
-        large = draw.Get("ptes" if how & 1 else "addr", bool(how & 2), 2)
-        first = self._get(large, 32, 0, 21)
-        second = self._get(draw.Get("addr", bool(how & 4), 0), 33 + pick % 7)
-        for number in (first, second) if how & 1 else (second, first):
-            if number >= 0:
-                self._map(self.state.areas[number], (0, 0), draw.HOWS[0], 0)
-        for number in (first, second) if pick & 1 else (second, first):
-            if number in self.state.areas and how != 5:
-                self.do("put", vma=number)
-
-    def _huge(self, how: int, pick: int) -> None:
-        """A whole cell is one page, where there are such pages; and what comes before or after."""
-        large = [
-            number
-            for number, one in enumerate(self.state.memories)
-            if one.owned and one.page >= 21 and one.size >= 2 * draw.LARGE
-        ]
-        memory = large[0] if large else self._new_memory(0)
-        flavour = ("addr", "ptes", "addr", "lazy")[how & 3]
-        one = draw.Get(flavour, flavour != "lazy" and how & 4 != 0, 3 if how & 3 == 1 else 0)
-        number = self._get(one, 512 * (1 + pick % 2), 0, 21)
-        if memory < 0 or number < 0:
-            return
-        if pick % 3 and flavour == "addr":
-            self._map(self.state.areas[number], draw.PARTS[3 + pick % 8], draw.HOWS[0], pick)
-            if self.state.areas[number].parts:
-                first = self.state.areas[number].parts[0].first
-                self.do("unmap", vma=number, first=first - self.state.areas[number].first)
-        self.do("map", vma=number, memory=memory)
-        if pick & 2:
-            self.do("unmap", vma=number)
-            self._map(self.state.areas[number], draw.PARTS[pick % 20], draw.HOWS[0], pick >> 2)
-        if how & 8:
-            self.do("put", vma=number)
-
-    def _late(self, how: int, pick: int) -> None:
-        """Given back, and handed out again as something else."""
-        number = self._get(draw.Get("lazy" if how & 1 else "addr", False, 0), 512, 0, 21)
-        if number < 0:
-            return
-        self._map(self.state.areas[number], (0, 0), draw.HOWS[0], how)
-        self.do("put", vma=number)
-        kind = draw.GETS[(how + pick) % len(draw.GETS)]
-        again = self._get(kind, 512, 0, 21)
-        if again >= 0:
-            self._map(self.state.areas[again], (0, 0), draw.HOWS[0], how >> 1)
-
-    def _other_size(self, how: int, pick: int) -> None:
-        """The same area with memory whose pages are larger or smaller than before."""
-        number = self._get(draw.Get("addr", bool(how & 1), 0), 512, 0, 21)
-        if number < 0:
-            return
-        for i in range(3):
-            area = self.state.areas.get(number)
-            if area is None:
-                return
-            self._map(area, ((0, 0), (0, 512), (0, 32))[(how + i) % 3], draw.HOWS[0], pick + i)
-            if area.parts and how & 2:
-                self.do("unmap", vma=number, first=area.parts[0].first - area.first)
-
-    def _remap(self, how: int, pick: int) -> None:
-        """What is mapped is mapped over with another memory."""
-        found = self._mapped(pick)
-        if found is not None:
-            area, part = found
-            first = (part.first - area.first) // PAGE
-            self._map(area, (first, 1), draw.HOWS[how * 7 % len(draw.HOWS)], how)
-
-    def _fill(self, how: int, pick: int) -> None:
-        """Every small page of a large one is referenced more than once: sparse, and mapped."""
-        shift = self._shift(2)
-        self._get(draw.Get("ptes", False, 2), 1, 0, 21)
-        pages = (1 << shift) // PAGE
-        split = 1 + (how + pick) % (pages - 1)
-        for count in (split, pages - split):
-            number = self._get(draw.Get("addr", True, 0), count)
-            if number >= 0:
-                self._map(self.state.areas[number], (0, 0), draw.HOWS[0], 0)
-
-    def _parents(self, how: int, pick: int) -> None:
-        """A sparse area as large as a whole table, and something mapped in it."""
-        span = self.state.covers(how % 3)
-        if self.state.chip != "gp100":
-            span = min(span, draw.HALF_GIGA * 2)
-        shift = span.bit_length() - 1
-        number = self._get(draw.Get("addr", True, 0), span // PAGE, 0, shift)
-        if number >= 0:
-            area = self.state.areas[number]
-            for i in range(1 + how % 3):
-                self._map(area, draw.PARTS[(how + i * 3 + pick) % len(draw.PARTS)], draw.HOWS[0], i)
-
-    def _hole(self, how: int, pick: int) -> None:
-        """Parts of an area are mapped, and the middle unmapped and mapped again."""
-        number = self._get(draw.Get("addr" if how & 1 else "ptes", bool(how & 2), 1), 48)
-        if number < 0:
-            return
-        area = self.state.areas[number]
-        for first, count in ((0, 16), (16, 16), (32, 16)):
-            self._map(area, (first, count), draw.HOWS[0], 0)
-        self.do("unmap", vma=number, first=16 * PAGE)
-        self._map(area, ((16, 1), (20, 8), (31, 1))[pick % 3], draw.HOWS[0], how)
-        if how & 4:
-            self.do("put", vma=number)
-
-    def _two_lazy(self, how: int, pick: int) -> None:
-        """An area that gets its references by its first map, and parts of it afterwards."""
-        number = self._get(draw.Get("lazy", False, how % 3), 32)
-        if number < 0:
-            return
-        area = self.state.areas[number]
-        self._map(area, (0, 0), draw.HOWS[0], how)
-        if area.parts:
-            self.do("unmap", vma=number)
-            if how & 4:
-                self.do("put", vma=number)
-            else:
-                self._map(area, draw.PARTS[(how + pick) % len(draw.PARTS)], draw.HOWS[0], how)
-
-    def _short(self, how: int, pick: int) -> None:
-        """A map goes on in a cell for whose table there is no memory; the one before it stays."""
-        self._get(draw.Get("ptes", False, 1), 1 + pick % 3, 0, 21)
-        number = self._get(draw.Get("addr", bool(how & 1), 0), 512 + 32 * (pick & 1))
-        if number >= 0:
-            fails = draw.How(0, draw.ACCESS[0], 1 + how % 4)
-            self._map(self.state.areas[number], (0, 0), fails, how)
-
     # -- pages one by one ---------------------------------------------------------------------
 
     @rule(pick=draw.picks, what=draw.pfns.numbers)
@@ -532,232 +358,6 @@ class NvidiaMachine(RuleBasedStateMachine):
         name, where = draw.raws.pair(what % draw.raws.size)
         _RAWS[name](self, where, pick)
 
-    def _raw_args(self, where: draw.Range, pick: int) -> dict[str, int]:
-        """A range: page size, first address, bytes; in one of two cells."""
-        shift = self._shift(where.size)
-        span = 1 << shift
-        cell = draw.LARGE if pick & 1 and where.size < 3 else 0
-        return {
-            "shift": shift,
-            "addr": cell + where.first * span,
-            "size": min(where.pages * span, 2 * self.state.covers(0)),
-        }
-
-    def _raw_get(self, where: draw.Range, pick: int) -> bool:
-        args = self._raw_args(where, pick)
-        fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
-        return self.do("raw_get", **args, fail_at=fail_at) >= 0
-
-    def _raw_again(self, where: draw.Range, pick: int) -> None:
-        """References to what is referenced already, several times."""
-        runs = [run for counts in self.state.raw_holds for run in counts.runs]
-        if not runs:
-            self._raw_get(where, 0)
-            return
-        run = runs[pick % len(runs)]
-        shift = int(self.state.page_list()[run.index].listed)
-        for _ in range(1 + pick % 4):
-            if self.state.raw_holds[run.index].least(run.first, run.last) < MOST_HOLDS:
-                self.do("raw_get", shift=shift, addr=run.first, size=run.last + 1 - run.first)
-
-    def _raw_map(self, where: draw.Range, pick: int) -> None:
-        """Map where there are references and nothing is mapped."""
-        for run in self._runs(pick):
-            span = 1 << self.state.page_list()[run.index].shift
-            first, last = run.first, run.last
-            if pick & 4 and last + 1 - first > span:
-                first += span * (pick % ((last + 1 - first) // span))
-            if pick & 8:
-                last = min(last, first + span - 1)
-            over = [one for one in self.state.raw_parts if one.first <= last and one.last >= first]
-            if not over and self._raw_map_at(run.index, first, last, pick):
-                return
-
-    def _runs(self, pick: int) -> list[Part]:
-        """What is referenced, as ranges, beginning with one of them."""
-        found = [
-            Part(run.first, run.last, run.index, NONE, 0)
-            for counts in self.state.raw_holds
-            for run in counts.runs
-        ]
-        start = pick % max(len(found), 1)
-        return found[start:] + found[:start]
-
-    def _raw_map_at(self, index: int, first: int, last: int, pick: int) -> bool:
-        page = self.state.page_list()[index]
-        for number, memory in enumerate(self.state.memories):
-            fits = page.vram if memory.target == VRAM else page.host
-            if not (fits and memory.owned and memory.page >= page.shift):
-                continue
-            if last + 1 - first > memory.size or (number < pick % 3 and page.host):
-                continue
-            kind, ro, priv, vol = draw.ACCESS[pick % len(draw.ACCESS)]
-            args = {"shift": int(page.listed), "addr": first, "size": last + 1 - first}
-            args.update(memory=number, kind=kind, ro=ro, priv=priv, vol=vol)
-            return self.do("raw_map", **args) >= 0
-        return False
-
-    def _raw_unmap(self, where: draw.Range, pick: int) -> None:
-        """Unmap what is mapped, or a part of it."""
-        parts = self.state.raw_parts
-        if not parts:
-            self._raw_get_map(where, pick)
-            return
-        part = parts[pick % len(parts)]
-        first, last = part.first, part.last
-        span = 1 << self.state.page_list()[part.index].shift
-        if pick & 8 and last + 1 - first > span:
-            first += span
-        self._raw_unmap_at(part.index, first, last)
-
-    def _raw_unmap_at(self, index: int, first: int, last: int) -> None:
-        inside = any(one.first <= first <= one.last for one in self.state.regions)
-        shift = int(self.state.page_list()[index].listed)
-        size = last + 1 - first
-        self.do("raw_unmap", shift=shift, addr=first, size=size, sparse=int(inside))
-
-    def _raw_put(self, where: draw.Range, pick: int) -> None:
-        """Give references back that nothing mapped needs."""
-        for run in self._runs(pick):
-            counts = self.state.raw_holds[run.index]
-            mapped = any(
-                one.index == run.index and one.first <= run.last and one.last >= run.first
-                for one in self.state.raw_parts
-            )
-            if counts.least(run.first, run.last) < (2 if mapped else 1):
-                continue
-            span = 1 << self.state.page_list()[run.index].shift
-            first, last = run.first, run.last
-            if pick & 16 and last + 1 - first > span:
-                last = first + span - 1
-            shift = int(self.state.page_list()[run.index].listed)
-            self.do("raw_put", shift=shift, addr=first, size=last + 1 - first)
-            return
-
-    def _raw_get_map(self, where: draw.Range, pick: int) -> None:
-        args = self._raw_args(where, pick)
-        first, last = args["addr"], args["addr"] + args["size"] - 1
-        over = [one for one in self.state.raw_parts if one.first <= last and one.last >= first]
-        if self.do("raw_get", **args) >= 0 and not over:
-            self._raw_map_at(self.state.index_of(args["shift"]), first, last, pick)
-
-    def _raw_replace(self, where: draw.Range, pick: int) -> None:
-        """Another page size takes a mapping's place: references before, unmap, map, put late."""
-        parts = self.state.raw_parts
-        if not parts:
-            self._raw_get_map(where, pick)
-            return
-        part = parts[pick % len(parts)]
-        pages = self.state.page_list()
-        other = len(pages) - 1 if part.index != len(pages) - 1 else len(pages) - 2
-        unit = 1 << pages[other].shift
-        first, last = part.first // unit * unit, -(-(part.last + 1) // unit) * unit - 1
-        size = last + 1 - first
-        near = [one for one in parts if one.first <= last and one.last >= first]
-        if self.do("raw_get", shift=int(pages[other].listed), addr=first, size=size) < 0:
-            return
-        for one in near:
-            self._raw_unmap_at(one.index, one.first, one.last)
-        over = [one for one in self.state.raw_parts if one.first <= last and one.last >= first]
-        if not over:
-            self._raw_map_at(other, first, last, pick)
-        if pick & 1:
-            for one in near:
-                if self.state.raw_holds[one.index].least(one.first, one.last) > 0:
-                    shift = int(pages[one.index].listed)
-                    self.do("raw_put", shift=shift, addr=one.first, size=one.last + 1 - one.first)
-
-    def _raw_late_put(self, where: draw.Range, pick: int) -> None:
-        """Unmapped, referenced once more, and only then given back."""
-        parts = self.state.raw_parts
-        if not parts:
-            self._raw_get_map(where, pick)
-            return
-        part = parts[pick % len(parts)]
-        shift = int(self.state.page_list()[part.index].listed)
-        args = {"shift": shift, "addr": part.first, "size": part.last + 1 - part.first}
-        self._raw_unmap_at(part.index, part.first, part.last)
-        self.do("raw_get", **args)
-        if self.state.raw_holds[part.index].least(part.first, part.last) > 0:
-            self.do("raw_put", **args)
-
-    def _raw_sparse(self, where: draw.Range, pick: int) -> None:
-        """Make a range sparse in the first cells where nothing is referenced."""
-        args = self._raw_args(where, pick)
-        for base in range(0, 5 * 2 * draw.LARGE, 2 * draw.LARGE):
-            first = args["addr"] + base
-            last = first + args["size"] - 1
-            over = [one for one in self.state.regions if one.first <= last and one.last >= first]
-            if over or self._is_held(first, last):
-                continue
-            if self.state.sparse_holds(first, args["size"]):
-                fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
-                self.do("raw_sparse", addr=first, size=args["size"], ref=1, fail_at=fail_at)
-            return
-
-    def _is_held(self, first: int, last: int) -> bool:
-        """Whether a page in a range is referenced."""
-        return any(
-            run.first <= last and run.last >= first
-            for counts in self.state.raw_holds
-            for run in counts.runs
-        )
-
-    def _raw_sparse_map(self, where: draw.Range, pick: int) -> None:
-        """Something is mapped in what is sparse, and unmapped."""
-        if not self.state.regions:
-            self._raw_sparse(draw.RANGES[11], pick >> 1 << 1)
-        if not self.state.regions:
-            return
-        region = self.state.regions[pick % len(self.state.regions)]
-        shift = self._shift(1 + pick % 2)
-        span = 1 << shift
-        first = -(-region.first // span) * span
-        if first + span - 1 > region.last:
-            return
-        over = [
-            one for one in self.state.raw_parts if one.first < first + span and one.last >= first
-        ]
-        self.do("raw_get", shift=shift, addr=first, size=span)
-        if not over:
-            self._raw_map_at(self.state.index_of(shift), first, first + span - 1, pick)
-        if pick & 4:
-            for one in list(self.state.raw_parts):
-                if one.first == first:
-                    self._raw_unmap_at(one.index, one.first, one.last)
-
-    def _raw_unsparse(self, where: draw.Range, pick: int) -> None:
-        for region in self.state.regions:
-            over = any(
-                one.first <= region.last and one.last >= region.first
-                for one in self.state.raw_parts
-            )
-            if not over and not self._is_held(region.first, region.last):
-                size = region.last + 1 - region.first
-                self.do("raw_sparse", addr=region.first, size=size, ref=0)
-                return
-        self._raw_put(where, pick)
-
-    def _raw_swap(self, where: draw.Range, pick: int) -> None:
-        """Small and large pages of one range are referenced, and mapped in turns."""
-        pages = self.state.page_list()
-        small, large = len(pages) - 1, len(pages) - 2
-        span = 1 << pages[large].shift
-        first = (pick % 3) * span
-        over = [one for one in self.state.raw_parts if one.first < first + span]
-        if any(one.last >= first for one in over):
-            return
-        for index in (small, large) if pick & 1 else (large, small):
-            self.do("raw_get", shift=int(pages[index].listed), addr=first, size=span)
-        for index in (large, small) if pick & 2 else (small, large):
-            if self.state.raw_holds[index].least(first, first + span - 1) < 1:
-                continue
-            if self._raw_map_at(index, first, first + span - 1, 0) and index != pick % 2:
-                self._raw_unmap_at(index, first, first + span - 1)
-                if pick & 4:
-                    shift = int(pages[index].listed)
-                    self.do("raw_put", shift=shift, addr=first, size=span)
-
     # -- what else happens --------------------------------------------------------------------
 
     @rule(pick=draw.picks, what=draw.mishaps.numbers)
@@ -765,116 +365,7 @@ class NvidiaMachine(RuleBasedStateMachine):
         """Something happens to device, address space or memories."""
         name, which = draw.mishaps.pair(what)
         with self._step(pick):
-            self._mishap(name, which, pick)
-
-    def _mishap(self, name: str, which: int, pick: int) -> None:
-        if name in ("slow", "stuck"):
-            self.do("stick", polls=1 + which * 100 if name == "slow" else NONE)
-            areas = [one for one in self._areas() if not one.client]
-            if areas and pick & 2:
-                self.do("put", vma=areas[which % len(areas)].number)
-            elif self.state.raw:
-                where = draw.RANGES[which % len(draw.RANGES)]
-                self._raw_get_map(where, pick & 1)
-                self._raw_unmap(where, pick)
-                self._raw_put(where, pick)
-            else:
-                self._page(pick)
-                found = self._mapped(pick)
-                if found is not None and which & 1:
-                    self.do("unmap", vma=found[0].number, first=found[1].first - found[0].first)
-                elif found is not None and not found[0].client:
-                    self.do("put", vma=found[0].number)
-            self.do("stick", polls=0)
-        elif name in ("join", "join-part"):
-            if self.state.instance == NONE:
-                self.do("join")
-            if name == "join-part":
-                self.do("part")
-        elif name == "boot":
-            self._destroy(name, which)
-            if not self.state.exists:
-                self._create(self.small_spaces[(which + pick) % len(self.small_spaces)])
-                self.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
-                if not self.state.booted:
-                    self.do("boot")
-        elif name == "replay":
-            self.do("replay")
-        elif name in ("destroy", "wrong-create", "again"):
-            self._destroy(name, which)
-            if not self.state.exists:
-                self._create(self.spaces[pick % len(self.spaces)])
-        elif name == "drop":
-            self.do("drop", memory=self._memory(pick))
-        elif name == "memory":
-            self._new_memory(which)
-        elif name == "full":
-            self._full(pick)
-        elif name == "lack":
-            self._lack(which, pick)
-
-    def _full(self, pick: int) -> None:
-        """All that is left of the address space is handed out."""
-        holes = self.state.holes()
-        if holes and len(self.state.areas) < MOST_AREAS:
-            first, last = holes[pick % len(holes)]
-            self.do("get", size=last + 1 - first)
-
-    def _lack(self, which: int, pick: int) -> None:
-        """Memory is short at each allocation of an operation in turn, until there is enough."""
-        state = self.state
-        name, args = "get", {"shift": self._shift(1 + pick % 2), "size": 17 * draw.LARGE}
-        args |= {"getref": 1, "sparse": which // 3 % 2, "align": (29, 21, 38)[pick % 3]}
-        if state.raw:
-            name, args = ("raw_get", "raw_sparse")[which % 2], {}
-            place = (1 + pick) * (draw.CLIENT >> 8)
-            while self._is_held(place, place + 3 * draw.LARGE - 1):
-                place += draw.HALF_GIGA >> 3
-            args |= {"addr": place + draw.LARGE, "size": 2 * draw.LARGE}
-            if name == "raw_get" or not state.sparse_holds(place, draw.LARGE):
-                name = "raw_get"
-                args |= {"shift": self._shift(1 + pick % 2)}
-        elif which % 3 and len(state.areas) < MOST_AREAS:
-            area = self._get(draw.Get("addr", which % 2 == 0, 0), 1024, 0, (29, 21, 38)[pick % 3])
-            if area < 0:
-                return
-            name, args = "map", {"vma": area, "memory": self._memory(pick)}
-            if state.chip == "gp100" and pick & 1:
-                first = to_signed(state.areas[area].first)
-                name, args = "pfn_map", {"addr": first, "size": 513 * PAGE, "pattern": 0x1}
-        for number in range(1, 7):
-            before = len(self.session.operations)
-            self.do(name, **args, fail_at=(0, ANY_ALLOCATION)[pick >> 1 & 1] + number)
-            done = len(self.session.operations) > before
-            if not done or self.session.results[-1].result != -errno.ENOMEM:
-                break
-
-    def _destroy(self, name: str, which: int) -> None:
-        """The address space goes with what is left in it; sometimes none can be made then."""
-        while not self.session.ended:
-            operation = giving_back(self.state)
-            if operation is None:
-                break
-            before = len(self.session.operations)
-            changed = self.do(operation.name, **operation.args)
-            if changed < 0 or len(self.session.operations) == before:
-                return
-        self.do("destroy")
-        if self.state.exists:
-            return
-        if name == "wrong-create":
-            wrong: tuple[dict[str, int], ...] = (
-                {"managed": 1, "start": -PAGE, "size": 2 * PAGE},
-                {"start": to_signed(1 << 50)},
-                {"managed": 1, "size": 1 << 50},
-                {"fail_at": 1},
-                {"fail_at": 1001},
-                {"start": 2 * PAGE, "size": -PAGE},
-                {"fail_at": 1002},
-                {"fail_at": 1003},
-                {"managed": 1, "start": PAGE, "size": PAGE, "fail_at": 1005},
-            )
-            self.do("create", chip=self.spaces[0].chip, **wrong[which % len(wrong)])
+            _MISHAPS[name](self, which, pick)
 
     # -- calls that have to be refused --------------------------------------------------------
 
@@ -886,6 +377,571 @@ class NvidiaMachine(RuleBasedStateMachine):
             found = _mistake(self, mistake, which, pick)
             if found is not None:
                 self.do(found[0], **found[1])
+
+
+# -- stories of a cell ----------------------------------------------------------------------------
+
+
+def _in_sparse(
+    machine: NvidiaMachine, how: int, pick: int, parts: tuple[tuple[int, int], ...]
+) -> None:
+    """A sparse area in which parts are mapped, and some unmapped in another order."""
+    number = machine._get(draw.Get("addr", True, how % 3 // 2), 512 + 32 * (how & 1), 0, 21)
+    if number < 0:
+        return
+    area = machine.state.areas[number]
+    for part in parts[how % len(parts) :] + parts[: how % len(parts)]:
+        machine._map(area, part, draw.HOWS[0], 0)
+    for _ in range(1 + how % 3):
+        mapped = [one for one in area.parts if one.memory != NONE]
+        if mapped:
+            one = mapped[(pick + how) % len(mapped)]
+            machine.do("unmap", vma=number, first=one.first - area.first)
+    if how & 4:
+        machine.do("put", vma=number)
+
+
+def _small_in_sparse(machine: NvidiaMachine, how: int, pick: int) -> None:
+    _in_sparse(machine, how, pick, ((1, 1), (3, 2), (31, 3)))
+
+
+def _large_in_sparse(machine: NvidiaMachine, how: int, pick: int) -> None:
+    _in_sparse(machine, how, pick, ((0, 32), (64, 32), (96, 32)))
+
+
+def _both_in_sparse(machine: NvidiaMachine, how: int, pick: int) -> None:
+    _in_sparse(machine, how, pick, ((1, 1), (32, 32), (65, 2), (96, 32)))
+
+
+def _share(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Areas of small pages in one large entry, given back in some order."""
+    kinds = (draw.Get("ptes", False, 1), draw.Get("addr", False, 1), draw.Get("ptes", True, 1))
+    numbers = [machine._get(kinds[(how + i) % 3], 1 + (pick + i) % 5) for i in range(3)]
+    for number in numbers:
+        if number >= 0 and how & 1:
+            machine._map(machine.state.areas[number], (0, 0), draw.HOWS[0], 0)
+    for number in (numbers if how & 2 else numbers[::-1])[: 1 + how % 3]:
+        if number in machine.state.areas:
+            machine.do("put", vma=number)
+
+
+def _share_map(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """An area of large pages that ends in the directory entry in which small ones follow."""
+    large = draw.Get("ptes" if how & 1 else "addr", bool(how & 2), 2)
+    first = machine._get(large, 32, 0, 21)
+    second = machine._get(draw.Get("addr", bool(how & 4), 0), 33 + pick % 7)
+    for number in (first, second) if how & 1 else (second, first):
+        if number >= 0:
+            machine._map(machine.state.areas[number], (0, 0), draw.HOWS[0], 0)
+    for number in (first, second) if pick & 1 else (second, first):
+        if number in machine.state.areas and how != 5:
+            machine.do("put", vma=number)
+
+
+def _huge(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """A whole cell is one page, where there are such pages; and what comes before or after."""
+    large = [
+        number
+        for number, one in enumerate(machine.state.memories)
+        if one.owned and one.page >= 21 and one.size >= 2 * draw.LARGE
+    ]
+    memory = large[0] if large else machine._new_memory(0)
+    flavour = ("addr", "ptes", "addr", "lazy")[how & 3]
+    one = draw.Get(flavour, flavour != "lazy" and how & 4 != 0, 3 if how & 3 == 1 else 0)
+    number = machine._get(one, 512 * (1 + pick % 2), 0, 21)
+    if memory < 0 or number < 0:
+        return
+    if pick % 3 and flavour == "addr":
+        machine._map(machine.state.areas[number], draw.PARTS[3 + pick % 8], draw.HOWS[0], pick)
+        if machine.state.areas[number].parts:
+            first = machine.state.areas[number].parts[0].first
+            machine.do("unmap", vma=number, first=first - machine.state.areas[number].first)
+    machine.do("map", vma=number, memory=memory)
+    if pick & 2:
+        machine.do("unmap", vma=number)
+        machine._map(machine.state.areas[number], draw.PARTS[pick % 20], draw.HOWS[0], pick >> 2)
+    if how & 8:
+        machine.do("put", vma=number)
+
+
+def _late(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Given back, and handed out again as something else."""
+    number = machine._get(draw.Get("lazy" if how & 1 else "addr", False, 0), 512, 0, 21)
+    if number < 0:
+        return
+    machine._map(machine.state.areas[number], (0, 0), draw.HOWS[0], how)
+    machine.do("put", vma=number)
+    kind = draw.GETS[(how + pick) % len(draw.GETS)]
+    again = machine._get(kind, 512, 0, 21)
+    if again >= 0:
+        machine._map(machine.state.areas[again], (0, 0), draw.HOWS[0], how >> 1)
+
+
+def _other_size(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """The same area with memory whose pages are larger or smaller than before."""
+    number = machine._get(draw.Get("addr", bool(how & 1), 0), 512, 0, 21)
+    if number < 0:
+        return
+    for i in range(3):
+        area = machine.state.areas.get(number)
+        if area is None:
+            return
+        machine._map(area, ((0, 0), (0, 512), (0, 32))[(how + i) % 3], draw.HOWS[0], pick + i)
+        if area.parts and how & 2:
+            machine.do("unmap", vma=number, first=area.parts[0].first - area.first)
+
+
+def _remap(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """What is mapped is mapped over with another memory."""
+    found = machine._mapped(pick)
+    if found is not None:
+        area, part = found
+        first = (part.first - area.first) // PAGE
+        machine._map(area, (first, 1), draw.HOWS[how * 7 % len(draw.HOWS)], how)
+
+
+def _fill(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Every small page of a large one is referenced more than once: sparse, and mapped."""
+    shift = machine._shift(2)
+    machine._get(draw.Get("ptes", False, 2), 1, 0, 21)
+    pages = (1 << shift) // PAGE
+    split = 1 + (how + pick) % (pages - 1)
+    for count in (split, pages - split):
+        number = machine._get(draw.Get("addr", True, 0), count)
+        if number >= 0:
+            machine._map(machine.state.areas[number], (0, 0), draw.HOWS[0], 0)
+
+
+def _parents(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """A sparse area as large as a whole table, and something mapped in it."""
+    span = machine.state.covers(how % 3)
+    if machine.state.chip != "gp100":
+        span = min(span, draw.HALF_GIGA * 2)
+    shift = span.bit_length() - 1
+    number = machine._get(draw.Get("addr", True, 0), span // PAGE, 0, shift)
+    if number >= 0:
+        area = machine.state.areas[number]
+        for i in range(1 + how % 3):
+            machine._map(area, draw.PARTS[(how + i * 3 + pick) % len(draw.PARTS)], draw.HOWS[0], i)
+
+
+def _hole(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Parts of an area are mapped, and the middle unmapped and mapped again."""
+    number = machine._get(draw.Get("addr" if how & 1 else "ptes", bool(how & 2), 1), 48)
+    if number < 0:
+        return
+    area = machine.state.areas[number]
+    for first, count in ((0, 16), (16, 16), (32, 16)):
+        machine._map(area, (first, count), draw.HOWS[0], 0)
+    machine.do("unmap", vma=number, first=16 * PAGE)
+    machine._map(area, ((16, 1), (20, 8), (31, 1))[pick % 3], draw.HOWS[0], how)
+    if how & 4:
+        machine.do("put", vma=number)
+
+
+def _two_lazy(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """An area that gets its references by its first map, and parts of it afterwards."""
+    number = machine._get(draw.Get("lazy", False, how % 3), 32)
+    if number < 0:
+        return
+    area = machine.state.areas[number]
+    machine._map(area, (0, 0), draw.HOWS[0], how)
+    if area.parts:
+        machine.do("unmap", vma=number)
+        if how & 4:
+            machine.do("put", vma=number)
+        else:
+            machine._map(area, draw.PARTS[(how + pick) % len(draw.PARTS)], draw.HOWS[0], how)
+
+
+def _short(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """A map goes on in a cell for whose table there is no memory; the one before it stays."""
+    machine._get(draw.Get("ptes", False, 1), 1 + pick % 3, 0, 21)
+    number = machine._get(draw.Get("addr", bool(how & 1), 0), 512 + 32 * (pick & 1))
+    if number >= 0:
+        fails = draw.How(0, draw.ACCESS[0], 1 + how % 4)
+        machine._map(machine.state.areas[number], (0, 0), fails, how)
+
+
+# -- uses of the raw interface --------------------------------------------------------------------
+
+
+def _raw_args(machine: NvidiaMachine, where: draw.Range, pick: int) -> dict[str, int]:
+    """A range: page size, first address, bytes; in one of two cells."""
+    shift = machine._shift(where.size)
+    span = 1 << shift
+    cell = draw.LARGE if pick & 1 and where.size < 3 else 0
+    return {
+        "shift": shift,
+        "addr": cell + where.first * span,
+        "size": min(where.pages * span, 2 * machine.state.covers(0)),
+    }
+
+
+def _raw_get(machine: NvidiaMachine, where: draw.Range, pick: int) -> bool:
+    args = _raw_args(machine, where, pick)
+    fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
+    return machine.value("raw_get", **args, fail_at=fail_at) >= 0
+
+
+def _raw_again(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """References to what is referenced already, several times."""
+    runs = [run for counts in machine.state.raw_holds for run in counts.runs]
+    if not runs:
+        _raw_get(machine, where, 0)
+        return
+    run = runs[pick % len(runs)]
+    shift = int(machine.state.page_list()[run.index].listed)
+    for _ in range(1 + pick % 4):
+        if machine.state.raw_holds[run.index].least(run.first, run.last) < MOST_HOLDS:
+            machine.do("raw_get", shift=shift, addr=run.first, size=run.last + 1 - run.first)
+
+
+def _raw_map(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Map where there are references and nothing is mapped."""
+    for run in _runs(machine, pick):
+        span = 1 << machine.state.page_list()[run.index].shift
+        first, last = run.first, run.last
+        if pick & 4 and last + 1 - first > span:
+            first += span * (pick % ((last + 1 - first) // span))
+        if pick & 8:
+            last = min(last, first + span - 1)
+        over = [one for one in machine.state.raw_parts if one.first <= last and one.last >= first]
+        if not over and _raw_map_at(machine, run.index, first, last, pick):
+            return
+
+
+def _runs(machine: NvidiaMachine, pick: int) -> list[Part]:
+    """What is referenced, as ranges, beginning with one of them."""
+    found = [
+        Part(run.first, run.last, run.index, NONE, 0)
+        for counts in machine.state.raw_holds
+        for run in counts.runs
+    ]
+    start = pick % max(len(found), 1)
+    return found[start:] + found[:start]
+
+
+def _raw_map_at(machine: NvidiaMachine, index: int, first: int, last: int, pick: int) -> bool:
+    page = machine.state.page_list()[index]
+    for number, memory in enumerate(machine.state.memories):
+        fits = page.vram if memory.target == VRAM else page.host
+        if not (fits and memory.owned and memory.page >= page.shift):
+            continue
+        if last + 1 - first > memory.size or (number < pick % 3 and page.host):
+            continue
+        kind, ro, priv, vol = draw.ACCESS[pick % len(draw.ACCESS)]
+        args = {"shift": int(page.listed), "addr": first, "size": last + 1 - first}
+        args.update(memory=number, kind=kind, ro=ro, priv=priv, vol=vol)
+        return machine.value("raw_map", **args) >= 0
+    return False
+
+
+def _raw_unmap(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Unmap what is mapped, or a part of it."""
+    parts = machine.state.raw_parts
+    if not parts:
+        _raw_get_map(machine, where, pick)
+        return
+    part = parts[pick % len(parts)]
+    first, last = part.first, part.last
+    span = 1 << machine.state.page_list()[part.index].shift
+    if pick & 8 and last + 1 - first > span:
+        first += span
+    _raw_unmap_at(machine, part.index, first, last)
+
+
+def _raw_unmap_at(machine: NvidiaMachine, index: int, first: int, last: int) -> None:
+    inside = any(one.first <= first <= one.last for one in machine.state.regions)
+    shift = int(machine.state.page_list()[index].listed)
+    size = last + 1 - first
+    machine.do("raw_unmap", shift=shift, addr=first, size=size, sparse=int(inside))
+
+
+def _raw_put(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Give references back that nothing mapped needs."""
+    for run in _runs(machine, pick):
+        counts = machine.state.raw_holds[run.index]
+        mapped = any(
+            one.index == run.index and one.first <= run.last and one.last >= run.first
+            for one in machine.state.raw_parts
+        )
+        if counts.least(run.first, run.last) < (2 if mapped else 1):
+            continue
+        span = 1 << machine.state.page_list()[run.index].shift
+        first, last = run.first, run.last
+        if pick & 16 and last + 1 - first > span:
+            last = first + span - 1
+        shift = int(machine.state.page_list()[run.index].listed)
+        machine.do("raw_put", shift=shift, addr=first, size=last + 1 - first)
+        return
+
+
+def _raw_get_map(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    args = _raw_args(machine, where, pick)
+    first, last = args["addr"], args["addr"] + args["size"] - 1
+    over = [one for one in machine.state.raw_parts if one.first <= last and one.last >= first]
+    if machine.value("raw_get", **args) >= 0 and not over:
+        _raw_map_at(machine, machine.state.index_of(args["shift"]), first, last, pick)
+
+
+def _raw_replace(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Another page size takes a mapping's place: references before, unmap, map, put late."""
+    parts = machine.state.raw_parts
+    if not parts:
+        _raw_get_map(machine, where, pick)
+        return
+    part = parts[pick % len(parts)]
+    pages = machine.state.page_list()
+    other = len(pages) - 1 if part.index != len(pages) - 1 else len(pages) - 2
+    unit = 1 << pages[other].shift
+    first, last = part.first // unit * unit, -(-(part.last + 1) // unit) * unit - 1
+    size = last + 1 - first
+    near = [one for one in parts if one.first <= last and one.last >= first]
+    if machine.value("raw_get", shift=int(pages[other].listed), addr=first, size=size) < 0:
+        return
+    for one in near:
+        _raw_unmap_at(machine, one.index, one.first, one.last)
+    over = [one for one in machine.state.raw_parts if one.first <= last and one.last >= first]
+    if not over:
+        _raw_map_at(machine, other, first, last, pick)
+    if pick & 1:
+        for one in near:
+            if machine.state.raw_holds[one.index].least(one.first, one.last) > 0:
+                shift = int(pages[one.index].listed)
+                machine.do("raw_put", shift=shift, addr=one.first, size=one.last + 1 - one.first)
+
+
+def _raw_late_put(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Unmapped, referenced once more, and only then given back."""
+    parts = machine.state.raw_parts
+    if not parts:
+        _raw_get_map(machine, where, pick)
+        return
+    part = parts[pick % len(parts)]
+    shift = int(machine.state.page_list()[part.index].listed)
+    args = {"shift": shift, "addr": part.first, "size": part.last + 1 - part.first}
+    _raw_unmap_at(machine, part.index, part.first, part.last)
+    machine.do("raw_get", **args)
+    if machine.state.raw_holds[part.index].least(part.first, part.last) > 0:
+        machine.do("raw_put", **args)
+
+
+def _raw_sparse(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Make a range sparse in the first cells where nothing is referenced."""
+    args = _raw_args(machine, where, pick)
+    for base in range(0, 5 * 2 * draw.LARGE, 2 * draw.LARGE):
+        first = args["addr"] + base
+        last = first + args["size"] - 1
+        over = [one for one in machine.state.regions if one.first <= last and one.last >= first]
+        if over or _is_held(machine, first, last):
+            continue
+        if machine.state.sparse_holds(first, args["size"]):
+            fail_at = draw.FAILURES[pick % len(draw.FAILURES)]
+            machine.do("raw_sparse", addr=first, size=args["size"], ref=1, fail_at=fail_at)
+        return
+
+
+def _is_held(machine: NvidiaMachine, first: int, last: int) -> bool:
+    """Whether a page in a range is referenced."""
+    return any(
+        run.first <= last and run.last >= first
+        for counts in machine.state.raw_holds
+        for run in counts.runs
+    )
+
+
+def _raw_sparse_map(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Something is mapped in what is sparse, and unmapped."""
+    if not machine.state.regions:
+        _raw_sparse(machine, draw.RANGES[11], pick >> 1 << 1)
+    if not machine.state.regions:
+        return
+    region = machine.state.regions[pick % len(machine.state.regions)]
+    shift = machine._shift(1 + pick % 2)
+    span = 1 << shift
+    first = -(-region.first // span) * span
+    if first + span - 1 > region.last:
+        return
+    over = [
+        one for one in machine.state.raw_parts if one.first < first + span and one.last >= first
+    ]
+    machine.do("raw_get", shift=shift, addr=first, size=span)
+    if not over:
+        _raw_map_at(machine, machine.state.index_of(shift), first, first + span - 1, pick)
+    if pick & 4:
+        for one in list(machine.state.raw_parts):
+            if one.first == first:
+                _raw_unmap_at(machine, one.index, one.first, one.last)
+
+
+def _raw_unsparse(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    for region in machine.state.regions:
+        over = any(
+            one.first <= region.last and one.last >= region.first for one in machine.state.raw_parts
+        )
+        if not over and not _is_held(machine, region.first, region.last):
+            size = region.last + 1 - region.first
+            machine.do("raw_sparse", addr=region.first, size=size, ref=0)
+            return
+    _raw_put(machine, where, pick)
+
+
+def _raw_swap(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """Small and large pages of one range are referenced, and mapped in turns."""
+    pages = machine.state.page_list()
+    small, large = len(pages) - 1, len(pages) - 2
+    span = 1 << pages[large].shift
+    first = (pick % 3) * span
+    over = [one for one in machine.state.raw_parts if one.first < first + span]
+    if any(one.last >= first for one in over):
+        return
+    for index in (small, large) if pick & 1 else (large, small):
+        machine.do("raw_get", shift=int(pages[index].listed), addr=first, size=span)
+    for index in (large, small) if pick & 2 else (small, large):
+        if machine.state.raw_holds[index].least(first, first + span - 1) < 1:
+            continue
+        if _raw_map_at(machine, index, first, first + span - 1, 0) and index != pick % 2:
+            _raw_unmap_at(machine, index, first, first + span - 1)
+            if pick & 4:
+                shift = int(pages[index].listed)
+                machine.do("raw_put", shift=shift, addr=first, size=span)
+
+
+# -- mishaps --------------------------------------------------------------------------------------
+
+
+def _full(machine: NvidiaMachine, which: int, pick: int) -> None:
+    """All that is left of the address space is handed out."""
+    holes = machine.state.holes()
+    if holes and len(machine.state.areas) < MOST_AREAS:
+        first, last = holes[pick % len(holes)]
+        machine.do("get", size=last + 1 - first)
+
+
+def _lack(machine: NvidiaMachine, which: int, pick: int) -> None:
+    """Memory is short at each allocation of an operation in turn, until there is enough."""
+    state = machine.state
+    name, args = "get", {"shift": machine._shift(1 + pick % 2), "size": 17 * draw.LARGE}
+    args |= {"getref": 1, "sparse": which // 3 % 2, "align": (29, 21, 38)[pick % 3]}
+    if state.raw:
+        name, args = ("raw_get", "raw_sparse")[which % 2], {}
+        place = (1 + pick) * (draw.CLIENT >> 8)
+        while _is_held(machine, place, place + 3 * draw.LARGE - 1):
+            place += draw.HALF_GIGA >> 3
+        args |= {"addr": place + draw.LARGE, "size": 2 * draw.LARGE}
+        if name == "raw_get" or not state.sparse_holds(place, draw.LARGE):
+            name = "raw_get"
+            args |= {"shift": machine._shift(1 + pick % 2)}
+    elif which % 3 and len(state.areas) < MOST_AREAS:
+        area = machine._get(draw.Get("addr", which % 2 == 0, 0), 1024, 0, (29, 21, 38)[pick % 3])
+        if area < 0:
+            return
+        name, args = "map", {"vma": area, "memory": machine._memory(pick)}
+        if state.chip == "gp100" and pick & 1:
+            first = to_signed(state.areas[area].first)
+            name, args = "pfn_map", {"addr": first, "size": 513 * PAGE, "pattern": 0x1}
+    for number in range(1, 7):
+        before = len(machine.session.operations)
+        machine.do(name, **args, fail_at=(0, ANY_ALLOCATION)[pick >> 1 & 1] + number)
+        done = len(machine.session.operations) > before
+        if not done or machine.session.results[-1].result != -errno.ENOMEM:
+            break
+
+
+def _destroy(machine: NvidiaMachine) -> None:
+    """The address space goes with what is left in it."""
+    while not machine.session.ended:
+        operation = machine.promise.giving_back()
+        if operation is None:
+            break
+        before = len(machine.session.operations)
+        changed = machine.value(operation.name, **operation.args)
+        if changed < 0 or len(machine.session.operations) == before:
+            return
+    machine.do("destroy")
+
+
+def _again(machine: NvidiaMachine, which: int, pick: int) -> None:
+    """The address space goes, and another comes."""
+    _destroy(machine)
+    if not machine.state.exists:
+        machine._create(machine.spaces[pick % len(machine.spaces)])
+
+
+def _wrong_create(machine: NvidiaMachine, which: int, pick: int) -> None:
+    """The address space goes, and another comes, most times at the second attempt only."""
+    _destroy(machine)
+    if not machine.state.exists:
+        wrong = _WRONG_CREATES[which % len(_WRONG_CREATES)]
+        machine.do("create", chip=machine.spaces[0].chip, **wrong)
+    if not machine.state.exists:
+        machine._create(machine.spaces[pick % len(machine.spaces)])
+
+
+def _boot(machine: NvidiaMachine, which: int, pick: int) -> None:
+    """The address space goes, and a small one comes with all its tables."""
+    _destroy(machine)
+    if not machine.state.exists:
+        machine._create(machine.small_spaces[(which + pick) % len(machine.small_spaces)])
+        machine.do("boot", fail_at=draw.FAILURES[pick % len(draw.FAILURES)])
+        if not machine.state.booted:
+            machine.do("boot")
+
+
+def _slow(machine: NvidiaMachine, which: int, pick: int) -> None:
+    _stick(machine, 1 + which * 100, which, pick)
+
+
+def _stuck(machine: NvidiaMachine, which: int, pick: int) -> None:
+    _stick(machine, NONE, which, pick)
+
+
+def _stick(machine: NvidiaMachine, polls: int, which: int, pick: int) -> None:
+    """Something is given back, or used, while the device is slow or stuck."""
+    machine.do("stick", polls=polls)
+    areas = [one for one in machine._areas() if not one.client]
+    if areas and pick & 2:
+        machine.do("put", vma=areas[which % len(areas)].number)
+    elif machine.state.raw:
+        where = draw.RANGES[which % len(draw.RANGES)]
+        _raw_get_map(machine, where, pick & 1)
+        _raw_unmap(machine, where, pick)
+        _raw_put(machine, where, pick)
+    else:
+        machine._page(pick)
+        found = machine._mapped(pick)
+        if found is not None and which & 1:
+            area, part = found
+            machine.do("unmap", vma=area.number, first=part.first - area.first)
+        elif found is not None and not found[0].client:
+            machine.do("put", vma=found[0].number)
+    machine.do("stick", polls=0)
+
+
+def _join(machine: NvidiaMachine, which: int, pick: int) -> None:
+    if machine.state.instance == NONE:
+        machine.do("join")
+
+
+def _join_part(machine: NvidiaMachine, which: int, pick: int) -> None:
+    _join(machine, which, pick)
+    machine.do("part")
+
+
+def _replay(machine: NvidiaMachine, which: int, pick: int) -> None:
+    machine.do("replay")
+
+
+def _drop(machine: NvidiaMachine, which: int, pick: int) -> None:
+    machine.do("drop", memory=machine._memory(pick))
+
+
+def _more_memory(machine: NvidiaMachine, which: int, pick: int) -> None:
+    machine._new_memory(which)
+
+
+# -- calls that have to be refused -----------------------------------------------------------------
 
 
 Wrong = tuple[str, dict[str, int]] | None
@@ -996,35 +1052,64 @@ _SIMPLE: Mapping[str, tuple[str, dict[str, int]]] = {
 """Mistakes that nothing has to be there for."""
 
 _STORIES: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
-    "small-in-sparse": NvidiaMachine._small_in_sparse,
-    "large-in-sparse": NvidiaMachine._large_in_sparse,
-    "both-in-sparse": NvidiaMachine._both_in_sparse,
-    "share": NvidiaMachine._share,
-    "share-map": NvidiaMachine._share_map,
-    "huge": NvidiaMachine._huge,
-    "late": NvidiaMachine._late,
-    "other-size": NvidiaMachine._other_size,
-    "remap": NvidiaMachine._remap,
-    "fill": NvidiaMachine._fill,
-    "parents": NvidiaMachine._parents,
-    "hole": NvidiaMachine._hole,
-    "two-lazy": NvidiaMachine._two_lazy,
-    "short": NvidiaMachine._short,
+    "small-in-sparse": _small_in_sparse,
+    "large-in-sparse": _large_in_sparse,
+    "both-in-sparse": _both_in_sparse,
+    "share": _share,
+    "share-map": _share_map,
+    "huge": _huge,
+    "late": _late,
+    "other-size": _other_size,
+    "remap": _remap,
+    "fill": _fill,
+    "parents": _parents,
+    "hole": _hole,
+    "two-lazy": _two_lazy,
+    "short": _short,
 }
 
 _RAWS: Mapping[str, Callable[[NvidiaMachine, draw.Range, int], object]] = {
-    "get": NvidiaMachine._raw_get,
-    "again": NvidiaMachine._raw_again,
-    "map": NvidiaMachine._raw_map,
-    "unmap": NvidiaMachine._raw_unmap,
-    "put": NvidiaMachine._raw_put,
-    "get-map": NvidiaMachine._raw_get_map,
-    "replace": NvidiaMachine._raw_replace,
-    "late-put": NvidiaMachine._raw_late_put,
-    "sparse": NvidiaMachine._raw_sparse,
-    "sparse-map": NvidiaMachine._raw_sparse_map,
-    "unsparse": NvidiaMachine._raw_unsparse,
-    "swap": NvidiaMachine._raw_swap,
+    "get": _raw_get,
+    "again": _raw_again,
+    "map": _raw_map,
+    "unmap": _raw_unmap,
+    "put": _raw_put,
+    "get-map": _raw_get_map,
+    "replace": _raw_replace,
+    "late-put": _raw_late_put,
+    "sparse": _raw_sparse,
+    "sparse-map": _raw_sparse_map,
+    "unsparse": _raw_unsparse,
+    "swap": _raw_swap,
+}
+
+_WRONG_CREATES: tuple[dict[str, int], ...] = (
+    {"managed": 1, "start": -PAGE, "size": 2 * PAGE},
+    {"start": to_signed(1 << 50)},
+    {"managed": 1, "size": 1 << 50},
+    {"fail_at": 1},
+    {"fail_at": 1001},
+    {"start": 2 * PAGE, "size": -PAGE},
+    {"fail_at": 1002},
+    {"fail_at": 1003},
+    {"managed": 1, "start": PAGE, "size": PAGE, "fail_at": 1005},
+)
+"""What an address space cannot be made with, or may not be."""
+
+_MISHAPS: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
+    "slow": _slow,
+    "stuck": _stuck,
+    "join": _join,
+    "join-part": _join_part,
+    "boot": _boot,
+    "replay": _replay,
+    "destroy": _again,
+    "again": _again,
+    "wrong-create": _wrong_create,
+    "drop": _drop,
+    "memory": _more_memory,
+    "full": _full,
+    "lack": _lack,
 }
 
 _DEFAULTS: Mapping[str, Mapping[str, int | str]] = {name: make(name, SPECS).args for name in SPECS}

@@ -2,37 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from reference.formats.nvidia import (
-    HOST as APERTURE_HOST,
-)
-from reference.formats.nvidia import (
-    NCOH as APERTURE_NCOH,
-)
-from reference.formats.nvidia import (
-    VRAM as APERTURE_VRAM,
-)
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
-from reference.systems.nvidia.state import (
-    NONE,
-)
+from reference.systems.nvidia.physical_layout import LARGE_PAGE, PAGE
+from reference.systems.nvidia.promise import CHIPS, MOST_AREAS
+from reference.systems.nvidia.state import NONE
 
-PAGE = 0x1000
-LARGE = 0x20_0000
-CHIPS = ("gf100", "gk104", "gm200", "gp100")
 LARGE_SIZES = (16, 17)
-MOST_AREAS, MOST_MEMORIES = 0x1_0000, 4096
-MOST_PAGES = 0x4000
-"""Pages that one ``pfn_map`` can name."""
-LARGEST_BOOT = 1 << 30
-PATIENT = 1000
-"""A driver looks at the device so often, and more often, before it gives an invalidation up."""
-LARGEST_SHIFT = 27
+MOST_MEMORIES = 4096
 ANY_ALLOCATION = 1000
 """``fail_at`` above it counts all allocations, not only those of tables."""
-GOOD_KINDS = (0, 0xFE)
-"""Kinds of storage that every chip has, and that need no tags."""
-NO_KIND = 0xFF
-APERTURES = (APERTURE_VRAM, APERTURE_HOST, APERTURE_NCOH)
 
 _VMA = ArgSpec("vma", "count", default=0, high=MOST_AREAS)
 _MEMORY = ArgSpec("memory", "count", default=0, high=MOST_MEMORIES)
@@ -69,7 +47,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
         "2**page bytes, in pieces of so many of them, or in whole (0).",
         (
             ArgSpec("target", "count", default=0, high=7),
-            ArgSpec("size", "size", default=LARGE),
+            ArgSpec("size", "size", default=LARGE_PAGE),
             ArgSpec("page", "bits", default=12, high=63),
             ArgSpec("scattered", "count", default=0, high=1 << 20),
         ),
@@ -168,3 +146,6 @@ def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) ->
     args = operation.args
     latest = args["chip"] == "gp100"
     return not (latest and args["big"] != 16) and (latest or not args["replay"])
+
+
+__all__ = ["ANY_ALLOCATION", "CHIPS", "SPECS", "possible"]

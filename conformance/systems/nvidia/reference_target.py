@@ -1,18 +1,18 @@
 """The target ``reference`` of system ``nvidia``: our own driver of NVIDIA's tables, done right."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from conformance import __version__
+from conformance.systems.nvidia.operations import SPECS
+from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.nvidia import driver as nvidia
+from reference.systems.nvidia.promise import ALWAYS, CHIPS
 from reference.trace import (
     AREA_MAPPED,
     AREA_NO_PAGE,
     AREA_PART,
     BACKING_SHIFT,
-    CRASH,
-    HANG,
     PT_REFS,
     PT_STATE,
     REFS,
@@ -26,71 +26,11 @@ from reference.trace import (
 )
 from reference.words import to_signed, to_unsigned
 
-CHIPS = ("gf100", "gk104", "gm200", "gp100")
-"""The generations, each with its place as its number."""
-
 ACCESS_BUDGET = 1 << 25
 """Accesses to entries that one call may make: more than any needs."""
 
 COUNT_BITS = 6
 """Bits of a state that count small pages; what does not fit stands above the byte."""
-
-_KINDS: Mapping[str, int | None] = {"kind": 0, "ro": 0, "priv": 0, "vol": 0}
-_PAGES: Mapping[str, int | None] = {"shift": None, "addr": None, "size": None}
-_FAIL: Mapping[str, int | None] = {"fail_at": 0}
-
-OPERATIONS: Mapping[str, Mapping[str, int | None]] = {
-    "create": {
-        "chip": CHIPS.index("gp100"),
-        "big": 16,
-        "managed": 0,
-        "start": 0,
-        "size": 0,
-        "raw": 0,
-        "replay": 0,
-        **_FAIL,
-    },
-    "memory": {"target": None, "size": None, "page": 12, "scattered": 0},
-    "drop": {"memory": None},
-    "get": {
-        "getref": 0,
-        "mapref": 1,
-        "sparse": 0,
-        "shift": 0,
-        "align": 0,
-        "size": None,
-        **_FAIL,
-    },
-    "put": {"vma": None},
-    "map": {"vma": None, "memory": None, "offset": 0, **_KINDS, **_FAIL},
-    "map_part": {
-        "vma": None,
-        "first": None,
-        "size": None,
-        "memory": None,
-        "offset": 0,
-        **_KINDS,
-        **_FAIL,
-    },
-    "unmap": {"vma": None, "first": 0},
-    "pfn_map": {**_PAGES, "pattern": None, **_FAIL},
-    "pfn_unmap": {"addr": None, "size": None},
-    "raw_get": {**_PAGES, **_FAIL},
-    "raw_put": {**_PAGES},
-    "raw_map": {**_PAGES, "memory": None, "offset": 0, **_KINDS, **_FAIL},
-    "raw_unmap": {**_PAGES, "sparse": 0},
-    "raw_sparse": {"addr": None, "size": None, "ref": None, **_FAIL},
-    "join": {},
-    "part": {},
-    "boot": {**_FAIL},
-    "replay": {},
-    "stick": {"polls": None},
-    "destroy": {},
-}
-"""Each operation's arguments, with the values that they have if they are left out."""
-
-ALWAYS = ("memory", "drop", "stick")
-"""Operations that need no address space."""
 
 
 class _Told:
@@ -102,11 +42,11 @@ class _Told:
         self.below: dict[int, _Told] = {}
 
 
-class NvidiaTarget:
+class NvidiaTarget(ReferenceTarget):
     """A driver of NVIDIA's page tables written in Python, by default the reference driver.
 
     ``driver`` is a module with the class ``Device`` of ``reference.systems.nvidia.driver``; a
-    changed copy of it is how wrong drivers are tried.
+    changed copy of it is how wrong drivers are tried. ``made`` is such a device, from the start.
 
     Operations, values and events are those of ``linux:nvkm``. States of entries with more than
     63 references to small pages have the rest of the number from bit 8 on. ``chips``: which to be
@@ -114,6 +54,7 @@ class NvidiaTarget:
     """
 
     system = "nvidia"
+    specs = SPECS
 
     def __init__(
         self,
@@ -122,73 +63,164 @@ class NvidiaTarget:
         version: str = "",
         chips: Sequence[str] = CHIPS,
     ) -> None:
-        self.name: str = name
-        self.version: str = version or f"mmu-conformance {__version__}, reference driver"
-        self.traits: Mapping[str, Sequence[str | int]] = {"chip": tuple(chips)}
-        self.places: Sequence[str] = ("",)
-        self._driver = driver
-        self._device: Any = None
-        self._vmas: list[tuple[int, int, int]] = []
-        self._root: _Told | None = None
-        self._levels: list[int] = []
-        self._references: dict[int, int] = {}
+        super().__init__(driver, name, version)
+        self.traits = {"chip": tuple(chips)}
         self.reset()
 
     def reset(self) -> None:
         """Go back to the state before any operation, whatever the driver's state is."""
-        self._device = self._driver.Device(Trace())
-        self._vmas = []
-        self._root = None
-        self._references = {}
+        self.made = self.driver.Device(Trace())
+        # What was told last: areas, tables from the root on, and references of memories.
+        self._vmas: list[tuple[int, int, int]] = []
+        self._root: _Told | None = None
+        self._levels: list[int] = []
+        self._references: dict[int, int] = {}
 
     def close(self) -> None:
         """Nothing is held."""
         self.reset()
 
-    def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation of system ``nvidia``, and tell what has changed.
+    def admit(self, operation: Operation) -> None:
+        """Refuse what cannot be asked of the driver.
 
         Raises:
-            ValueError: an unknown operation, a missing argument, an operation on an address
-                space that does not exist, or a second ``create``.
+            ValueError: an unknown operation or chip, an operation on an address space that does
+                not exist, or a second ``create``.
         """
-        name = operation.name
-        args = _arguments(operation)
-        exists = self._device.space is not None
-        if exists == (name == "create") and name not in ALWAYS:
-            allowed = "what is allowed is destroy" if exists else "allowed is create"
+        super().admit(operation)
+        name, exists = operation.name, self.made.space is not None
+        if exists and name == "create":
             raise ValueError(
-                f"operation is {name!r} {'with' if exists else 'without'} an address space; "
-                f"{allowed}"
+                "operation is 'create' with an address space; what is allowed is destroy"
             )
-        fail_at = args.pop() if "fail_at" in OPERATIONS[name] else 0
-        self._device.begin(trace, fail_at, ACCESS_BUDGET)
-        try:
-            result = self._call(name, args)
-        except Exception as error:
-            # A driver that raises has crashed, whatever it raised.
-            trace.emit(HANG if _is_endless(error) else CRASH)
-            return Result(0, 0, False)
-        self._tell(trace)
-        return result
+        if not exists and name not in ALWAYS:
+            allowed = ", ".join(ALWAYS)
+            raise ValueError(
+                f"operation is {name!r} without an address space; allowed are {allowed}"
+            )
+        chip = operation.args.get("chip", CHIPS[-1])
+        if chip not in CHIPS:
+            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(CHIPS)}")
 
-    def _call(self, name: str, args: list[int]) -> Result:
-        device = self._device
-        if name == "memory":
-            return Result(*device.make_memory(*args))
-        if name == "stick":
-            device.stick(to_signed(args[0]))
-            return Result()
-        returned = getattr(device, name)(*args)
-        if returned is None:
-            return Result()
-        return Result(*returned) if isinstance(returned, tuple) else Result(returned)
+    def prepare(self, operation: Operation) -> None:
+        """Tell the device where its events go, what fails, and how many accesses it has."""
+        self.made.begin(self.trace, operation.args.get("fail_at", 0), ACCESS_BUDGET)
+
+    # -- the operations: what fails in them is prepared -----------------------------------------
+
+    def do_create(
+        self, chip: str, big: int, managed: int, start: int, size: int, raw: int, replay: int,
+        fail_at: int,
+    ) -> Result:  # fmt: skip
+        """Make an address space."""
+        window = (to_unsigned(start), to_unsigned(size))
+        return Result(self.made.create(CHIPS.index(chip), big, managed, *window, raw, replay))
+
+    def do_memory(self, target: int, size: int, page: int, scattered: int) -> Result:
+        """Make memory; its number."""
+        return Result(*self.made.make_memory(target, to_unsigned(size), page, scattered))
+
+    def do_drop(self, memory: int) -> Result:
+        """Give a memory up."""
+        return Result(self.made.drop(memory))
+
+    def do_get(
+        self, getref: int, mapref: int, sparse: int, shift: int, align: int, size: int, fail_at: int
+    ) -> Result:
+        """Hand an area out; its address."""
+        return Result(*self.made.get(getref, mapref, sparse, shift, align, to_unsigned(size)))
+
+    def do_put(self, vma: int) -> Result:
+        """Give an area back."""
+        return Result(self.made.put(vma))
+
+    def do_map(
+        self, vma: int, memory: int, offset: int, kind: int, ro: int, priv: int, vol: int,
+        fail_at: int,
+    ) -> Result:  # fmt: skip
+        """Map a memory in a whole area."""
+        return Result(self.made.map(vma, memory, to_unsigned(offset), kind, ro, priv, vol))
+
+    def do_map_part(
+        self, vma: int, first: int, size: int, memory: int, offset: int, kind: int, ro: int,
+        priv: int, vol: int, fail_at: int,
+    ) -> Result:  # fmt: skip
+        """Map a memory in a part of an area."""
+        part = (to_unsigned(first), to_unsigned(size))
+        start = to_unsigned(offset)
+        return Result(self.made.map_part(vma, *part, memory, start, kind, ro, priv, vol))
+
+    def do_unmap(self, vma: int, first: int) -> Result:
+        """Unmap the part of an area that begins at a byte of it."""
+        return Result(self.made.unmap(vma, to_unsigned(first)))
+
+    def do_pfn_map(self, shift: int, addr: int, size: int, pattern: int, fail_at: int) -> Result:
+        """Map pages one by one; how many were not done."""
+        words = (to_unsigned(addr), to_unsigned(size), to_unsigned(pattern))
+        return Result(*self.made.pfn_map(shift, *words))
+
+    def do_pfn_unmap(self, addr: int, size: int) -> Result:
+        """Unmap pages that were mapped one by one."""
+        return Result(self.made.pfn_unmap(to_unsigned(addr), to_unsigned(size)))
+
+    def do_raw_get(self, shift: int, addr: int, size: int, fail_at: int) -> Result:
+        """Take references to the pages of a range."""
+        return Result(self.made.raw_get(shift, to_unsigned(addr), to_unsigned(size)))
+
+    def do_raw_put(self, shift: int, addr: int, size: int) -> Result:
+        """Give references to the pages of a range back."""
+        return Result(self.made.raw_put(shift, to_unsigned(addr), to_unsigned(size)))
+
+    def do_raw_map(
+        self, shift: int, addr: int, size: int, memory: int, offset: int, kind: int, ro: int,
+        priv: int, vol: int, fail_at: int,
+    ) -> Result:  # fmt: skip
+        """Map a memory where references were taken."""
+        pages = (shift, to_unsigned(addr), to_unsigned(size))
+        start = to_unsigned(offset)
+        return Result(self.made.raw_map(*pages, memory, start, kind, ro, priv, vol))
+
+    def do_raw_unmap(self, shift: int, addr: int, size: int, sparse: int) -> Result:
+        """Unmap, and leave it sparse or not."""
+        return Result(self.made.raw_unmap(shift, to_unsigned(addr), to_unsigned(size), sparse))
+
+    def do_raw_sparse(self, addr: int, size: int, ref: int, fail_at: int) -> Result:
+        """Make a range sparse, or no longer."""
+        return Result(self.made.raw_sparse(to_unsigned(addr), to_unsigned(size), ref))
+
+    def do_join(self) -> Result:
+        """Write the root to an instance block; its address."""
+        return Result(*self.made.join())
+
+    def do_part(self) -> Result:
+        """Take it out of the instance block."""
+        return Result(self.made.part())
+
+    def do_boot(self, fail_at: int) -> Result:
+        """Make all tables."""
+        return Result(self.made.boot())
+
+    def do_replay(self) -> Result:
+        """Have faults replayed."""
+        return Result(self.made.replay())
+
+    def do_stick(self, polls: int) -> Result:
+        """Let the device be slow, or stuck."""
+        self.made.stick(polls)
+        return Result()
+
+    def do_destroy(self) -> Result:
+        """The address space goes."""
+        self.made.destroy()
+        return Result()
 
     # -- what has changed -----------------------------------------------------------------------
 
-    def _tell(self, trace: Trace) -> None:
+    def tell(self, operation: Operation, result: Result, begin: int) -> None:
+        """How areas, tables and references of memories differ from what was told last."""
+        trace = self.trace
         self._tell_vmas(trace)
-        space = self._device.space
+        space = self.made.space
         if space is not None:
             root = space.tables.root
             if self._root is None:
@@ -198,14 +230,14 @@ class NvidiaTarget:
         elif self._root is not None:
             self._end(len(self._levels) - 1, 0, self._root, trace)
             self._root = None
-        for memory in self._device.memories:
+        for memory in self.made.memories:
             if self._references.get(memory.number, 0) != memory.references:
                 self._references[memory.number] = memory.references
                 if memory.references:
                     trace.emit(REFS, REFS_BUFFER, memory.number, memory.references)
 
     def _tell_vmas(self, trace: Trace) -> None:
-        space = self._device.space
+        space = self.made.space
         now = [] if space is None else [_vma(vma) for vma in space.vmas if vma.used]
         known = set(self._vmas)
         for vma in self._vmas:
@@ -300,25 +332,3 @@ def gm200() -> NvidiaTarget:
 def gp100() -> NvidiaTarget:
     """The target, for GP100 alone."""
     return NvidiaTarget(chips=("gp100",))
-
-
-def _is_endless(error: Exception) -> bool:
-    """Whether a driver did more than any call needs."""
-    return isinstance(error, RecursionError) or type(error).__name__ == "StepsExceeded"
-
-
-def _arguments(operation: Operation) -> list[int]:
-    """The arguments in the order of ``OPERATIONS``, unsigned."""
-    if operation.name not in OPERATIONS:
-        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(OPERATIONS)}")
-    values: list[int] = []
-    for name, default in OPERATIONS[operation.name].items():
-        value = operation.args.get(name, default)
-        if name == "chip" and isinstance(value, str):
-            if value not in CHIPS:
-                raise ValueError(f"chip is {value!r}; allowed are {', '.join(CHIPS)}")
-            value = CHIPS.index(value)
-        if not isinstance(value, int):
-            raise ValueError(f"operation {operation.name} has no argument {name!r}")
-        values.append(to_unsigned(to_signed(value)))
-    return values

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
+from conformance.session import Session
 from conformance.systems.nvidia.entries import annotate, word_text
 from conformance.systems.nvidia.large_entries import Entry, Moment, compared
-from conformance.systems.nvidia.operations import PAGE
-from conformance.systems.nvidia.session import NvidiaSession
 from conformance.table_segments import Window
 from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.operations import Operation
 from reference.systems.nvidia.device import NvidiaMmu
-from reference.systems.nvidia.promise import MAPPED, WHAT_NAMES, Piece
-from reference.systems.nvidia.state import ToldArea
+from reference.systems.nvidia.physical_layout import PAGE
+from reference.systems.nvidia.state import NvidiaState, ToldArea
+from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES, Piece
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
 
@@ -32,18 +32,19 @@ class NvidiaViews:
     Before it, nobody knows which addresses will be at fault: all of them are looked at.
     """
 
-    def __init__(self, session: NvidiaSession, operations: Sequence[Operation]) -> None:
+    def __init__(self, session: Session, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
         self._operations = operations
         self._windows = [_window(session, operations)]
         self._before = self._look()
-        self._moment = Moment.of(session.state)
+        self._moment = Moment.of(session.promise.state)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        limit = session.state.limit()
+        state: NvidiaState = session.promise.state
+        limit = state.limit()
         iova = violation.iova if 0 <= violation.iova < limit else -1
         around = None if iova < 0 else (max(iova - NEAR, 0), min(iova + NEAR, limit - 1))
         window = _joint([*self._windows, _window(session, self._operations), around])
@@ -52,10 +53,10 @@ class NvidiaViews:
         if iova < 0 and not any((*before, *after)):
             # It is about no address, and there is nothing to show.
             window = None
-        mmu = session.state.mmu
+        mmu = state.mmu
         events = list(session.trace)
         event = violation.event
-        now = Moment.of(session.state) if iova >= 0 else None
+        now = Moment.of(state) if iova >= 0 else None
         return Views(
             message=violation.message,
             event=event if 0 <= event < len(events) else None,
@@ -78,7 +79,7 @@ class NvidiaViews:
 
     def _look(self) -> tuple[Segments, Segments, Segments]:
         """What promise, driver and hardware say now."""
-        state = self._session.state
+        state: NvidiaState = self._session.promise.state
         if state.mmu is None:
             return (), (), ()
         last = state.limit() - 1
@@ -202,9 +203,9 @@ def _stale(mmu: NvidiaMmu, va: int) -> tuple[Stale, ...]:
     )
 
 
-def _window(session: NvidiaSession, operations: Sequence[Operation]) -> Window:
+def _window(session: Session, operations: Sequence[Operation]) -> Window:
     """The addresses that the operations speak of, and some on each side."""
-    state = session.state
+    state: NvidiaState = session.promise.state
     limit = state.limit()
     firsts: list[int] = []
     lasts: list[int] = []

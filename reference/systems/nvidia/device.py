@@ -36,12 +36,12 @@ from reference.formats.nvidia import (
 )
 from reference.hardware.memory import POISON
 from reference.sorted_keys import SortedKeys
-from reference.systems.nvidia.promise import (
+from reference.systems.nvidia.translations import (
     ARBITRARY,
     MAPPED,
     NOTHING,
     ZEROS,
-    NvidiaPromise,
+    NvidiaTranslations,
     Piece,
 )
 from reference.trace import ALLOC, FILL, FREE, REG_READ, REG_WRITE, STORE, WORDS
@@ -1114,7 +1114,9 @@ class NvidiaMmu:
 
     # -- comparing --------------------------------------------------------------------------
 
-    def difference(self, promise: NvidiaPromise, first: i64, last: i64) -> NvidiaDifference | None:
+    def difference(
+        self, promise: NvidiaTranslations, first: i64, last: i64
+    ) -> NvidiaDifference | None:
         """The first address of first..last that is translated otherwise than promised."""
         va: i64 = first
         while va <= last and va < self.format.limit:

@@ -28,7 +28,7 @@ from reference.systems.nvidia.device import (
     NvidiaObservation,
 )
 from reference.systems.nvidia.physical_layout import MemoryLayout
-from reference.systems.nvidia.promise import MAPPED, NvidiaPromise
+from reference.systems.nvidia.translations import MAPPED, NvidiaTranslations
 from reference.trace import (
     ALLOC_FAILED,
     AREA_MAPPED,
@@ -303,7 +303,7 @@ class NvidiaState:
         self.seen: NvidiaSeen = NvidiaSeen()
         self.format: NvidiaFormat | None = None
         self.mmu: NvidiaMmu | None = None
-        self.promise: NvidiaPromise = NvidiaPromise(0)
+        self.promise: NvidiaTranslations = NvidiaTranslations(0)
         self._clear()
 
     def _clear(self) -> None:
@@ -340,7 +340,7 @@ class NvidiaState:
         self._clear()
         self.format = fmt
         self.mmu = NvidiaMmu(fmt)
-        self.promise = NvidiaPromise(int(fmt.limit))
+        self.promise = NvidiaTranslations(int(fmt.limit))
         self.chip = chip
         self.managed = managed or raw
         self.raw = raw
@@ -382,7 +382,7 @@ class NvidiaState:
         self.instance = NONE
         for counts in self.raw_holds:
             counts.runs = []
-        self.promise = NvidiaPromise(self.limit())
+        self.promise = NvidiaTranslations(self.limit())
 
     def settle(self) -> None:
         """After an operation: what the MMU observed, and what a stuck device leaves cached."""

@@ -1,7 +1,5 @@
 """ER: what calls return, and that a failed call changes nothing."""
 
-import errno
-
 from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.rule import LEGAL, MISUSE, Rule, Violation
 from conformance.systems.nvidia.rules.operations import CHANGING, EVERY
@@ -76,26 +74,24 @@ def unchanged_check(step: NvidiaStep) -> int:
 
 def undone_check(step: NvidiaStep) -> int:
     """ER-3: a pfn_map says how many pages were not done as asked."""
-    if step.kind != "pfn_map" or step.undone < 0 or step.result.result != 0:
+    undone, told = step.call.undone, step.result.value
+    if step.kind != "pfn_map" or undone < 0 or step.result.result != 0:
         return 0
-    if step.result.value != step.undone:
-        more = step.result.value < step.undone
+    if told != undone:
+        more = told < undone
         step.violations.append(
             Violation(
                 "ER-3",
                 f"pfn_map, {'fewer' if more else 'more'} pages refused than have to be",
-                f"pfn_map says that {step.result.value} pages were not done; {step.undone} cannot "
-                "be.",
+                f"pfn_map says that {told} pages were not done; {undone} cannot be.",
                 step.end_event,
                 step.first,
-                str(step.undone),
-                str(step.result.value),
+                str(undone),
+                str(told),
             )
         )
     return 1
 
-
-NO_MEMORY = -errno.ENOMEM
 
 RULES = (
     Rule(

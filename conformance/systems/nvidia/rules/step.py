@@ -1,18 +1,16 @@
-"""What the rules of system ``nvidia`` are shown of one operation."""
+"""What the rules of system ``nvidia`` are shown of one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 
-from conformance.rules.rule import Violation
-from conformance.rules.step import Finished
-from reference.operations import Operation, Result
+from conformance.rules.step import CallStep
 from reference.systems.nvidia.device import (
     NvidiaDifference,
     NvidiaMmu,
     NvidiaObservation,
 )
+from reference.systems.nvidia.promise import NvidiaCall, NvidiaPromise
 from reference.systems.nvidia.state import NvidiaSeen, NvidiaState
-from reference.trace import Trace
 
 NEAR = 0x20_0000
 """Bytes on each side of a range that are its neighbours."""
@@ -29,63 +27,36 @@ def joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
-@dataclass(slots=True)
-class NvidiaStep(Finished):
-    """One finished operation.
-
-    ``sort``: legal, refused or misuse; ``reason``: why; ``errors``: the errnos that are allowed.
-    ``ranges``: (first, last) of the addresses that it is about. ``holes``: what was free before.
-    ``place``: where what is handed out has to be, -1: nowhere. ``undone``: pages of a ``pfn_map``
-    that cannot be done, -1: not known. ``done``: whether something was promised by it.
-    """
-
-    operation: Operation
-    result: Result
-    sort: str
-    reason: str
-    errors: tuple[int, ...]
-    state: NvidiaState
-    seen: NvidiaSeen
-    trace: Trace
-    begin_event: int
-    end_event: int
-    places: Sequence[str]
-    ranges: list[tuple[int, int]] = field(default_factory=list)
-    place: int = -1
-    undone: int = -1
-    violations: list[Violation] = field(default_factory=list)
-    _compared: bool = False
-    _difference: NvidiaDifference | None = None
+class NvidiaStep(CallStep[NvidiaCall, NvidiaPromise]):
+    """One finished call."""
 
     @property
-    def warned(self) -> int:
-        """The event of a warning; -1 for none."""
-        return self.seen.warned
+    def state(self) -> NvidiaState:
+        """All three views."""
+        return self.promise.state
 
     @property
-    def first(self) -> int:
-        """The first address that it is about; -1 for none."""
-        return self.ranges[0][0] if self.ranges else -1
+    def seen(self) -> NvidiaSeen:
+        """What its events said."""
+        return self.promise.state.seen
 
     @property
     def mmu(self) -> NvidiaMmu | None:
         """The device's view, None before there was an address space."""
-        return self.state.mmu
+        return self.promise.state.mmu
 
     @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """(first, last) of the addresses that it is about."""
+        return self.call.ranges
+
+    @cached_property
     def difference(self) -> NvidiaDifference | None:
         """The first address at which tables do not say what was promised.
 
         Addresses that the operation is about come first, then those beside them, then those of
-        entries that changed: no others can be translated otherwise than before. It is looked
-        for once in a step.
+        entries that changed: no others can be translated otherwise than before.
         """
-        if not self._compared:
-            self._compared = True
-            self._difference = self._compare()
-        return self._difference
-
-    def _compare(self) -> NvidiaDifference | None:
         state = self.state
         if state.mmu is None or not state.exists:
             return None

@@ -28,7 +28,7 @@ from reference.systems.nvidia.device import (
     NvidiaObservation,
     Translation,
 )
-from reference.systems.nvidia.promise import MAPPED, WHAT_NAMES
+from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES
 
 PUBLISHED = {
     PUBLISHED_UNWRITTEN: "a table with entries that nobody wrote",

@@ -11,7 +11,7 @@ from conformance.systems.nvidia.rules.recount import (
 from conformance.systems.nvidia.rules.step import NEAR, NvidiaStep
 from reference.formats.nvidia import meaning_text
 from reference.systems.nvidia.device import NvidiaDifference
-from reference.systems.nvidia.promise import (
+from reference.systems.nvidia.translations import (
     ARBITRARY,
     MAPPED,
     NOTHING,
@@ -171,16 +171,16 @@ def place_check(step: NvidiaStep) -> int:
     """SP-3: what is handed out is free, aligned, and the best fit."""
     if step.kind != "get" or step.sort != LEGAL or not is_done(step):
         return 0
-    value = step.result.value & ((1 << 64) - 1)
-    if value != step.place:
+    value, place = step.result.value & ((1 << 64) - 1), step.call.place
+    if value != place:
         step.violations.append(
             Violation(
                 "SP-3",
                 "get, not the best fit",
-                f"get handed {value:#x} out; the smallest hole that fits is at {step.place:#x}.",
+                f"get handed {value:#x} out; the smallest hole that fits is at {place:#x}.",
                 step.end_event,
                 value,
-                hex(step.place),
+                hex(place),
                 hex(value),
                 corrupts=True,
             )
