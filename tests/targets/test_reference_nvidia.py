@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.systems.nvidia.linux_target import CHIPS, LinuxNvkm
+from conformance.systems.nvidia.linux_target import LinuxNvkm
+from conformance.systems.nvidia.operations import CHIPS
 from conformance.systems.nvidia.reference_target import OPERATIONS, NvidiaTarget
 from conformance.targets.protocol import Target
 from reference import trace as t
