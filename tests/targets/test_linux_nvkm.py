@@ -253,11 +253,9 @@ def test_a_tree_that_lacks_a_source_says_which(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_as_the_table_has_it(nvkm: LinuxNvkm) -> None:
+    whole = {"getref": 0, "mapref": 1, "sparse": 0, "shift": 0, "align": 0, "size": SMALL}
     done = []
-    for args in (
-        {},
-        {"getref": 0, "mapref": 1, "sparse": 0, "shift": 0, "align": 0, "size": SMALL},
-    ):
+    for args in ({}, whole):
         nvkm.reset()
         space = Space(nvkm)
         space.ok(op("get", **args))

@@ -17,6 +17,7 @@ from conformance.targets.linux import build as build_module
 from conformance.targets.linux import kconfig
 from conformance.targets.linux import target as target_module
 from conformance.targets.linux.errors import HarnessError
+from conformance.targets.linux.library import load
 from conformance.targets.linux.operations_header import (
     ARGUMENTS,
     choice_numbers,
@@ -274,7 +275,7 @@ def test_a_library_without_a_table_is_refused(tmp_path: Path) -> None:
     source.write_text("int mmu_open(void *layout) { return !layout; }\n")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(path), str(source)], check=True)
     with pytest.raises(HarnessError, match=r"x\.so does not say which operations it has"):
-        target_module.load(path)
+        load(path)
 
 
 def test_an_edited_table_is_another_build(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from conformance.systems.nvidia.linux_target import LinuxNvkm
-from conformance.systems.nvidia.operations import CHIPS
+from conformance.systems.nvidia.operations import CHIPS, SPECS
 from conformance.systems.nvidia.reference_target import OPERATIONS, NvidiaTarget
 from conformance.targets.protocol import Target
 from reference import trace as t
@@ -174,15 +174,19 @@ class Pair:
 
 
 def test_operations_are_the_same(nvkm: LinuxNvkm) -> None:
+    assert list(SPECS) == list(OPERATIONS)
     for name, wanted in OPERATIONS.items():
-        # With an argument missing, each says which.
+        args = SPECS[name].args
+        assert [arg.name for arg in args] == list(wanted)
+        for arg in args:
+            default = wanted[arg.name]
+            held = CHIPS.index(str(arg.default)) if arg.name == "chip" else arg.default
+            assert default is None or default == held
+        # With an argument missing, the reference says which; nvkm has what the table says.
         missing = [argument for argument, default in wanted.items() if default is None]
-        target = NvidiaTarget()
         if missing:
-            both: tuple[Target, Target] = (nvkm, target)
-            for one in both:
-                with pytest.raises(ValueError, match=f"argument '{missing[0]}'"):
-                    one.perform(Operation(name, {}), Trace())
+            with pytest.raises(ValueError, match=f"argument '{missing[0]}'"):
+                NvidiaTarget().perform(Operation(name, {}), Trace())
     with pytest.raises(ValueError, match=f"allowed are {', '.join(OPERATIONS)}"):
         nvkm.perform(Operation("bind", {}), Trace())
 
