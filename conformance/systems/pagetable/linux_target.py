@@ -17,7 +17,7 @@ from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import SELFTEST, Unit
-from reference.operations import ArgSpec, Operation, OperationSpec, Specs
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, Specs
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
 
 _OPERATIONS: Specs = {
@@ -115,14 +115,15 @@ class LinuxIoPgtable(LinuxTarget):
         self.traits = self._try_out()
         self.reset()
 
-    def _check(self, operation: Operation) -> None:
-        """As every target's; and the format has to be one of this driver."""
-        if operation.name == "release":
+    def perform(self, operation: Operation, trace: Trace) -> Result:
+        """As every target; and the format has to be one of this driver (ValueError)."""
+        if operation.name == "create":
+            name = operation.args.get("format", SPECS["create"].arg("format").default)
+            if name not in self._formats:
+                raise ValueError(f"format is {name!r}; {self.name} has {', '.join(self._formats)}")
+        elif operation.name == "release":
             raise ValueError("operation is 'release'; allowed is what a table is asked for")
-        super()._check(operation)
-        name = operation.args.get("format", SPECS["create"].arg("format").default)
-        if operation.name == "create" and name not in self._formats:
-            raise ValueError(f"format is {name!r}; {self.name} has {', '.join(self._formats)}")
+        return super().perform(operation, trace)
 
     def _try_out(self) -> dict[str, Sequence[str | int]]:
         """A few operations on a table of this tree: is all of it seen, and what are its traits?

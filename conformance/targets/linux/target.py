@@ -88,28 +88,25 @@ class LinuxTarget:
         """
         self.library.check_owner(self, self.name)
         number, values = self._packer.packed(operation)
-        self._check(operation)
+        name = operation.name
+        if self._exists == (name == "create") and name not in self.always:
+            raise self._refusal(name)
         try:
             result, value, finished = self._call(trace, number, values)
         except struct.error:
             result, value, finished = self._call(trace, number, _held_words(operation, values))
-        if operation.name == "create":
+        if name == "create":
             self._exists = finished and result == 0
-        elif operation.name == "destroy":
+        elif name == "destroy":
             self._exists = False
         return Result(result, value, finished)
 
-    def _check(self, operation: Operation) -> None:
-        """Make sure that ``operation`` can be asked for now; raises ValueError if not."""
-        name = operation.name
-        if self._exists == (name == "create") and name not in self.always:
-            if self._exists:
-                raise ValueError(f"operation is 'create' with {self.thing}; there is only one")
-            allowed = ", ".join(("create", *self.always))
-            raise ValueError(
-                f"operation is {name!r} without {self.thing}; "
-                f"allowed {'are' if self.always else 'is'} {allowed}"
-            )
+    def _refusal(self, name: str) -> ValueError:
+        """Why the operation ``name`` cannot be asked for now."""
+        if self._exists:
+            return ValueError(f"operation is {name!r} with {self.thing}; there is only one")
+        allowed = f"allowed {'are' if self.always else 'is'} {', '.join(('create', *self.always))}"
+        return ValueError(f"operation is {name!r} without {self.thing}; {allowed}")
 
 
 class Packer:
