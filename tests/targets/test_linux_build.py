@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.linux_target import PAGE_TABLES, LinuxIoPgtable
 from conformance.targets.linux import build as build_module
 from conformance.targets.linux import elf, kconfig, tree, units
 from conformance.targets.linux.build import build, vocabulary
 from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import BuildError, HarnessError, TargetUnavailable
+from conformance.targets.linux.operations_header import HEADER, operations_header
 from conformance.targets.linux.toolchain import check_host
 from reference import trace as events
 from reference.operations import Operation
@@ -47,7 +48,7 @@ def tools() -> None:
 def build_own(own: OwnTree) -> tuple[Path, list[str]]:
     """The library, and what was said while it was built."""
     said: list[str] = []
-    return build(tree.find_tree(own.path), units.PAGE_TABLES, said.append), said
+    return build(tree.find_tree(own.path), PAGE_TABLES, said.append), said
 
 
 def first_map(own: OwnTree) -> Trace:
@@ -143,8 +144,9 @@ def test_a_driver_without_barriers(own_tree: OwnTree) -> None:
 def test_two_processes_build_once(own_tree: OwnTree) -> None:
     own_tree.edit(r"\bdma_wmb\(\);", "mb();")
     script = (
-        "import sys; from conformance.targets.linux import build, tree, units;"
-        "print(build.build(tree.find_tree(sys.argv[1]), units.PAGE_TABLES, print))"
+        "import sys; from conformance.systems.pagetable.linux_target import PAGE_TABLES;"
+        "from conformance.targets.linux import build, tree;"
+        "print(build.build(tree.find_tree(sys.argv[1]), PAGE_TABLES, print))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", script, str(own_tree.path)]
@@ -215,16 +217,17 @@ def test_recorded_commands(tmp_path: Path, prefix: str) -> None:
 @pytest.mark.parametrize("name", units.NATIVE_HOST)
 def test_the_host_half_compiles_without_warnings(tmp_path: Path, name: str) -> None:
     (tmp_path / "vocabulary.h").write_text(vocabulary())
+    (tmp_path / HEADER).write_text(operations_header(PAGE_TABLES.operations))
     source = str(build_module.NATIVE / name)
     flags = [*build_module._HOST_FLAGS, "-Werror", f"-I{tmp_path}"]
     subprocess.run(["gcc", *flags, "-c", "-o", str(tmp_path / "x.o"), source], check=True)
 
 
 def test_options_that_stay_off(tmp_path: Path) -> None:
-    options = "".join(f"CONFIG_{name}=y\n" for name in units.PAGE_TABLES.options[1:])
+    options = "".join(f"CONFIG_{name}=y\n" for name in PAGE_TABLES.options[1:])
     (tmp_path / ".config").write_text(options)
     with pytest.raises(BuildError, match=r"linux 6.99 cannot be configured .* CONFIG_64BIT stayed"):
-        kconfig.check_options(tmp_path, units.PAGE_TABLES, "6.99")
+        kconfig.check_options(tmp_path, PAGE_TABLES, "6.99")
 
 
 def test_a_cache_folder_that_make_cannot_handle(
@@ -232,7 +235,7 @@ def test_a_cache_folder_that_make_cannot_handle(
 ) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "with blank"))
     work = build_module._Work(
-        tree.KernelTree(tmp_path, "6.99.0", "nowhere"), units.PAGE_TABLES, lambda _: None
+        tree.KernelTree(tmp_path, "6.99.0", "nowhere"), PAGE_TABLES, lambda _: None
     )
     with pytest.raises(BuildError, match="has a character that make cannot"):
         work.make()

@@ -175,8 +175,8 @@ def test_wrong_use(drm_mm: LinuxDrmMm) -> None:
         run(drm_mm, op("map"))
     with pytest.raises(ValueError, match="mode is 'worst'; allowed are best, low, high"):
         run(drm_mm, alloc(1, "worst"))
-    with pytest.raises(ValueError, match="operation free has no argument 'node'"):
-        run(drm_mm, op("free"))
+    with pytest.raises(ValueError, match="operation reserve has no argument 'va'"):
+        run(drm_mm, op("reserve"))
     other = LinuxDrmMm()
     other.reset()
     if other.library is drm_mm.library:

@@ -340,7 +340,7 @@ def test_wrong_use(gpuvm: LinuxGpuvm) -> None:
     for operation, message in [
         (map_(0, PAGE), "operation is 'map' without a VM; allowed are create, close"),
         (Operation("sync", {}), "operation is 'sync'; allowed are create, bo"),
-        (Operation("bo", {"size": 0}), "operation bo has no argument 'private'"),
+        (Operation("map", {"size": 0}), "operation map has no argument 'iova'"),
     ]:
         with pytest.raises(ValueError, match=message):
             gpuvm.perform(operation, trace)

@@ -13,7 +13,7 @@ from reference.operations import Operation
 from reference.trace import Event, Trace, event_to_json
 from reference.words import to_signed, to_unsigned
 
-# The numbers of native/units/selftest.c.
+# The numbers of native/selftest.c.
 WARN, WARN_ONCE, BUG, LOAD, STORE, FAULT, TRAP, DIVIDE, LOOP, SILENT_LOOP = range(10)
 STORING_LOOP, RECURSION, AFTER_KFREE, PAST_OBJECT, DOUBLE_KFREE, STORES, BARRIERS = range(10, 17)
 FREED_PAGE, DOUBLE_FREE, MISSING, FRESH_PAGE, COUNTER = range(17, 22)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.nvidia.linux_target import CHIPS, SOURCE, LinuxNvkm
+from conformance.systems.nvidia.linux_target import NVKM, SOURCE, LinuxNvkm
+from conformance.systems.nvidia.operations import CHIPS
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import KernelTree
-from conformance.targets.linux.units import NVKM
 from reference import trace as t
 from reference.operations import Operation, Result
 from reference.systems.nvidia.physical_layout import (
@@ -252,14 +252,27 @@ def test_a_tree_that_lacks_a_source_says_which(tmp_path: Path) -> None:
         KernelTree(tmp_path, "6.12.0", "").require(NVKM.sources, "linux:nvkm")
 
 
+def test_what_is_left_out_is_as_the_table_has_it(nvkm: LinuxNvkm) -> None:
+    whole = {"getref": 0, "mapref": 1, "sparse": 0, "shift": 0, "align": 0, "size": SMALL}
+    done = []
+    for args in ({}, whole):
+        nvkm.reset()
+        space = Space(nvkm)
+        space.ok(op("get", **args))
+        done.append((space.result.value, vmas(space.trace), space.trace.words))
+    assert done[0] == done[1]
+    assert done[0][1] != []
+
+
 def test_what_cannot_be_asked(nvkm: LinuxNvkm, kernel: Path | None) -> None:
     trace = Trace()
-    with pytest.raises(ValueError, match="'get' without an address space; allowed is create"):
+    with pytest.raises(
+        ValueError, match="'get' without an address space; allowed are create, memory"
+    ):
         nvkm.perform(get(SMALL), trace)
     with pytest.raises(ValueError, match="chip is 'gh100'; allowed are gf100, gk104"):
         nvkm.perform(op("create", chip="gh100"), trace)
-    with pytest.raises(ValueError, match="operation get has no argument 'size'"):
-        Space(nvkm).do(op("get"))
+    Space(nvkm)
     with pytest.raises(ValueError, match="'create' with an address space"):
         nvkm.perform(op("create"), trace)
     with pytest.raises(ValueError, match="operation is 'bind'; allowed are create, memory"):

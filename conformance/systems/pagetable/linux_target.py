@@ -3,52 +3,86 @@
 The real map_pages, unmap_pages and iova_to_phys of the kernel's page-table
 code. Around it the harness plays the device, which flushes when it is told to,
 and the caller, who gathers unmapped pages and syncs (see
-``native/units/io_pgtable.c``).
+``native/io_pgtable.c``).
 """
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
+from conformance.systems.pagetable.operations import SPECS
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
-from conformance.targets.linux.units import PAGE_TABLES
-from reference.operations import Operation, Result
+from conformance.targets.linux.units import SELFTEST, Unit
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, Specs
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
 
-_CREATE, _MAP, _UNMAP, _TRANSLATE = range(4)
-_SIMPLE: Mapping[str, int] = {"sync": 4, "flush": 5, "destroy": 6}
+_OPERATIONS: Specs = {
+    **SPECS,
+    "create": OperationSpec(
+        "create",
+        SPECS["create"].purpose,
+        (*SPECS["create"].args, ArgSpec("fail_at", "count", default=0)),
+    ),
+}
+"""Those of the system, and a ``create`` in which an allocation can fail, too."""
+
+NATIVE = Path(__file__).parent / "native"
+"""Our C files, which call it."""
+
+PAGE_TABLES = Unit(
+    name="page-tables",
+    operations=_OPERATIONS,
+    native=NATIVE,
+    objects=(
+        "drivers/iommu/io-pgtable.o",
+        "drivers/iommu/io-pgtable-arm.o",
+        "drivers/iommu/io-pgtable-dart.o",
+    ),
+    newer=("drivers/iommu/iommu-pages.o",),
+    glue=("io_pgtable.c",),
+    watched=(SELFTEST,),
+    calls=("mmu_pagetable_call", "mmu_selftest_call"),
+    options=("64BIT", "BUG", "DMA_API_DEBUG", "IOMMU_IO_PGTABLE_LPAE", "IOMMU_IO_PGTABLE_DART"),
+    seen={
+        "drivers/iommu/io-pgtable-arm.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
+        "drivers/iommu/io-pgtable-dart.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
+    },
+)
+"""io-pgtable with the formats of Arm and of Apple's DART."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    """One driver of the library: its source, and our names of formats for its numbers."""
+    """One driver of the library: its source, and our names of its formats."""
 
     source: str
-    formats: Mapping[str, int]
+    formats: tuple[str, ...]
 
 
 _ONE_ROOT: tuple[int, ...] = (30, 32, 34, 36)
 """Input sizes of DART tables that one root table reaches."""
 
 DRIVERS: Mapping[str, _Driver] = {
-    "io-pgtable-arm": _Driver("drivers/iommu/io-pgtable-arm.c", {"lpae-s1": 0, "lpae-mali": 1}),
+    "io-pgtable-arm": _Driver("drivers/iommu/io-pgtable-arm.c", ("lpae-s1", "lpae-mali")),
     "io-pgtable-dart": _Driver(
-        "drivers/iommu/io-pgtable-dart.c", {"dart1-16k": 2, "dart1-4k": 2, "dart2-16k": 3}
+        "drivers/iommu/io-pgtable-dart.c", ("dart1-16k", "dart1-4k", "dart2-16k")
     ),
 }
 """The units that are targets of system ``pagetable``, by the name behind ``linux:``."""
 
 
 class LinuxIoPgtable(LinuxTarget):
-    """Linux's page-table code as a target of system ``pagetable``.
+    """Linux's page-table code as a target of system ``pagetable``: see ``LinuxTarget``.
 
-    One target at a time can be used in a process: each ``reset`` takes the library over.
-
-    ``name``, ``version``, ``traits``, ``places``: see the target protocol. The traits say
-    what an unmap of part of a block does in this tree, which was tried out.
+    The order of events is that of the system, too. ``release`` is no business of a target. The
+    traits say what an unmap of part of a block does in this tree, which was tried out.
     """
+
+    thing: ClassVar[str] = "a table"
 
     def __init__(
         self,
@@ -82,82 +116,14 @@ class LinuxIoPgtable(LinuxTarget):
         self.reset()
 
     def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation and append its events to ``trace``.
-
-        Operations, arguments and the order of events are those of system ``pagetable``.
-        ``release`` is no business of a target. Addresses may be signed or unsigned.
-
-        Raises:
-            ValueError: an unknown operation, a missing argument, an unknown format, or an
-                operation on a table that does not exist.
-            HarnessError: another target has taken the library over since the last ``reset``.
-            MissingFunctionError: the driver called something that the harness does not have.
-        """
-        self.library.check_owner(self, self.name)
-        name = operation.name
-        args = operation.args
-        values: tuple[int | str, ...] = ()
-        try:
-            if name == "map":
-                number = _MAP
-                values = (
-                    args["iova"],
-                    args["pa"],
-                    args["pgsize"],
-                    args["pgcount"],
-                    args["prot"],
-                    args.get("fail_at", 0),
-                )
-            elif name == "unmap":
-                number = _UNMAP
-                values = (
-                    args["iova"],
-                    args["pgsize"],
-                    args["pgcount"],
-                    args["gather"] == "queued",
-                    args.get("fail_at", 0),
-                )
-            elif name == "translate":
-                number = _TRANSLATE
-                values = (args["iova"],)
-            elif name == "create":
-                number = _CREATE
-                values = self._creation(operation)
-            else:
-                number = self._simple(name)
-        except KeyError as error:
-            raise ValueError(f"operation {name} has no argument {error}") from None
-        if not self._exists and name != "create":
-            raise ValueError(f"operation is {name!r} without a table; allowed is create")
-        return self._carry_out(operation, number, values, trace)
-
-    def _creation(self, operation: Operation) -> tuple[int | str, ...]:
-        """The arguments of ``create``."""
-        args = operation.args
-        name = operation.string("format")
-        if name not in self._formats:
-            raise ValueError(f"format is {name!r}; {self.name} has {', '.join(self._formats)}")
-        if self._exists:
-            raise ValueError("operation is 'create' with a table that exists; destroy it first")
-        return (
-            self._formats[name],
-            args["ias"],
-            args["oas"],
-            args["pgsizes"],
-            args["coherent"],
-            args.get("fail_at", 0),
-        )
-
-    @staticmethod
-    def _simple(name: str) -> int:
-        """The number of an operation without arguments."""
-        try:
-            return _SIMPLE[name]
-        except KeyError:
-            raise ValueError(
-                f"operation is {name!r}; allowed are create, map, unmap, translate, "
-                f"{', '.join(_SIMPLE)}"
-            ) from None
+        """As every target; and the format has to be one of this driver (ValueError)."""
+        if operation.name == "create":
+            name = operation.args.get("format", SPECS["create"].arg("format").default)
+            if name not in self._formats:
+                raise ValueError(f"format is {name!r}; {self.name} has {', '.join(self._formats)}")
+        elif operation.name == "release":
+            raise ValueError("operation is 'release'; allowed is what a table is asked for")
+        return super().perform(operation, trace)
 
     def _try_out(self) -> dict[str, Sequence[str | int]]:
         """A few operations on a table of this tree: is all of it seen, and what are its traits?
@@ -168,8 +134,8 @@ class LinuxIoPgtable(LinuxTarget):
         Raises:
             HarnessError: the driver changes tables in a way that the harness does not see.
         """
-        traits: dict[str, Sequence[str | int]] = {"format": tuple(self._formats)}
-        name = next(iter(self._formats))
+        traits: dict[str, Sequence[str | int]] = {"format": self._formats}
+        name = self._formats[0]
         page, size = (1 << 12, 1 << 21) if name == "lpae-s1" else (1 << 14, 1 << 14)
         sizes = page | size
         trace = Trace()

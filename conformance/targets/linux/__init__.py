@@ -2,5 +2,7 @@
 
 ``tree`` finds the kernel sources, ``build`` makes a library of the wanted
 drivers and our fake kernel (``native/``), ``library`` loads and calls it, and
-one module for each unit (``io_pgtable``) makes a target of it.
+``target`` makes a target of it. What belongs to one system, its units and the
+C files that call its drivers, is with the system: ``linux_target`` and
+``native/`` there.
 """

@@ -31,6 +31,7 @@ from conformance.targets.linux import kconfig, shadow
 from conformance.targets.linux.cache import CACHE_VARIABLE, cache_folder, keep_newest, locked
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import BuildError
+from conformance.targets.linux.operations_header import HEADER, operations_header
 from conformance.targets.linux.toolchain import (
     Progress,
     check_host,
@@ -121,7 +122,9 @@ class _Work:
         newer = [name for name in unit.newer if (tree.path / source_of(name)).is_file()]
         self.objects: tuple[str, ...] = (*unit.objects, *newer)
         forced = (NATIVE / "forced.h").read_text(encoding="utf-8")
-        identity = f"{tree.path}\n{tree.version}\n{kconfig.fragment()}\n{_CODE}{_WATCH}\n{forced}"
+        identity = (
+            f"{tree.path}\n{tree.version}\n{kconfig.fragment(unit)}\n{_CODE}{_WATCH}\n{forced}"
+        )
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         self.folder: Path = cache_folder() / "builds" / f"{tree.version}-{key}"
         self.kbuild: Path = self.folder / "kbuild"
@@ -191,7 +194,8 @@ class _Work:
 
     def is_ours(self, path: str) -> bool:
         """Whether a file is covered by the harness's identity, or made from it."""
-        return path.startswith((str(NATIVE) + os.sep, str(self.own) + os.sep))
+        ours = (NATIVE, self.unit.native, self.own)
+        return path.startswith(tuple(f"{folder}{os.sep}" for folder in ours))
 
     # -- making it -------------------------------------------------------------------------
 
@@ -234,7 +238,7 @@ class _Work:
         done.unlink(missing_ok=True)
         shutil.rmtree(self.kbuild, ignore_errors=True)
         self.kbuild.mkdir(parents=True)
-        kconfig.configure(source, self.kbuild)
+        kconfig.configure(source, self.kbuild, self.unit)
         kconfig.check_options(self.kbuild, self.unit, self.tree.version)
         done.write_text(identity, encoding="utf-8")
 
@@ -270,20 +274,24 @@ class _Work:
         """Compile our files: the objects of the kernel half in link order, and of the host half."""
         self.progress("compiling the harness")
         _write_if_changed(self.own / "vocabulary.h", vocabulary())
+        _write_if_changed(self.own / HEADER, operations_header(self.unit.operations))
         recorded = _command_of(self.kbuild / self.objects[0])[:-1]
         plain = _without_watching(recorded)
         jobs: list[tuple[Path, list[str]]] = []
 
-        def add(name: str, command: Sequence[str], flags: Iterable[str]) -> Path:
-            target = self.own / (name.replace("/", "-").removesuffix(".c") + ".o")
+        def add(folder: Path, name: str, command: Sequence[str], flags: Iterable[str]) -> Path:
+            # Files of a system do not get in the way of the harness's.
+            short = name.replace("/", "-").removesuffix(".c")
+            target = self.own / (f"{short}.o" if folder is NATIVE else f"unit-{short}.o")
             output = [f"-Wp,-MMD,{target.with_suffix('.d')}", "-c", "-o", str(target)]
-            jobs.append((target, [*command, *flags, f"-I{self.own}", *output, str(NATIVE / name)]))
+            included = [f"-iquote{NATIVE}", f"-I{self.own}"]
+            jobs.append((target, [*command, *flags, *included, *output, str(folder / name)]))
             return target
 
-        glue = [add(name, plain, _STRICT) for name in self.unit.glue]
-        glue += [add(name, recorded, _STRICT) for name in self.unit.watched]
-        fake = [add(name, plain, _STRICT) for name in NATIVE_KERNEL]
-        host = [add(name, ["gcc"], _HOST_FLAGS) for name in NATIVE_HOST]
+        glue = [add(self.unit.native, name, plain, _STRICT) for name in self.unit.glue]
+        glue += [add(NATIVE, name, recorded, _STRICT) for name in self.unit.watched]
+        fake = [add(NATIVE, name, plain, _STRICT) for name in NATIVE_KERNEL]
+        host = [add(NATIVE, name, ["gcc"], _HOST_FLAGS) for name in NATIVE_HOST]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for done in [pool.submit(self.compile, *job) for job in jobs]:
                 done.result()
@@ -399,10 +407,12 @@ def vocabulary() -> str:
 def _harness_identity(unit: Unit) -> str:
     """A text that changes with anything of ours that the library is made from."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in NATIVE.rglob("*") if path.is_file()):
-        digest.update(path.relative_to(NATIVE).as_posix().encode() + b"\0" + path.read_bytes())
+    for folder in (NATIVE, unit.native):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     digest.update(Path(__file__).read_bytes())
-    digest.update(repr(unit).encode() + vocabulary().encode())
+    made = vocabulary() + operations_header(unit.operations)
+    digest.update(repr(unit).encode() + made.encode())
     return digest.hexdigest()
 
 

@@ -8,22 +8,22 @@ from conformance.targets.linux.toolchain import run
 from conformance.targets.linux.units import OPTIONS, VALUES, Unit
 
 
-def fragment() -> str:
+def fragment(unit: Unit) -> str:
     """The options that are given to the kernel's configuration, as it wants to read them."""
-    lines = [f"CONFIG_{name}=y" for name in OPTIONS]
+    lines = [f"CONFIG_{name}=y" for name in (*OPTIONS, *unit.more_options)]
     lines += [f"CONFIG_{name}={value}" for name, value in sorted(VALUES.items())]
     lines.append("# CONFIG_MODULES is not set")
     return "\n".join(lines) + "\n"
 
 
-def configure(tree: Path, folder: Path) -> None:
-    """Make ``folder``/.config: everything off but our options and what they need.
+def configure(tree: Path, folder: Path, unit: Unit) -> None:
+    """Make ``folder``/.config: everything off but the options of ``unit`` and what they need.
 
     Raises:
         BuildError: the kernel's configuration failed.
     """
     path = folder / "mmu-options"
-    path.write_text(fragment(), encoding="ascii")
+    path.write_text(fragment(unit), encoding="ascii")
     run(
         "configuring the kernel",
         [

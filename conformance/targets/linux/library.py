@@ -7,19 +7,16 @@ target at a time uses it: whoever called :meth:`Library.reset` last.
 import ctypes
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
-from reference.operations import Operation
+from conformance.targets.linux.operations_header import ARGUMENTS, first_difference
+from reference.operations import Specs
 from reference.trace import WORDS, Trace
-from reference.words import to_signed
-
-ARGUMENTS = 11
-"""How many arguments a guarded call can have (``struct mmu_call``)."""
 
 _LAYOUT = struct.Struct("<7Q")
 _RESULT = struct.Struct("<qqQQQ")
@@ -55,6 +52,7 @@ class Library:
             self._library = ctypes.PyDLL(str(path))
         except OSError as error:
             raise HarnessError(f"{path} cannot be loaded: {error}") from None
+        self._operations = self._table(path)
         layout = ctypes.create_string_buffer(_LAYOUT.size)
         if self._library.mmu_open(layout):
             raise HarnessError(
@@ -72,6 +70,28 @@ class Library:
         self._arena = _words_at(arena, arena_size // 8)
         self.places: tuple[str, ...] = self._make_places(path)
         self.owner: object = None
+
+    def _table(self, path: Path) -> str:
+        """The text of the table of operations that it was built with."""
+        try:
+            text = ctypes.c_char.in_dll(self._library, "mmu_operations")
+        except ValueError:
+            raise HarnessError(f"{path} does not say which operations it has") from None
+        return _text_at(ctypes.addressof(text))
+
+    def check_operations(self, specs: Specs, name: str) -> None:
+        """Make sure that it was built with the table ``specs``, for the unit ``name``.
+
+        Raises:
+            HarnessError: it has other operations, or their arguments in another order, so that
+                calls would mean something else to it.
+        """
+        difference = first_difference(self._operations, specs)
+        if difference:
+            raise HarnessError(
+                f"the library of {name} was built from another table of operations: {difference}; "
+                "build it again"
+            )
 
     def _make_places(self, path: Path) -> tuple[str, ...]:
         """Name the functions, and tell the library which bytes belong to which."""
@@ -154,45 +174,6 @@ class Library:
                 f"pa is {pa:#x}; allowed are multiples of 8, {self.arena_pa:#x} to {last:#x}"
             )
         return self._arena[index]
-
-
-def arguments_of(
-    operation: Operation, operations: Mapping[str, Sequence[tuple[str, int | None]]]
-) -> tuple[int | str, ...]:
-    """The arguments of ``operation`` in the native half's order.
-
-    ``operations``: each operation's arguments, with the values that they have if they are left
-    out; None where they have to be given.
-
-    Raises:
-        ValueError: there is no such operation, or an argument is missing.
-    """
-    if operation.name not in operations:
-        raise ValueError(f"operation is {operation.name!r}; allowed are {', '.join(operations)}")
-    values: list[int | str] = []
-    for name, default in operations[operation.name]:
-        value = operation.args.get(name, default)
-        if value is None:
-            raise ValueError(f"operation {operation.name} has no argument {name!r}")
-        values.append(value)
-    return tuple(values)
-
-
-def held_words(operation: Operation, values: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """``values``, arguments for a guarded call, as held words, for those who gave them unsigned.
-
-    Raises:
-        ValueError: one is no 64-bit number.
-    """
-    held: list[int | str] = []
-    for value in values:
-        if not isinstance(value, int):
-            raise ValueError(
-                f"operation {operation.name} has {value!r} where a number is needed: "
-                f"{operation.args}"
-            )
-        held.append(to_signed(value))
-    return tuple(held)
 
 
 def _words_at(address: int, count: int) -> "memoryview[int]":

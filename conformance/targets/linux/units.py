@@ -1,10 +1,14 @@
-"""What each library is made of: kernel objects, configuration, and our own files.
+"""What a library is made of: kernel objects, configuration, and our own files.
 
-A unit is one library with the real code of one or more drivers. Units of one
-tree share its configuration and its built objects.
+A unit is one library with the real code of one or more drivers; each system
+declares its own, in its ``linux_target.py``. Units of one tree share its
+configuration and its built objects.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reference.operations import Specs
 
 NATIVE_HOST = ("host/recorder.c", "host/memory.c", "host/guard.c")
 """The half of the harness that sees libc."""
@@ -26,7 +30,10 @@ NATIVE_KERNEL = (
 )
 """The fake kernel: the half of the harness that sees kernel headers."""
 
-EXPORTS = ("mmu_open", "mmu_places", "mmu_reset", "mmu_close")
+SELFTEST = "selftest.c"
+"""Deliberate misbehaviour, which exports ``mmu_selftest_call``; for the harness's own tests."""
+
+EXPORTS = ("mmu_operations", "mmu_open", "mmu_places", "mmu_reset", "mmu_close")
 """What every library offers to Python; each unit adds its calls."""
 
 OPTIONS = (
@@ -68,17 +75,22 @@ VALUES = {"UML_PCI_OVER_VIRTIO_DEVICE_ID": "1234", "KERNEL_STACK_ORDER": "6"}
 class Unit:
     """One library.
 
-    ``objects``: kernel objects, as paths from the tree's top; each has its source
-    beside it. ``newer``: more of them, which only newer trees have. ``glue``: our files
-    that call them, compiled like kernel files. ``watched``: our files that are compiled
-    and watched like a driver. ``calls``: what the library exports besides ``EXPORTS``.
-    ``wrapped``: functions of one object that, when another calls them, are called through
-    ``__wrap_`` functions of the glue. ``options``: must be in the configuration.
-    ``seen``: hooks without which an object cannot be watched; each object here has to use
-    them, or the build fails rather than miss events silently.
+    ``operations``: the table that its calls follow, the system's. ``native``: the folder of the
+    system's C files. ``objects``: kernel objects, as paths from the tree's top; each has its
+    source beside it. ``newer``: more of them, which only newer trees have. ``glue``: files of
+    ``native`` that call them, compiled like kernel files. ``watched``: files of the harness
+    that are compiled and watched like a driver. ``calls``: what the library exports besides
+    ``EXPORTS``. ``options``: must be in the configuration. ``seen``: hooks without which an
+    object cannot be watched; each object here has to use them, or the build fails rather than
+    miss events silently. ``wrapped``: functions of one object that, when another calls them, are
+    called through ``__wrap_`` functions of the glue. ``more_options``: switched on besides
+    ``OPTIONS``; a unit with some has a configuration, and so objects, of its own.
     """
 
     name: str
+    # What is in them is part of a library's identity, see the build; where they are is not.
+    operations: Specs = field(repr=False, compare=False)
+    native: Path = field(repr=False, compare=False)
     objects: tuple[str, ...]
     newer: tuple[str, ...]
     glue: tuple[str, ...]
@@ -87,6 +99,7 @@ class Unit:
     options: tuple[str, ...]
     seen: dict[str, tuple[str, ...]]
     wrapped: tuple[str, ...] = ()
+    more_options: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -97,163 +110,3 @@ class Unit:
 def source_of(name: str) -> str:
     """The kernel source of the object ``name``."""
     return name.removesuffix(".o") + ".c"
-
-
-PAGE_TABLES = Unit(
-    name="page-tables",
-    objects=(
-        "drivers/iommu/io-pgtable.o",
-        "drivers/iommu/io-pgtable-arm.o",
-        "drivers/iommu/io-pgtable-dart.o",
-    ),
-    newer=("drivers/iommu/iommu-pages.o",),
-    glue=("units/io_pgtable.c",),
-    watched=("units/selftest.c",),
-    calls=("mmu_pagetable_call", "mmu_selftest_call"),
-    options=("64BIT", "BUG", "DMA_API_DEBUG", "IOMMU_IO_PGTABLE_LPAE", "IOMMU_IO_PGTABLE_DART"),
-    seen={
-        "drivers/iommu/io-pgtable-arm.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
-        "drivers/iommu/io-pgtable-dart.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
-    },
-)
-"""io-pgtable with the formats of Arm and of Apple's DART."""
-
-GPUVM = Unit(
-    name="gpuvm",
-    objects=(
-        # First comes one with the kernel's ordinary flags: our files are compiled with them.
-        "lib/rbtree.o",
-        "lib/refcount.o",
-        "kernel/locking/mutex.o",
-        "drivers/dma-buf/dma-resv.o",
-        "drivers/dma-buf/dma-fence.o",
-        "drivers/gpu/drm/drm_mm.o",
-        "drivers/gpu/drm/drm_vma_manager.o",
-        "drivers/gpu/drm/drm_gem.o",
-        "drivers/gpu/drm/drm_exec.o",
-        "drivers/gpu/drm/drm_gpuvm.o",
-    ),
-    newer=(),
-    glue=("units/gpuvm.c",),
-    watched=(),
-    calls=("mmu_gpuvm_call",),
-    options=("64BIT", "BUG", "DRM", "DRM_EXEC", "DRM_GPUVM"),
-    seen={
-        "drivers/gpu/drm/drm_gpuvm.o": ("mmu_access", "warn_slowpath_fmt"),
-        "lib/refcount.o": ("warn_slowpath_fmt",),
-    },
-)
-"""drm_gpuvm, which manages the virtual addresses of a GPU driver, and what is below it."""
-
-DRM_MM = Unit(
-    name="drm-mm",
-    objects=(
-        # First comes one with the kernel's ordinary flags: our files are compiled with them.
-        "lib/rbtree.o",
-        "drivers/gpu/drm/drm_mm.o",
-    ),
-    newer=(),
-    glue=("units/drm_mm.c",),
-    watched=(),
-    calls=("mmu_drm_mm_call",),
-    options=("64BIT", "BUG", "DRM"),
-    seen={"drivers/gpu/drm/drm_mm.o": ("mmu_access", "warn_slowpath_fmt")},
-)
-"""drm_mm, which gives out ranges of addresses."""
-
-PANTHOR = Unit(
-    name="panthor",
-    objects=(
-        # First comes one with the kernel's ordinary flags: our files are compiled with them.
-        "lib/rbtree.o",
-        "lib/refcount.o",
-        "lib/scatterlist.o",
-        "lib/xarray.o",
-        "kernel/locking/mutex.o",
-        "drivers/dma-buf/dma-resv.o",
-        "drivers/dma-buf/dma-fence.o",
-        "drivers/dma-buf/dma-fence-array.o",
-        "drivers/dma-buf/dma-fence-chain.o",
-        "drivers/iommu/io-pgtable.o",
-        "drivers/iommu/io-pgtable-arm.o",
-        "drivers/iommu/io-pgtable-dart.o",
-        "drivers/gpu/drm/drm_mm.o",
-        "drivers/gpu/drm/drm_vma_manager.o",
-        "drivers/gpu/drm/drm_gem.o",
-        "drivers/gpu/drm/drm_exec.o",
-        "drivers/gpu/drm/drm_gpuvm.o",
-        "drivers/gpu/drm/scheduler/sched_main.o",
-        "drivers/gpu/drm/scheduler/sched_entity.o",
-        "drivers/gpu/drm/scheduler/sched_fence.o",
-        "drivers/gpu/drm/panthor/panthor_mmu.o",
-    ),
-    newer=("drivers/iommu/iommu-pages.o",),
-    glue=("units/panthor_device.c", "units/panthor_binds.c", "units/panthor_nodes.c"),
-    watched=(),
-    calls=("mmu_panthor_call",),
-    options=("64BIT", "BUG", "DRM", "DRM_EXEC", "DRM_GPUVM", "DRM_SCHED", "DRM_PANTHOR"),
-    seen={
-        "drivers/iommu/io-pgtable-arm.o": ("mmu_access", "mmu_barrier", "warn_slowpath_fmt"),
-        "drivers/gpu/drm/drm_gpuvm.o": ("mmu_access", "warn_slowpath_fmt"),
-        "drivers/gpu/drm/panthor/panthor_mmu.o": ("mmu_access", "mmu_barrier", "__raw_writel"),
-    },
-    wrapped=(
-        "drm_gpuva_map",
-        "drm_gpuva_remap",
-        "drm_gpuva_unmap",
-        "drm_gpuvm_sm_map",
-        "drm_gpuvm_sm_unmap",
-        "drm_sched_entity_destroy",
-        "queue_work_on",
-    ),
-)
-"""panthor's code for the MMU of Mali devices, with its page tables, its VA manager and the
-scheduler of its binds.
-"""
-
-NVKM = Unit(
-    name="nvkm",
-    objects=(
-        # First comes one with the flags of the driver's folder: our files are compiled with them.
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/base.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gf100.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gk104.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gm200.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/gp100.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/uvmm.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgk104.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgm200.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgp100.o",
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmnv04.o",
-        "drivers/gpu/drm/nouveau/nvkm/core/memory.o",
-        "drivers/gpu/drm/nouveau/nvkm/core/mm.o",
-        "drivers/gpu/drm/nouveau/nvkm/core/object.o",
-        "lib/rbtree.o",
-        "lib/refcount.o",
-        "lib/scatterlist.o",
-        "kernel/locking/mutex.o",
-    ),
-    newer=(),
-    glue=(
-        "units/nvkm_device.c",
-        "units/nvkm_memories.c",
-        "units/nvkm_client.c",
-        "units/nvkm_telling.c",
-    ),
-    watched=(),
-    calls=("mmu_nvkm_call",),
-    options=("64BIT", "BUG", "DRM", "DRM_NOUVEAU"),
-    seen={
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.o": (
-            "__tsan_read8",
-            "__tsan_write8",
-            "warn_slowpath_fmt",
-        ),
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o": ("ioread32", "iowrite32"),
-        "lib/refcount.o": ("warn_slowpath_fmt",),
-    },
-    wrapped=("nvkm_mmu_ptc_get", "nvkm_mmu_ptc_put"),
-)
-"""nvkm, the part of nouveau that manages page tables of NVIDIA devices, from Fermi to Pascal."""

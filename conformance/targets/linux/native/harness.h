@@ -3,9 +3,11 @@
  * What the two halves of the harness say to each other, and to Python.
  *
  * The host half (host/) is an ordinary program: it sees libc, and no kernel
- * header. The kernel half (kernel/, units/) is compiled like a kernel file: it
- * sees kernel headers, and no libc. This file is seen by both, so it includes
- * only the event kinds, which the build generates from reference/trace.py.
+ * header. The kernel half (kernel/, and what each system has in a folder
+ * native/ of its own) is compiled like a kernel file: it sees kernel headers,
+ * and no libc. This file is seen by both, so it includes only the event kinds,
+ * which the build generates from reference/trace.py. From the system's table of
+ * operations it generates operations.h, with the numbers in a struct mmu_call.
  */
 #ifndef MMU_HARNESS_H
 #define MMU_HARNESS_H
@@ -31,7 +33,7 @@ struct mmu_event {
 	mmu_u64 c;
 };
 
-/* One guarded call. What the arguments mean is said by the unit that is called. */
+/* One guarded call: an MMU_OP_ of operations.h, and its arguments, each at its MMU_ARG_. */
 struct mmu_call {
 	mmu_u64 operation;
 	mmu_u64 argument[11];
@@ -57,6 +59,7 @@ struct mmu_layout {
 	mmu_u64 poison;       /* the word that fills pages that nobody owns */
 };
 
+MMU_EXPORT extern const char mmu_operations[]; /* the table that operations.h was made from */
 MMU_EXPORT int mmu_open(struct mmu_layout *layout);
 MMU_EXPORT void mmu_places(const mmu_u32 *numbers, mmu_u64 bytes);
 MMU_EXPORT void mmu_reset(void);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "host.h"
+#include "operations.h"
 
 /*
  * Accesses that one call may make: so many, and so many more for each page in
@@ -276,6 +277,8 @@ void mmu_guard(void (*run)(const struct mmu_call *, struct mmu_result *),
 }
 
 /* -- the library as a whole ----------------------------------------------------------- */
+
+const char mmu_operations[] = MMU_OPERATIONS;
 
 int mmu_open(struct mmu_layout *layout)
 {

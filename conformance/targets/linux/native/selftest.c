@@ -11,7 +11,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include "../harness.h"
+#include "harness.h"
 
 static unsigned int once_counter;
 
@@ -201,6 +201,7 @@ static __attribute__((no_sanitize_thread)) void run(const struct mmu_call *call,
 		result->value = page ? READ_ONCE(*(unsigned long *)page) : 0;
 		break;
 	case 21: WRITE_ONCE(once_counter, READ_ONCE(once_counter) + 1); result->value = once_counter; break;
+	case 22: result->value = call->argument[call->argument[0]]; break;
 	}
 }
 

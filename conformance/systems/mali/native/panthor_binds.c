@@ -441,11 +441,11 @@ static const struct drm_gem_object_funcs buffer_functions = {
 	.free = free_buffer,
 };
 
-/* The argument words: size, VM or NONE, pages in a piece, whether it is another driver's. */
 mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 {
 	static struct dma_buf_attachment attachment;
-	mmu_u64 size = argument[0], owner = argument[1], pieces = argument[2];
+	mmu_u64 size = argument[MMU_ARG_BO_SIZE], owner = argument[MMU_ARG_BO_VM];
+	mmu_u64 pieces = argument[MMU_ARG_BO_PIECES];
 	struct drm_gem_object *object;
 	struct panthor_vm *vm = NULL;
 	struct buffer *buffer;
@@ -477,7 +477,7 @@ mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 		object->resv = buffer->base.exclusive_vm_root_gem->resv;
 	}
 	drm_gem_private_object_init(&gpu.base, object, size);
-	object->import_attach = argument[3] ? &attachment : NULL;
+	object->import_attach = argument[MMU_ARG_BO_IMPORTED] ? &attachment : NULL;
 	drm_gem_gpuva_set_lock(object, &buffer->base.gpuva_list_lock);
 	panthor_vm_put(vm);
 	buffers[buffer_count].buffer = buffer;
@@ -596,29 +596,32 @@ const unsigned int mmu_unmade_cache_size = sizeof(struct drm_sched_fence);
 
 /* -- binds ---------------------------------------------------------------------------- */
 
-/* The argument words: vm, kind, va, size, bo, offset, flags. */
-static struct drm_panthor_vm_bind_op read_bind(const mmu_u64 *argument)
+static struct drm_panthor_vm_bind_op bind_op(mmu_u64 kind, mmu_u64 va, mmu_u64 size, mmu_u64 bo,
+					     mmu_u64 offset, mmu_u64 flags)
 {
-	if (argument[4] < buffer_count)
-		buffers[argument[4]].named = true;
+	if (bo < buffer_count)
+		buffers[bo].named = true;
 	return (struct drm_panthor_vm_bind_op){
-		.flags = (u32)argument[6] | (u32)argument[1] << KIND_SHIFT,
-		.va = argument[2],
-		.size = argument[3],
-		.bo_handle = argument[4] + 1,
-		.bo_offset = argument[5],
+		.flags = (u32)flags | (u32)kind << KIND_SHIFT,
+		.va = va,
+		.size = size,
+		.bo_handle = bo + 1,
+		.bo_offset = offset,
 	};
 }
 
 mmu_s64 bind_now(const mmu_u64 *argument)
 {
-	struct drm_panthor_vm_bind_op op = read_bind(argument);
+	struct drm_panthor_vm_bind_op op = bind_op(
+		argument[MMU_ARG_BIND_KIND], argument[MMU_ARG_BIND_VA], argument[MMU_ARG_BIND_SIZE],
+		argument[MMU_ARG_BIND_BO], argument[MMU_ARG_BIND_OFFSET],
+		argument[MMU_ARG_BIND_FLAGS]);
 	struct panthor_vm *vm;
 	mmu_s64 result;
 
 	if (gpu.base.unplugged)
 		return -ENODEV;
-	vm = get_vm(argument[0]);
+	vm = get_vm(argument[MMU_ARG_BIND_VM]);
 	if (!vm)
 		return -EINVAL;
 	result = panthor_vm_bind_exec_sync_op(&file, vm, &op);
@@ -667,7 +670,11 @@ static mmu_s64 submit(struct panthor_vm *vm, const struct drm_panthor_vm_bind_op
 
 mmu_s64 bind_later(const mmu_u64 *argument, mmu_u64 *value)
 {
-	struct drm_panthor_vm_bind_op op = read_bind(argument);
+	struct drm_panthor_vm_bind_op op = bind_op(
+		argument[MMU_ARG_QUEUE_KIND], argument[MMU_ARG_QUEUE_VA],
+		argument[MMU_ARG_QUEUE_SIZE], argument[MMU_ARG_QUEUE_BO],
+		argument[MMU_ARG_QUEUE_OFFSET], argument[MMU_ARG_QUEUE_FLAGS]);
+	mmu_u64 fence = argument[MMU_ARG_QUEUE_FENCE];
 	struct dma_fence *wait_for = NULL;
 	struct panthor_vm *vm;
 	mmu_s64 result;
@@ -676,12 +683,12 @@ mmu_s64 bind_later(const mmu_u64 *argument, mmu_u64 *value)
 		return -ENODEV;
 	if (fence_count == FENCES)
 		return -ENOSPC;
-	if (argument[7] != NONE) {
-		if (argument[7] >= fence_count)
+	if (fence != NONE) {
+		if (fence >= fence_count)
 			return -EINVAL;
-		wait_for = fences[argument[7]].fence;
+		wait_for = fences[fence].fence;
 	}
-	vm = get_vm(argument[0]);
+	vm = get_vm(argument[MMU_ARG_QUEUE_VM]);
 	if (!vm)
 		return -EINVAL;
 	/* At least the fence that it signals. */

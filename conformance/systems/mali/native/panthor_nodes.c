@@ -75,14 +75,16 @@ static mmu_s64 make(struct panthor_vm *vm, const mmu_u64 *argument,
 	struct va_node *node;
 	int result;
 
-	if (buffer && !is_in_buffer(buffer, vm, argument[4], argument[1]))
+	if (buffer && !is_in_buffer(buffer, vm, argument[MMU_ARG_ALLOC_OFFSET],
+				    argument[MMU_ARG_ALLOC_SIZE]))
 		return -EINVAL;
 	node = kzalloc(sizeof(*node), GFP_KERNEL);
 	if (!node)
 		return -ENOMEM;
 	node->vm = panthor_vm_get(vm);
-	node->vm_number = argument[0];
-	result = fill(node, argument[2], argument[1], buffer, argument[4]);
+	node->vm_number = argument[MMU_ARG_ALLOC_VM];
+	result = fill(node, argument[MMU_ARG_ALLOC_VA], argument[MMU_ARG_ALLOC_SIZE], buffer,
+		      argument[MMU_ARG_ALLOC_OFFSET]);
 	if (!result) {
 		result = keep(node);
 		if (result)
@@ -97,21 +99,21 @@ static mmu_s64 make(struct panthor_vm *vm, const mmu_u64 *argument,
 	return 0;
 }
 
-/* The argument words: vm, size, va, bo, offset. */
 mmu_s64 make_node(const mmu_u64 *argument, mmu_u64 *value)
 {
+	mmu_u64 number = argument[MMU_ARG_ALLOC_BO];
 	struct drm_gem_object *object = NULL;
 	struct panthor_vm *vm;
 	mmu_s64 result;
 
 	if (gpu.base.unplugged)
 		return -ENODEV;
-	vm = get_vm(argument[0]);
+	vm = get_vm(argument[MMU_ARG_ALLOC_VM]);
 	if (!vm)
 		return -EINVAL;
-	if (argument[3] != NONE)
-		object = get_buffer(argument[3]);
-	if (argument[3] != NONE && !object)
+	if (number != NONE)
+		object = get_buffer(number);
+	if (number != NONE && !object)
 		result = -EINVAL;
 	else
 		result = make(vm, argument, object ? to_panthor_bo(object) : NULL, value);

@@ -19,9 +19,8 @@
 #include <drm/drm_gpuvm.h>
 #include <drm/drm_vma_manager.h>
 
-#include "../harness.h"
-
-enum operation { CREATE, BO, CLOSE, MAP, UNMAP, EVICT, VALIDATE, FIND, DESTROY };
+#include "harness.h"
+#include "operations.h"
 
 #define BUFFERS 1024      /* how many can ever be made; numbers are not used again */
 #define VMAS_FOR_MAP 3    /* the new one, and what is left on both sides */
@@ -173,11 +172,11 @@ static const struct drm_gem_object_funcs buffer_functions = {
 	.free = free_buffer,
 };
 
-static mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
+static mmu_s64 make_buffer(mmu_u64 size, bool private, mmu_u64 *value)
 {
 	struct buffer *buffer;
 
-	if (!argument[0] || !in_pages(argument[0]) || argument[0] >> NUMBER_SHIFT)
+	if (!size || !in_pages(size) || size >> NUMBER_SHIFT)
 		return -EINVAL;
 	if (buffers == BUFFERS)
 		return -ENOSPC;
@@ -187,12 +186,12 @@ static mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 	buffer->number = buffers;
 	buffer->base.funcs = &buffer_functions;
 	mutex_init(&buffer->list_lock);
-	if (argument[1]) {
+	if (private) {
 		buffer->root = vm->base.r_obj;
 		drm_gem_object_get(buffer->root);
 		buffer->base.resv = buffer->root->resv;
 	}
-	drm_gem_private_object_init(&drm, &buffer->base, argument[0]);
+	drm_gem_private_object_init(&drm, &buffer->base, size);
 	drm_gem_gpuva_set_lock(&buffer->base, &buffer->list_lock);
 	slots[buffers].buffer = buffer;
 	slots[buffers].open = true;
@@ -405,8 +404,10 @@ static mmu_s64 create(const mmu_u64 *argument)
 	if (!made || !root)
 		return -ENOMEM;
 	mutex_init(&made->lock);
-	drm_gpuvm_init(&made->base, "gpuvm", DRM_GPUVM_RESV_PROTECTED, &drm, root, argument[0],
-		       argument[1], argument[2], argument[3], &operations);
+	drm_gpuvm_init(&made->base, "gpuvm", DRM_GPUVM_RESV_PROTECTED, &drm, root,
+		       argument[MMU_ARG_CREATE_START], argument[MMU_ARG_CREATE_SIZE],
+		       argument[MMU_ARG_CREATE_KERNEL_START], argument[MMU_ARG_CREATE_KERNEL_SIZE],
+		       &operations);
 	drm_gem_object_put(root);
 	vm = made;
 	return 0;
@@ -555,36 +556,38 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 {
 	const mmu_u64 *argument = call->argument;
 
-	switch ((enum operation)call->operation) {
-	case CREATE:
+	switch ((enum mmu_operation)call->operation) {
+	case MMU_OP_CREATE:
 		result->result = create(argument);
 		break;
-	case BO:
-		result->result = make_buffer(argument, &result->value);
+	case MMU_OP_BO:
+		result->result = make_buffer(argument[MMU_ARG_BO_SIZE], argument[MMU_ARG_BO_PRIVATE],
+					     &result->value);
 		break;
-	case CLOSE:
-		result->result = close_buffer(argument[0]);
+	case MMU_OP_CLOSE:
+		result->result = close_buffer(argument[MMU_ARG_CLOSE_BO]);
 		break;
-	case MAP:
-		mmu_fail_heap(argument[4]);
-		result->result = map(argument[0], argument[1], argument[2], argument[3]);
-		tell_mappings(argument[0], argument[1]);
+	case MMU_OP_MAP:
+		mmu_fail_heap(argument[MMU_ARG_MAP_FAIL_AT]);
+		result->result = map(argument[MMU_ARG_MAP_IOVA], argument[MMU_ARG_MAP_SIZE],
+				     argument[MMU_ARG_MAP_BO], argument[MMU_ARG_MAP_OFFSET]);
+		tell_mappings(argument[MMU_ARG_MAP_IOVA], argument[MMU_ARG_MAP_SIZE]);
 		break;
-	case UNMAP:
-		mmu_fail_heap(argument[2]);
-		result->result = unmap(argument[0], argument[1]);
-		tell_mappings(argument[0], argument[1]);
+	case MMU_OP_UNMAP:
+		mmu_fail_heap(argument[MMU_ARG_UNMAP_FAIL_AT]);
+		result->result = unmap(argument[MMU_ARG_UNMAP_IOVA], argument[MMU_ARG_UNMAP_SIZE]);
+		tell_mappings(argument[MMU_ARG_UNMAP_IOVA], argument[MMU_ARG_UNMAP_SIZE]);
 		break;
-	case EVICT:
-		evict(argument[0], argument[1]);
+	case MMU_OP_EVICT:
+		evict(argument[MMU_ARG_EVICT_BO], argument[MMU_ARG_EVICT_STATE]);
 		break;
-	case VALIDATE:
+	case MMU_OP_VALIDATE:
 		result->result = validate();
 		break;
-	case FIND:
-		result->value = find(argument[0], argument[1]);
+	case MMU_OP_FIND:
+		result->value = find(argument[MMU_ARG_FIND_IOVA], argument[MMU_ARG_FIND_SIZE]);
 		break;
-	case DESTROY:
+	case MMU_OP_DESTROY:
 		destroy();
 		break;
 	}

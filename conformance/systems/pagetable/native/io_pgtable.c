@@ -11,10 +11,8 @@
 #include <linux/io-pgtable.h>
 #include <linux/iommu.h>
 
-#include "../harness.h"
-
-enum operation { CREATE, MAP, UNMAP, TRANSLATE, SYNC, FLUSH, DESTROY };
-enum format { LPAE_S1, LPAE_MALI, DART1, DART2 };
+#include "harness.h"
+#include "operations.h"
 
 #define ROOTS 4
 #define PAGE_MASK_4K 0xfffULL
@@ -84,14 +82,14 @@ static const struct iommu_domain_ops domain_ops = {
 /* -- the operations ------------------------------------------------------------------- */
 
 /* Where each format says that its root tables are. */
-static void find_roots(enum format format)
+static void find_roots(enum io_pgtable_fmt format)
 {
 	unsigned int i;
 
 	table.roots = 1;
-	if (format == LPAE_S1) {
+	if (format == ARM_64_LPAE_S1) {
 		table.root[0] = table.cfg.arm_lpae_s1_cfg.ttbr;
-	} else if (format == LPAE_MALI) {
+	} else if (format == ARM_MALI_LPAE) {
 		table.root[0] = table.cfg.arm_mali_lpae_cfg.transtab & ~PAGE_MASK_4K;
 	} else {
 		table.roots = table.cfg.apple_dart_cfg.n_ttbrs;
@@ -100,28 +98,40 @@ static void find_roots(enum format format)
 	}
 }
 
+/* What the kernel calls a format; one of 16K pages and one of 4K are the same to it. */
+static enum io_pgtable_fmt kernel_format(enum mmu_create_format format)
+{
+	switch (format) {
+	case MMU_CREATE_FORMAT_LPAE_S1:
+		return ARM_64_LPAE_S1;
+	case MMU_CREATE_FORMAT_LPAE_MALI:
+		return ARM_MALI_LPAE;
+	case MMU_CREATE_FORMAT_DART1_16K:
+	case MMU_CREATE_FORMAT_DART1_4K:
+		return APPLE_DART;
+	case MMU_CREATE_FORMAT_DART2_16K:
+		return APPLE_DART2;
+	default:
+		return IO_PGTABLE_NUM_FMTS;
+	}
+}
+
 static mmu_s64 create(const mmu_u64 *argument)
 {
-	static const enum io_pgtable_fmt formats[] = {
-		[LPAE_S1] = ARM_64_LPAE_S1,
-		[LPAE_MALI] = ARM_MALI_LPAE,
-		[DART1] = APPLE_DART,
-		[DART2] = APPLE_DART2,
-	};
-	enum format format = argument[0];
+	enum io_pgtable_fmt format = kernel_format(argument[MMU_ARG_CREATE_FORMAT]);
 	unsigned int i;
 
 	memset(&table, 0, sizeof(table));
-	table.cfg.ias = argument[1];
-	table.cfg.oas = argument[2];
-	table.cfg.pgsize_bitmap = argument[3];
-	table.cfg.coherent_walk = argument[4];
+	table.cfg.ias = argument[MMU_ARG_CREATE_IAS];
+	table.cfg.oas = argument[MMU_ARG_CREATE_OAS];
+	table.cfg.pgsize_bitmap = argument[MMU_ARG_CREATE_PGSIZES];
+	table.cfg.coherent_walk = argument[MMU_ARG_CREATE_COHERENT];
 	table.cfg.tlb = &flush_ops;
 	table.cfg.iommu_dev = &device;
 	table.domain.ops = &domain_ops;
 	iommu_iotlb_gather_init(&table.gather);
-	mmu_fail_pages(argument[5]);
-	table.ops = alloc_io_pgtable_ops(formats[format], &table.cfg, &table);
+	mmu_fail_pages(argument[MMU_ARG_CREATE_FAIL_AT]);
+	table.ops = alloc_io_pgtable_ops(format, &table.cfg, &table);
 	if (!table.ops)
 		return mmu_pages_failed() ? -ENOMEM : -EINVAL;
 	find_roots(format);
@@ -135,9 +145,10 @@ static mmu_s64 map(const mmu_u64 *argument, mmu_u64 *value)
 	size_t mapped = 0;
 	int result;
 
-	mmu_fail_pages(argument[5]);
-	result = table.ops->map_pages(table.ops, argument[0], argument[1], argument[2], argument[3],
-				      argument[4], GFP_KERNEL, &mapped);
+	mmu_fail_pages(argument[MMU_ARG_MAP_FAIL_AT]);
+	result = table.ops->map_pages(table.ops, argument[MMU_ARG_MAP_IOVA], argument[MMU_ARG_MAP_PA],
+				      argument[MMU_ARG_MAP_PGSIZE], argument[MMU_ARG_MAP_PGCOUNT],
+				      argument[MMU_ARG_MAP_PROT], GFP_KERNEL, &mapped);
 	*value = mapped;
 	return result;
 }
@@ -147,13 +158,15 @@ static mmu_s64 unmap(const mmu_u64 *argument, mmu_u64 *value)
 	struct iommu_iotlb_gather queued;
 	struct iommu_iotlb_gather *gather = &table.gather;
 
-	if (argument[3]) {
+	if (argument[MMU_ARG_UNMAP_GATHER] == MMU_UNMAP_GATHER_QUEUED) {
 		iommu_iotlb_gather_init(&queued);
 		queued.queued = true;
 		gather = &queued;
 	}
-	mmu_fail_pages(argument[4]);
-	*value = table.ops->unmap_pages(table.ops, argument[0], argument[1], argument[2], gather);
+	mmu_fail_pages(argument[MMU_ARG_UNMAP_FAIL_AT]);
+	*value = table.ops->unmap_pages(table.ops, argument[MMU_ARG_UNMAP_IOVA],
+					argument[MMU_ARG_UNMAP_PGSIZE],
+					argument[MMU_ARG_UNMAP_PGCOUNT], gather);
 	return 0;
 }
 
@@ -171,28 +184,30 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 {
 	const mmu_u64 *argument = call->argument;
 
-	switch ((enum operation)call->operation) {
-	case CREATE:
+	switch ((enum mmu_operation)call->operation) {
+	case MMU_OP_CREATE:
 		result->result = create(argument);
 		break;
-	case MAP:
+	case MMU_OP_MAP:
 		result->result = map(argument, &result->value);
 		break;
-	case UNMAP:
+	case MMU_OP_UNMAP:
 		result->result = unmap(argument, &result->value);
 		break;
-	case TRANSLATE:
-		result->value = table.ops->iova_to_phys(table.ops, argument[0]);
+	case MMU_OP_TRANSLATE:
+		result->value = table.ops->iova_to_phys(table.ops, argument[MMU_ARG_TRANSLATE_IOVA]);
 		break;
-	case SYNC:
+	case MMU_OP_SYNC:
 		table.cause = MMU_CAUSE_SYNC;
 		table.from = NULL;
 		iommu_iotlb_sync(&table.domain, &table.gather);
 		break;
-	case FLUSH:
+	case MMU_OP_FLUSH:
 		invalidate(0, ~0ULL, MMU_SCOPE_LEAF | MMU_SCOPE_WALK, MMU_CAUSE_QUEUE, NULL);
 		break;
-	case DESTROY:
+	case MMU_OP_RELEASE: /* what the caller does next is no business of the table */
+		break;
+	case MMU_OP_DESTROY:
 		destroy();
 		break;
 	}

@@ -18,11 +18,6 @@
 #include <../drivers/gpu/drm/panthor/panthor_regs.h>
 #include <../drivers/gpu/drm/panthor/panthor_sched.h>
 
-enum operation {
-	CREATE, VM, DESTROY_VM, BO, CLOSE, BIND, QUEUE, FENCE, SIGNAL, RUN, ACTIVE, IDLE, FAULT,
-	STICK, PRE_RESET, POST_RESET, SUSPEND, RESUME, UNPLUG, CLOSE_FILE, ALLOC, FREE,
-};
-
 #define SLOTS 16              /* as many as the interrupt has bits for faults */
 #define AS_STRIDE 0x40
 #define REGISTER_BYTES 0x4000 /* all that the MMU code uses */
@@ -322,7 +317,8 @@ static void run_deferred(mmu_u64 steps)
 
 static mmu_s64 create(const mmu_u64 *argument)
 {
-	mmu_s64 result = probe(argument[0], argument[1], argument[2], argument[3]);
+	mmu_s64 result = probe(argument[MMU_ARG_CREATE_VA_BITS], argument[MMU_ARG_CREATE_PA_BITS],
+			       argument[MMU_ARG_CREATE_SLOTS], argument[MMU_ARG_CREATE_COHERENT]);
 
 	if (!result)
 		open_file();
@@ -335,75 +331,78 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 
 	registers.polls = 0;
 	begin_telling();
-	switch ((enum operation)call->operation) {
-	case CREATE:
+	switch ((enum mmu_operation)call->operation) {
+	case MMU_OP_CREATE:
 		result->result = create(argument);
 		created = !result->result;
 		break;
-	case VM:
-		result->result = make_vm(argument[0], &result->value);
+	case MMU_OP_VM:
+		result->result = make_vm(argument[MMU_ARG_VM_USER_VA], &result->value);
 		break;
-	case DESTROY_VM:
-		result->result = destroy_vm(argument[0]);
+	case MMU_OP_DESTROY_VM:
+		result->result = destroy_vm(argument[MMU_ARG_DESTROY_VM_VM]);
 		break;
-	case BO:
+	case MMU_OP_BO:
 		result->result = make_buffer(argument, &result->value);
 		break;
-	case CLOSE:
-		result->result = close_buffer(argument[0]);
+	case MMU_OP_CLOSE:
+		result->result = close_buffer(argument[MMU_ARG_CLOSE_BO]);
 		break;
-	case BIND:
-		mmu_fail_any(argument[7]);
+	case MMU_OP_BIND:
+		mmu_fail_any(argument[MMU_ARG_BIND_FAIL_AT]);
 		result->result = bind_now(argument);
 		break;
-	case QUEUE:
+	case MMU_OP_QUEUE:
 		result->result = bind_later(argument, &result->value);
 		break;
-	case FENCE:
+	case MMU_OP_FENCE:
 		result->result = make_fence(&result->value);
 		break;
-	case SIGNAL:
-		result->result = signal_fence(argument[0]);
+	case MMU_OP_SIGNAL:
+		result->result = signal_fence(argument[MMU_ARG_SIGNAL_FENCE]);
 		break;
-	case RUN:
-		run_deferred(argument[0]);
+	case MMU_OP_RUN:
+		run_deferred(argument[MMU_ARG_RUN_STEPS]);
 		break;
-	case ACTIVE:
-		result->result = activate(argument[0]);
+	case MMU_OP_ACTIVE:
+		result->result = activate(argument[MMU_ARG_ACTIVE_VM]);
 		break;
-	case IDLE:
-		result->result = idle(argument[0]);
+	case MMU_OP_IDLE:
+		result->result = idle(argument[MMU_ARG_IDLE_VM]);
 		break;
-	case FAULT:
-		result->result = raise_fault(argument[0], argument[1], argument[2]);
+	case MMU_OP_FAULT:
+		result->result = raise_fault(argument[MMU_ARG_FAULT_SLOT],
+					     argument[MMU_ARG_FAULT_ADDRESS],
+					     argument[MMU_ARG_FAULT_CODE]);
 		break;
-	case STICK:
-		result->result = stick(argument[0], argument[1], argument[2]);
+	case MMU_OP_STICK:
+		result->result = stick(argument[MMU_ARG_STICK_SLOT], argument[MMU_ARG_STICK_POLLS],
+				       argument[MMU_ARG_STICK_AFTER]);
 		break;
-	case PRE_RESET:
+	case MMU_OP_PRE_RESET:
 		result->result = pre_reset();
 		break;
-	case POST_RESET:
+	case MMU_OP_POST_RESET:
 		result->result = post_reset();
 		break;
-	case SUSPEND:
+	case MMU_OP_SUSPEND:
 		result->result = suspend();
 		break;
-	case RESUME:
+	case MMU_OP_RESUME:
 		result->result = resume();
 		break;
-	case UNPLUG:
+	case MMU_OP_UNPLUG:
 		result->result = unplug();
 		break;
-	case CLOSE_FILE:
+	case MMU_OP_CLOSE_FILE:
 		close_file();
 		open_file();
 		break;
-	case ALLOC:
+	case MMU_OP_ALLOC:
 		result->result = make_node(argument, &result->value);
 		break;
-	case FREE:
-		result->result = free_node(argument[0]);
+	case MMU_OP_FREE:
+		result->result = free_node(argument[MMU_ARG_FREE_NODE]);
 		break;
 	}
 	if (!created)

@@ -10,9 +10,8 @@
 
 #include <drm/drm_mm.h>
 
-#include "../harness.h"
-
-enum operation { CREATE, ALLOC, RESERVE, FREE, FIND, DESTROY };
+#include "harness.h"
+#include "operations.h"
 
 #define LISTED 16             /* nodes that are told at most, besides the one below */
 #define NOTHING_FOUND (~0ULL)
@@ -113,9 +112,14 @@ static mmu_s64 keep(struct drm_mm_node *node, int result)
 	return result;
 }
 
-static mmu_s64 allocate(mmu_u64 size, mmu_u64 alignment, mmu_u64 mode, mmu_u64 first, mmu_u64 last,
-			mmu_u64 *value)
+static mmu_s64 allocate(mmu_u64 size, mmu_u64 alignment, enum mmu_alloc_mode mode, mmu_u64 first,
+			mmu_u64 last, mmu_u64 *value)
 {
+	static const enum drm_mm_insert_mode modes[] = {
+		[MMU_ALLOC_MODE_BEST] = DRM_MM_INSERT_BEST,
+		[MMU_ALLOC_MODE_LOW] = DRM_MM_INSERT_LOW,
+		[MMU_ALLOC_MODE_HIGH] = DRM_MM_INSERT_HIGH,
+	};
 	/* Where a range ends is said by what comes behind it, and all has no end. */
 	mmu_u64 end = last == ~0ULL ? last : last + 1;
 	struct drm_mm_node *node = make_node();
@@ -123,7 +127,8 @@ static mmu_s64 allocate(mmu_u64 size, mmu_u64 alignment, mmu_u64 mode, mmu_u64 f
 
 	if (!node)
 		return -ENOMEM;
-	result = drm_mm_insert_node_in_range(&mm, node, size, alignment, node->color, first, end, mode);
+	result = drm_mm_insert_node_in_range(&mm, node, size, alignment, node->color, first, end,
+					     modes[mode]);
 	if (result) {
 		tell_around(first, last);
 	} else {
@@ -210,24 +215,25 @@ static void run(const struct mmu_call *call, struct mmu_result *result)
 {
 	const mmu_u64 *argument = call->argument;
 
-	switch ((enum operation)call->operation) {
-	case CREATE:
-		create(argument[0], argument[1]);
+	switch ((enum mmu_operation)call->operation) {
+	case MMU_OP_CREATE:
+		create(argument[MMU_ARG_CREATE_START], argument[MMU_ARG_CREATE_SIZE]);
 		break;
-	case ALLOC:
-		result->result = allocate(argument[0], argument[1], argument[2], argument[3], argument[4],
-					  &result->value);
+	case MMU_OP_ALLOC:
+		result->result = allocate(argument[MMU_ARG_ALLOC_SIZE], argument[MMU_ARG_ALLOC_ALIGN],
+					  argument[MMU_ARG_ALLOC_MODE], argument[MMU_ARG_ALLOC_FIRST],
+					  argument[MMU_ARG_ALLOC_LAST], &result->value);
 		break;
-	case RESERVE:
-		result->result = reserve(argument[0], argument[1]);
+	case MMU_OP_RESERVE:
+		result->result = reserve(argument[MMU_ARG_RESERVE_VA], argument[MMU_ARG_RESERVE_SIZE]);
 		break;
-	case FREE:
-		result->result = free_node(argument[0]);
+	case MMU_OP_FREE:
+		result->result = free_node(argument[MMU_ARG_FREE_NODE]);
 		break;
-	case FIND:
-		result->value = find(argument[0], argument[1]);
+	case MMU_OP_FIND:
+		result->value = find(argument[MMU_ARG_FIND_FIRST], argument[MMU_ARG_FIND_LAST]);
 		break;
-	case DESTROY:
+	case MMU_OP_DESTROY:
 		destroy();
 		break;
 	}

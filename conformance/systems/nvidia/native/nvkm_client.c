@@ -16,11 +16,6 @@
 #include <../drivers/gpu/drm/nouveau/nvkm/subdev/mmu/ummu.h>
 #include <../drivers/gpu/drm/nouveau/nvkm/subdev/mmu/uvmm.h>
 
-enum operation {
-	CREATE, MEMORY, DROP, GET, PUT, MAP, MAP_PART, UNMAP, PFN_MAP, PFN_UNMAP, RAW_GET, RAW_PUT,
-	RAW_MAP, RAW_UNMAP, RAW_SPARSE, JOIN, PART, BOOT, REPLAY, STICK, DESTROY,
-};
-
 #define ANY_ALLOCATION 1000       /* failures above it count all allocations, not just tables */
 #define PAGES_AT_ONCE 0x4000      /* that one operation can name */
 #define LARGEST_BOOT (1ULL << 30)
@@ -115,38 +110,40 @@ static mmu_s64 make_space(struct nvkm_mmu *mmu, struct request *request, u32 siz
 	return 0;
 }
 
-/* The argument words: chip, big, managed, start, size, raw, replay, fail_at. */
 static mmu_s64 create(const mmu_u64 *argument)
 {
+	enum mmu_create_chip chip = argument[MMU_ARG_CREATE_CHIP];
+	mmu_u64 large = argument[MMU_ARG_CREATE_BIG];
+	bool raw = argument[MMU_ARG_CREATE_RAW], replay = argument[MMU_ARG_CREATE_REPLAY];
+	bool is_pascal = chip == MMU_CREATE_CHIP_GP100;
 	struct request request = {
 		.of_all = {
-			.KIND = kind_of(argument[2], argument[5]),
-			.addr = argument[3],
-			.size = argument[4],
+			.KIND = kind_of(argument[MMU_ARG_CREATE_MANAGED], raw),
+			.addr = argument[MMU_ARG_CREATE_START],
+			.size = argument[MMU_ARG_CREATE_SIZE],
 		},
 	};
-	u32 size = argument[0] >= MAXWELL ? sizeof(request) : sizeof(request.of_all);
+	u32 size = space_says_large(chip) ? sizeof(request) : sizeof(request.of_all);
 	struct nvkm_mmu *mmu;
 	int result;
 
 	if (object)
 		return -EBUSY;
-	if (argument[0] > PASCAL || (argument[1] != 16 && argument[1] != 17) ||
-	    (argument[0] == PASCAL && argument[1] != 16) || (argument[0] != PASCAL && argument[6]))
+	if ((large != 16 && large != 17) || (is_pascal && large != 16) || (!is_pascal && replay))
 		return -EINVAL;
 #ifndef NVIF_VMM_V0_RAW
-	if (argument[5])
+	if (raw)
 		return -EOPNOTSUPP;
 #endif
-	if (argument[0] == MAXWELL)
-		request.of_maxwell.bigpage = argument[1];
-	else if (argument[0] == PASCAL)
-		request.of_pascal.fault_replay = !!argument[6];
+	if (is_pascal)
+		request.of_pascal.fault_replay = replay;
+	else if (space_says_large(chip))
+		request.of_maxwell.bigpage = large;
 	client.object.client = &client;
-	mmu = mmu_of(argument[0], argument[1], &result);
+	mmu = mmu_of(chip, large, &result);
 	if (result)
 		return result;
-	let_fail(argument[7]);
+	let_fail(argument[MMU_ARG_CREATE_FAIL_AT]);
 	result = make_space(mmu, &request, size);
 	mmu_fail_from_here(0);
 	if (!result)
@@ -211,31 +208,33 @@ static void destroy(void)
 
 /* -- areas of it ------------------------------------------------------------------------ */
 
-/* The argument words: getref, mapref, sparse, shift, align, size, fail_at. */
 static mmu_s64 get(const mmu_u64 *argument, mmu_u64 *value)
 {
+	mmu_u64 shift = argument[MMU_ARG_GET_SHIFT], align = argument[MMU_ARG_GET_ALIGN];
+	mmu_u64 size = argument[MMU_ARG_GET_SIZE];
 	struct nvif_vmm_get_v0 request = {
-		.type = argument[0] ? NVIF_VMM_GET_V0_PTES :
-			argument[1] ? NVIF_VMM_GET_V0_ADDR : NVIF_VMM_GET_V0_LAZY,
-		.sparse = !!argument[2],
-		.page = argument[3],
-		.align = argument[4],
-		.size = argument[5],
+		.type = argument[MMU_ARG_GET_GETREF] ? NVIF_VMM_GET_V0_PTES :
+			argument[MMU_ARG_GET_MAPREF] ? NVIF_VMM_GET_V0_ADDR : NVIF_VMM_GET_V0_LAZY,
+		.sparse = !!argument[MMU_ARG_GET_SPARSE],
+		.page = shift,
+		.align = align,
+		.size = size,
 	};
 	struct nvkm_vma *vma;
 	int result;
 
 	/* Fields of requests are bytes. */
-	if (argument[3] > 63 || argument[4] > 63)
+	if (shift > 63 || align > 63)
 		return -EINVAL;
 	if (!is_room_for_area())
 		return -E2BIG;
-	result = method(NVIF_VMM_V0_GET, &request, sizeof(request), argument[6]);
+	result = method(NVIF_VMM_V0_GET, &request, sizeof(request),
+			argument[MMU_ARG_GET_FAIL_AT]);
 	if (result)
 		return result;
 	*value = request.addr;
 	vma = nvkm_vmm_node_search(space, request.addr);
-	add_area(request.addr, vma ? vma->size : argument[5]);
+	add_area(request.addr, vma ? vma->size : size);
 	return 0;
 }
 
@@ -254,22 +253,23 @@ static mmu_s64 put(mmu_u64 number)
 	return result;
 }
 
-/* kind, ro, priv, vol; none of them: no arguments. Returns how many bytes they take. */
-static u32 map_arguments(struct gf100_vmm_map_v0 *to, const mmu_u64 *argument)
+/* None of them: no arguments. Returns how many bytes they take. */
+static u32 map_arguments(struct gf100_vmm_map_v0 *to, mmu_u64 kind, mmu_u64 ro, mmu_u64 priv,
+			 mmu_u64 vol)
 {
 	*to = (struct gf100_vmm_map_v0){
-		.kind = argument[0],
-		.ro = argument[1],
-		.priv = argument[2],
-		.vol = argument[3],
+		.kind = kind,
+		.ro = ro,
+		.priv = priv,
+		.vol = vol,
 	};
-	return argument[0] || argument[1] || argument[2] || argument[3] ? sizeof(*to) : 0;
+	return kind || ro || priv || vol ? sizeof(*to) : 0;
 }
 
-/* The argument words: vma, first, size, memory, offset, kind, ro, priv, vol, fail_at. */
 static mmu_s64 map_part(const mmu_u64 *argument)
 {
-	struct area *area = area_of(argument[0]);
+	struct area *area = area_of(argument[MMU_ARG_MAP_PART_VMA]);
+	mmu_u64 size = argument[MMU_ARG_MAP_PART_SIZE];
 	struct {
 		struct nvif_vmm_map_v0 of_all;
 		struct gf100_vmm_map_v0 of_chip;
@@ -279,20 +279,31 @@ static mmu_s64 map_part(const mmu_u64 *argument)
 	BUILD_BUG_ON(sizeof(struct gp100_vmm_map_v0) != sizeof(request.of_chip));
 	if (!area)
 		return -ENOENT;
-	request.of_all.addr = area->first + argument[1];
-	request.of_all.size = argument[2] ? argument[2] : area->size;
-	request.of_all.memory = argument[3] + 1;
-	request.of_all.offset = argument[4];
-	more = map_arguments(&request.of_chip, argument + 5);
-	return method(NVIF_VMM_V0_MAP, &request, sizeof(request.of_all) + more, argument[9]);
+	request.of_all.addr = area->first + argument[MMU_ARG_MAP_PART_FIRST];
+	request.of_all.size = size ? size : area->size;
+	request.of_all.memory = argument[MMU_ARG_MAP_PART_MEMORY] + 1;
+	request.of_all.offset = argument[MMU_ARG_MAP_PART_OFFSET];
+	more = map_arguments(&request.of_chip, argument[MMU_ARG_MAP_PART_KIND],
+			     argument[MMU_ARG_MAP_PART_RO], argument[MMU_ARG_MAP_PART_PRIV],
+			     argument[MMU_ARG_MAP_PART_VOL]);
+	return method(NVIF_VMM_V0_MAP, &request, sizeof(request.of_all) + more,
+		      argument[MMU_ARG_MAP_PART_FAIL_AT]);
 }
 
-/* The argument words: vma, memory, offset, kind, ro, priv, vol, fail_at. */
+/* As map_part of all that the area has. */
 static mmu_s64 map(const mmu_u64 *argument)
 {
 	const mmu_u64 whole[] = {
-		argument[0], 0, 0, argument[1], argument[2], argument[3], argument[4], argument[5],
-		argument[6], argument[7],
+		[MMU_ARG_MAP_PART_VMA] = argument[MMU_ARG_MAP_VMA],
+		[MMU_ARG_MAP_PART_FIRST] = 0,
+		[MMU_ARG_MAP_PART_SIZE] = 0,
+		[MMU_ARG_MAP_PART_MEMORY] = argument[MMU_ARG_MAP_MEMORY],
+		[MMU_ARG_MAP_PART_OFFSET] = argument[MMU_ARG_MAP_OFFSET],
+		[MMU_ARG_MAP_PART_KIND] = argument[MMU_ARG_MAP_KIND],
+		[MMU_ARG_MAP_PART_RO] = argument[MMU_ARG_MAP_RO],
+		[MMU_ARG_MAP_PART_PRIV] = argument[MMU_ARG_MAP_PRIV],
+		[MMU_ARG_MAP_PART_VOL] = argument[MMU_ARG_MAP_VOL],
+		[MMU_ARG_MAP_PART_FAIL_AT] = argument[MMU_ARG_MAP_FAIL_AT],
 	};
 
 	return map_part(whole);
@@ -339,12 +350,13 @@ static void write_pages(u64 *to, mmu_u64 count, mmu_u64 address, mmu_u64 shift, 
 		to[i] = page_of(pattern >> i % digits * 4 & 15, address + (i << shift));
 }
 
-/* The argument words: shift, addr, size, pattern, fail_at. The value: pages not done as asked. */
+/* The value: pages not done as asked. */
 static mmu_s64 pfn_map(const mmu_u64 *argument, mmu_u64 *value)
 {
-	mmu_u64 shift = argument[0], address = argument[1], size = argument[2], i;
+	mmu_u64 shift = argument[MMU_ARG_PFN_MAP_SHIFT], address = argument[MMU_ARG_PFN_MAP_ADDR];
+	mmu_u64 size = argument[MMU_ARG_PFN_MAP_SIZE], pattern = argument[MMU_ARG_PFN_MAP_PATTERN];
 	struct nvif_vmm_pfnmap_v0 *request;
-	mmu_u64 count;
+	mmu_u64 count, i;
 	mmu_s64 result;
 
 	if (shift > 63)
@@ -358,12 +370,13 @@ static mmu_s64 pfn_map(const mmu_u64 *argument, mmu_u64 *value)
 	request->page = shift;
 	request->addr = address;
 	request->size = size;
-	write_pages(request->phys, count, address, shift, argument[3]);
-	result = method(NVIF_VMM_V0_PFNMAP, request, struct_size(request, phys, count), argument[4]);
+	write_pages(request->phys, count, address, shift, pattern);
+	result = method(NVIF_VMM_V0_PFNMAP, request, struct_size(request, phys, count),
+			argument[MMU_ARG_PFN_MAP_FAIL_AT]);
 	for (i = 0; i < count; i++)
 		*value += !request->phys[i];
 	/* Pages that were not to be mapped have no word to begin with. */
-	write_pages(request->phys, count, address, shift, argument[3]);
+	write_pages(request->phys, count, address, shift, pattern);
 	for (i = 0; i < count; i++)
 		*value -= !request->phys[i];
 	kvfree(request);
@@ -385,56 +398,63 @@ static mmu_s64 raw(struct nvif_vmm_raw_v0 request, mmu_u64 failing)
 	return method(NVIF_VMM_V0_RAW, &request, sizeof(request), failing);
 }
 
-/* The argument words: shift, addr, size, memory, offset, kind, ro, priv, vol, fail_at. */
 static mmu_s64 raw_map(const mmu_u64 *argument)
 {
 	struct gf100_vmm_map_v0 of_chip;
-	u32 more = map_arguments(&of_chip, argument + 5);
+	u32 more = map_arguments(&of_chip, argument[MMU_ARG_RAW_MAP_KIND],
+				 argument[MMU_ARG_RAW_MAP_RO], argument[MMU_ARG_RAW_MAP_PRIV],
+				 argument[MMU_ARG_RAW_MAP_VOL]);
 
 	return raw((struct nvif_vmm_raw_v0){
 		.op = NVIF_VMM_RAW_V0_MAP,
-		.shift = argument[0],
-		.addr = argument[1],
-		.size = argument[2],
-		.memory = argument[3] + 1,
-		.offset = argument[4],
+		.shift = argument[MMU_ARG_RAW_MAP_SHIFT],
+		.addr = argument[MMU_ARG_RAW_MAP_ADDR],
+		.size = argument[MMU_ARG_RAW_MAP_SIZE],
+		.memory = argument[MMU_ARG_RAW_MAP_MEMORY] + 1,
+		.offset = argument[MMU_ARG_RAW_MAP_OFFSET],
 		.argv = (uintptr_t)&of_chip,
 		.argc = more,
-	}, argument[9]);
+	}, argument[MMU_ARG_RAW_MAP_FAIL_AT]);
 }
 
-static mmu_s64 raw_call(enum operation operation, const mmu_u64 *argument)
+static mmu_s64 raw_call(enum mmu_operation operation, const mmu_u64 *argument)
 {
-	struct nvif_vmm_raw_v0 request = {
-		.shift = argument[0],
-		.addr = argument[1],
-		.size = argument[2],
-	};
-
 	switch (operation) {
-	case RAW_GET:
-		request.op = NVIF_VMM_RAW_V0_GET;
-		return raw(request, argument[3]);
-	case RAW_PUT:
-		request.op = NVIF_VMM_RAW_V0_PUT;
-		return raw(request, 0);
-	case RAW_MAP:
+	case MMU_OP_RAW_GET:
+		return raw((struct nvif_vmm_raw_v0){
+			.op = NVIF_VMM_RAW_V0_GET,
+			.shift = argument[MMU_ARG_RAW_GET_SHIFT],
+			.addr = argument[MMU_ARG_RAW_GET_ADDR],
+			.size = argument[MMU_ARG_RAW_GET_SIZE],
+		}, argument[MMU_ARG_RAW_GET_FAIL_AT]);
+	case MMU_OP_RAW_PUT:
+		return raw((struct nvif_vmm_raw_v0){
+			.op = NVIF_VMM_RAW_V0_PUT,
+			.shift = argument[MMU_ARG_RAW_PUT_SHIFT],
+			.addr = argument[MMU_ARG_RAW_PUT_ADDR],
+			.size = argument[MMU_ARG_RAW_PUT_SIZE],
+		}, 0);
+	case MMU_OP_RAW_MAP:
 		return raw_map(argument);
-	case RAW_UNMAP:
-		request.op = NVIF_VMM_RAW_V0_UNMAP;
-		request.sparse = !!argument[3];
-		return raw(request, 0);
+	case MMU_OP_RAW_UNMAP:
+		return raw((struct nvif_vmm_raw_v0){
+			.op = NVIF_VMM_RAW_V0_UNMAP,
+			.shift = argument[MMU_ARG_RAW_UNMAP_SHIFT],
+			.addr = argument[MMU_ARG_RAW_UNMAP_ADDR],
+			.size = argument[MMU_ARG_RAW_UNMAP_SIZE],
+			.sparse = !!argument[MMU_ARG_RAW_UNMAP_SPARSE],
+		}, 0);
 	default:
 		return raw((struct nvif_vmm_raw_v0){
 			.op = NVIF_VMM_RAW_V0_SPARSE,
-			.addr = argument[0],
-			.size = argument[1],
-			.ref = !!argument[2],
-		}, argument[3]);
+			.addr = argument[MMU_ARG_RAW_SPARSE_ADDR],
+			.size = argument[MMU_ARG_RAW_SPARSE_SIZE],
+			.ref = !!argument[MMU_ARG_RAW_SPARSE_REF],
+		}, argument[MMU_ARG_RAW_SPARSE_FAIL_AT]);
 	}
 }
 #else
-static mmu_s64 raw_call(enum operation operation, const mmu_u64 *argument)
+static mmu_s64 raw_call(enum mmu_operation operation, const mmu_u64 *argument)
 {
 	return -EOPNOTSUPP;
 }
@@ -445,64 +465,67 @@ static mmu_s64 raw_call(enum operation operation, const mmu_u64 *argument)
 static void run(const struct mmu_call *call, struct mmu_result *result)
 {
 	const mmu_u64 *argument = call->argument;
-	enum operation operation = call->operation;
+	enum mmu_operation operation = call->operation;
 
 	begin_device(0);
 	switch (operation) {
-	case CREATE:
+	case MMU_OP_CREATE:
 		result->result = create(argument);
 		break;
-	case MEMORY:
-		result->result = make_memory(argument[0], argument[1], argument[2], argument[3],
-					     &result->value);
+	case MMU_OP_MEMORY:
+		result->result = make_memory(
+			argument[MMU_ARG_MEMORY_TARGET], argument[MMU_ARG_MEMORY_SIZE],
+			argument[MMU_ARG_MEMORY_PAGE], argument[MMU_ARG_MEMORY_SCATTERED],
+			&result->value);
 		break;
-	case DROP:
-		result->result = drop_memory(argument[0]);
+	case MMU_OP_DROP:
+		result->result = drop_memory(argument[MMU_ARG_DROP_MEMORY]);
 		break;
-	case GET:
+	case MMU_OP_GET:
 		result->result = get(argument, &result->value);
 		break;
-	case PUT:
-		result->result = put(argument[0]);
+	case MMU_OP_PUT:
+		result->result = put(argument[MMU_ARG_PUT_VMA]);
 		break;
-	case MAP:
+	case MMU_OP_MAP:
 		result->result = map(argument);
 		break;
-	case MAP_PART:
+	case MMU_OP_MAP_PART:
 		result->result = map_part(argument);
 		break;
-	case UNMAP:
-		result->result = unmap(argument[0], argument[1]);
+	case MMU_OP_UNMAP:
+		result->result = unmap(argument[MMU_ARG_UNMAP_VMA], argument[MMU_ARG_UNMAP_FIRST]);
 		break;
-	case PFN_MAP:
+	case MMU_OP_PFN_MAP:
 		result->result = pfn_map(argument, &result->value);
 		break;
-	case PFN_UNMAP:
-		result->result = pfn_unmap(argument[0], argument[1]);
+	case MMU_OP_PFN_UNMAP:
+		result->result = pfn_unmap(argument[MMU_ARG_PFN_UNMAP_ADDR],
+					   argument[MMU_ARG_PFN_UNMAP_SIZE]);
 		break;
-	case RAW_GET:
-	case RAW_PUT:
-	case RAW_MAP:
-	case RAW_UNMAP:
-	case RAW_SPARSE:
+	case MMU_OP_RAW_GET:
+	case MMU_OP_RAW_PUT:
+	case MMU_OP_RAW_MAP:
+	case MMU_OP_RAW_UNMAP:
+	case MMU_OP_RAW_SPARSE:
 		result->result = raw_call(operation, argument);
 		break;
-	case JOIN:
+	case MMU_OP_JOIN:
 		result->result = join(&result->value);
 		break;
-	case PART:
+	case MMU_OP_PART:
 		result->result = part();
 		break;
-	case BOOT:
-		result->result = boot(argument[0]);
+	case MMU_OP_BOOT:
+		result->result = boot(argument[MMU_ARG_BOOT_FAIL_AT]);
 		break;
-	case REPLAY:
+	case MMU_OP_REPLAY:
 		result->result = method(GP100_VMM_VN_FAULT_REPLAY, NULL, 0, 0);
 		break;
-	case STICK:
-		stick(argument[0]);
+	case MMU_OP_STICK:
+		stick(argument[MMU_ARG_STICK_POLLS]);
 		break;
-	case DESTROY:
+	case MMU_OP_DESTROY:
 		destroy();
 		break;
 	}

@@ -8,7 +8,8 @@
 #include <../drivers/gpu/drm/panthor/panthor_device.h>
 #include <../drivers/gpu/drm/panthor/panthor_mmu.h>
 
-#include "../harness.h"
+#include "harness.h"
+#include "operations.h"
 
 #define NONE (~0ULL)            /* no VM, no buffer, no fence */
 

@@ -9,15 +9,15 @@
 #include <../drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.h>
 #include <nvif/if000c.h>
 
-#include "../harness.h"
+#include "harness.h"
+#include "operations.h"
 
 /* nvkm_device.c */
-enum chip { FERMI, KEPLER, MAXWELL, PASCAL };
-
 extern struct nvkm_device gpu;
 extern u8 large_shift;            /* of the large page, where the chip leaves that open */
 
-struct nvkm_mmu *mmu_of(enum chip chip, u8 large, int *result);
+bool space_says_large(enum mmu_create_chip chip);
+struct nvkm_mmu *mmu_of(enum mmu_create_chip chip, u8 large, int *result);
 struct nvkm_memory *make_instance(void);
 void stick(mmu_s64 polls);
 void begin_device(mmu_u64 failing_table); /* 0: none fails */

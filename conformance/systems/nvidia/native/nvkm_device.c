@@ -44,7 +44,6 @@ static struct device parent;
 static struct nvkm_fb framebuffer;
 static struct nvkm_instmem instances;
 static struct nvkm_timer timer;
-static struct nvkm_mmu *units[PASCAL + 1][2]; /* one for each chip and size of large pages */
 struct nvkm_device gpu;
 u8 large_shift;
 
@@ -468,24 +467,32 @@ static int probe(void)
 	return nvkm_mm_init(&framebuffer.tags.mm, 0, 0, TAGS, 1);
 }
 
-/* The MMU of a chip, which lives as long as the device, with its spare tables. */
-struct nvkm_mmu *mmu_of(enum chip chip, u8 large, int *result)
+static struct {
+	int (*make)(struct nvkm_device *, enum nvkm_subdev_type, int, struct nvkm_mmu **);
+	struct nvkm_mmu *mmu[2];      /* by the size of large pages */
+} chips[] = {
+	[MMU_CREATE_CHIP_GF100] = { .make = gf100_mmu_new },
+	[MMU_CREATE_CHIP_GK104] = { .make = gk104_mmu_new },
+	[MMU_CREATE_CHIP_GM200] = { .make = gm200_mmu_new },
+	[MMU_CREATE_CHIP_GP100] = { .make = gp100_mmu_new },
+};
+
+/* From Maxwell on, each address space says itself which large pages it has. */
+bool space_says_large(enum mmu_create_chip chip)
 {
-	static int (*const make[])(struct nvkm_device *, enum nvkm_subdev_type, int,
-				   struct nvkm_mmu **) = {
-		[FERMI] = gf100_mmu_new,
-		[KEPLER] = gk104_mmu_new,
-		[MAXWELL] = gm200_mmu_new,
-		[PASCAL] = gp100_mmu_new,
-	};
-	struct nvkm_mmu **mmu = &units[chip][large == 17];
+	return chip == MMU_CREATE_CHIP_GM200 || chip == MMU_CREATE_CHIP_GP100;
+}
+
+/* The MMU of a chip, which lives as long as the device, with its spare tables. */
+struct nvkm_mmu *mmu_of(enum mmu_create_chip chip, u8 large, int *result)
+{
+	struct nvkm_mmu **mmu = &chips[chip].mmu[large == 17];
 
 	large_shift = large;
 	*result = probe();
-	/* From Maxwell on, each address space says itself which large pages it has. */
-	framebuffer.page = chip < MAXWELL ? large : 0;
+	framebuffer.page = space_says_large(chip) ? 0 : large;
 	if (!*result && !*mmu)
-		*result = make[chip](&gpu, NVKM_SUBDEV_MMU, 0, mmu);
+		*result = chips[chip].make(&gpu, NVKM_SUBDEV_MMU, 0, mmu);
 	gpu.mmu = *mmu;
 	return *mmu;
 }
