@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from conformance.rules.catalogue import PAGETABLE
 from conformance.system import System
 from conformance.systems.gpuvm import machine as gpuvm
 from conformance.systems.gpuvm.operations import SPECS as GPUVM_SPECS
@@ -27,8 +28,8 @@ from conformance.systems.nvidia.telling import NvidiaViews
 from conformance.systems.pagetable import machine as pagetable
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import PageTableSession
-from conformance.systems.pagetable.telling import PageTableViews
+from conformance.systems.pagetable.rules.step import PageTableStep
+from conformance.systems.pagetable.telling import PageTableViews, look
 from conformance.systems.va_alloc import machine as va_alloc
 from conformance.systems.va_alloc.operations import SPECS as VA_ALLOC_SPECS
 from conformance.systems.va_alloc.operations import possible as va_alloc_possible
@@ -37,6 +38,7 @@ from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
 from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
+from reference.systems.pagetable.promise import PageTablePromise
 from reference.systems.va_alloc.promise import VaAllocPromise
 from reports.vocabulary import HardwareRow
 
@@ -45,12 +47,15 @@ SYSTEMS: dict[str, System] = {
         "pagetable",
         "map, unmap and translate on one page table",
         SPECS,
-        PageTableSession.rules,
-        PageTableSession,
+        PAGETABLE,
+        None,
         PageTableViews,
         pagetable.machine_class,
         (("iova",), ("pa",)),
         configurable,
+        make_promise=PageTablePromise,
+        make_step=PageTableStep,
+        look=look,
     ),
     "gpuvm": System(
         "gpuvm",

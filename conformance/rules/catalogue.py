@@ -1,6 +1,5 @@
 """All rules, by id and by system."""
 
-from conformance.rules import progress
 from conformance.rules.rule import Rule
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.mali.rules import MALI
@@ -9,6 +8,7 @@ from conformance.systems.pagetable.rules import (
     errors,
     neighbours,
     ordering,
+    progress,
     stale_tlb,
     tables,
     translation,
