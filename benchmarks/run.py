@@ -271,12 +271,12 @@ def no_session(*given: Any) -> Any:
 
 def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Steps on a table in which a number of pages is mapped."""
+    from conformance.discovery import system_by_name
     from conformance.registry import make_target
     from conformance.systems.pagetable.operations import SPECS
-    from conformance.systems.pagetable.session import PageTableSession
     from reference.operations import make
 
-    session = PageTableSession(make_target("reference"), set())
+    session = system_by_name("pagetable").session(make_target("reference"), set())
 
     def do(name: str, **given: int | str) -> None:
         outcome = session.run(make(name, SPECS, **given))

@@ -1,6 +1,7 @@
 """Running operations again: a counterexample, or a file that somebody wrote by hand."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from conformance.discovery import system_by_name
@@ -8,8 +9,7 @@ from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
 from conformance.rules.rule import Violation
 from conformance.system import System
-from conformance.systems.pagetable.session import PageTableSession
-from reference.formats.format import LEAF, ROLE_NAMES, access_text
+from conformance.table_segments import Page
 from reference.numbers import errno_text
 from reference.operations import Operation, read_operations, text, to_json
 from reference.words import hex_word
@@ -30,17 +30,6 @@ class Line:
     value: int
     finished: bool
     sort: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What one touched page or block translates to in the end, with the entries of its walk."""
-
-    first: int
-    size: int
-    pa: int | None
-    access: str
-    entries: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -223,8 +212,8 @@ def _run(done: Replay, system: System, operations: list[Operation], target: obje
             Line(operation, result.result, result.value, result.finished, outcome.sort)
         )
         done.violations += outcome.violations
-        if isinstance(session, PageTableSession) and operation.name != "destroy":
-            _look(done, session, operation)
+        if system.look is not None:
+            _note(done, system.look(session, operation))
         if session.ended:
             break
     last = session.finish()
@@ -232,46 +221,12 @@ def _run(done: Replay, system: System, operations: list[Operation], target: obje
         done.violations += last.violations
 
 
-def _look(done: Replay, session: PageTableSession, operation: Operation) -> None:
-    """Note what the pages that ``operation`` touched translate to now."""
-    view = session.view
-    if view is None:
-        return
-    fmt = view.geometry.format
-    iova = operation.args.get("iova")
-    if not isinstance(iova, int) or not 0 <= iova < view.geometry.limit:
-        return
-    size = int(operation.args.get("pgsize", 1)) * int(operation.args.get("pgcount", 1))
-    last = min(iova + max(size, 1) - 1, view.geometry.limit - 1)
-    va = iova
-    while va <= last:
-        walk = view.walker.walk(va)
-        level = walk.steps[-1].level
-        span = fmt.span(level)
-        first = va & ~(span - 1)
-        done.pages = [page for page in done.pages if not _overlap(page, first, span)]
+def _note(done: Replay, pages: Iterator[Page]) -> None:
+    """Note what pages translate to now; what was noted of them before is out of date."""
+    for page in pages:
+        done.pages = [one for one in done.pages if not one.overlaps(page)]
         if len(done.pages) >= PAGES_SHOWN:
-            done.left_out = va
-            return
-        leaf = walk.steps[-1]
-        mapped = leaf.kind == LEAF
-        done.pages.append(
-            Page(
-                first,
-                span,
-                fmt.output(leaf.level, leaf.word) if mapped else None,
-                access_text(fmt.meaning(leaf.level, leaf.word)) if mapped else "",
-                tuple(
-                    f"level {step.level} [{step.index}] of {step.table:#x}: "
-                    f"{hex_word(step.word)}  {ROLE_NAMES[step.kind]}: "
-                    f"{fmt.describe(step.level, step.word)}"
-                    for step in walk.steps
-                ),
-            )
-        )
-        va = first + span
+            done.left_out = page.first
+            break
+        done.pages.append(page)
     done.pages.sort(key=lambda page: page.first)
-
-
-def _overlap(page: Page, first: int, span: int) -> bool:
-    return page.first < first + span and first < page.first + page.size

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from conformance.rules.rule import MISUSE, Rule, Violation
-from conformance.rules.step import CallStep
+from conformance.rules.step import AnyStep
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
 from reference.operations import Operation, OperationSpec, Result, completed
@@ -19,9 +19,6 @@ from reference.trace import BEGIN, END, Trace
 
 if TYPE_CHECKING:
     from conformance.system import System
-
-AnyStep = CallStep[Any, Any]
-"""What the rules of some system are shown."""
 
 
 @dataclass(frozen=True, slots=True)

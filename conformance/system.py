@@ -1,6 +1,6 @@
 """What a system is: all that engine, minimiser and replay need to know of one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from conformance.rules.progress import ENDING
 from conformance.rules.rule import Rule, Violation
 from conformance.rules.step import CallStep
 from conformance.session import AnySession, Session
+from conformance.table_segments import Page
 from conformance.tally import Tally
 from conformance.targets.kind import TargetKind
 from conformance.targets.protocol import Target
@@ -43,7 +44,8 @@ class System:
     ``reference``: makes the target of our own driver, of a changed copy of it if one is given;
     ``targets``: others that can be had by name; ``load_mutants``: its seeded bugs, None for none.
     ``make_promise``: a promise, for a target of these traits; ``make_step``: what rules are
-    shown of a call.
+    shown of a call. ``look``: what the pages that an operation touched translate to, for a replay;
+    None where there are no page tables to walk.
     """
 
     name: str
@@ -68,6 +70,7 @@ class System:
     make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], CallStep[Any, Any]] = (
         CallStep
     )
+    look: Callable[[Any, Operation], Iterator[Page]] | None = None
     _asked: dict[tuple[str, bool, bool], Sequence[Rule]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -1,11 +1,13 @@
 """What promise, tables and TLB say of a range of addresses, in the form of counterexamples."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from conformance.rules.rule import Violation
-from reference.formats.format import ROLE_NAMES, access_letters
+from reference.formats.format import LEAF, ROLE_NAMES, access_letters, access_text
 from reference.hardware.view import HardwareView
 from reference.translations import Translations
+from reference.words import hex_word
 from reports.counterexample import Segment, Stale, Step
 
 PARTS_SHOWN = 2048
@@ -89,3 +91,43 @@ def stale(view: HardwareView, violation: Violation) -> tuple[Stale, ...]:
         Stale(fact.level, fact.first, fact.last, fact.word, fmt.describe(fact.level, fact.word))
         for fact in view.tlb.leaves_in(violation.iova, violation.iova)[:8]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page or block translates to, with the entries of its walk; ``pa`` None: nothing."""
+
+    first: int
+    size: int
+    pa: int | None
+    access: str
+    entries: tuple[str, ...]
+
+    def overlaps(self, other: "Page") -> bool:
+        """Whether both have an address in common."""
+        return self.first < other.first + other.size and other.first < self.first + self.size
+
+
+def pages(view: HardwareView, first: int, last: int) -> Iterator[Page]:
+    """What each page or block in first..last translates to now, ascending; holes as well."""
+    fmt = view.geometry.format
+    va = first
+    while va <= last:
+        steps = view.walker.walk(va).steps
+        end = steps[-1]
+        span = fmt.span(end.level)
+        start = va & ~(span - 1)
+        is_mapped = end.kind == LEAF
+        yield Page(
+            start,
+            span,
+            fmt.output(end.level, end.word) if is_mapped else None,
+            access_text(fmt.meaning(end.level, end.word)) if is_mapped else "",
+            tuple(
+                f"level {step.level} [{step.index}] of {step.table:#x}: "
+                f"{hex_word(step.word)}  {ROLE_NAMES[step.kind]}: "
+                f"{fmt.describe(step.level, step.word)}"
+                for step in steps
+            ),
+        )
+        va = start + span

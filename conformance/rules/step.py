@@ -137,4 +137,7 @@ class CallStep(Generic[C, P]):
         )  # fmt: skip
 
 
-__all__ = ["Call", "CallStep", "Finished"]
+AnyStep = CallStep[Any, Any]
+"""What the rules of some system are shown."""
+
+__all__ = ["AnyStep", "Call", "CallStep", "Finished"]

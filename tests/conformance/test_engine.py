@@ -318,7 +318,7 @@ def test_a_driver_that_raises_has_crashed():
 
         @staticmethod
         def PageTable(*arguments):
-            return Raiser(PageTableTarget()._driver.PageTable(*arguments))
+            return Raiser(PageTableTarget().driver.PageTable(*arguments))
 
     class Raiser:
         def __init__(self, table):

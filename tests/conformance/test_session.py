@@ -2,18 +2,20 @@
 
 import ast
 import errno
-import inspect
+from pathlib import Path
 
 import pytest
 
+from conformance.discovery import SYSTEMS
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.pagetable.operations import SPECS
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import PageTableSession
 from reference.operations import Operation, Result, from_json
+from reference.systems.pagetable import promise
 from reference.trace import BEGIN, END, RELEASE, WORDS
 
+SYSTEM = SYSTEMS["pagetable"]
 K4, M2, G1 = 0x1000, 0x20_0000, 0x4000_0000
 
 
@@ -32,7 +34,7 @@ def unmap(iova, pgsize=K4, **more):
 
 def session_after(*operations, target=None):
     """A session in which these operations were done without a violation."""
-    session = PageTableSession(target or PageTableTarget(), set())
+    session = SYSTEM.session(target or PageTableTarget(), set())
     for operation in operations:
         outcome = session.run(operation)
         assert [one.identity for one in outcome.violations] == []
@@ -133,7 +135,8 @@ def test_a_call_is_sorted_before_it_is_made(name):
     session = session_after(*before)
     if call.name != "create":
         errors = (-errno.EINVAL,) if sort == REFUSED else ()
-        assert session._sort(call) == (sort, reason, errors)
+        sorted_as = session.promise.before(call)
+        assert (sorted_as.sort, sorted_as.reason, sorted_as.errors) == (sort, reason, errors)
     outcome = session.run(call)
     assert outcome.sort == sort
     # The reference does nothing wrong, whatever it is asked.
@@ -142,15 +145,28 @@ def test_a_call_is_sorted_before_it_is_made(name):
 
 
 def test_every_reason_has_an_example():
-    source = ast.parse(inspect.getsource(inspect.getmodule(PageTableSession)))
-    methods = {node.name: node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
-    reasons = {
-        constant.value
-        for name in ("_sort", "_misuse")
-        for returned in ast.walk(methods[name])
+    # The source lies beside the module, compiled or not.
+    source = ast.parse(Path(promise.__file__).with_name("promise.py").read_text())
+    functions = {node.name: node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
+    said = [
+        word
+        for name, function in functions.items()
+        if name.startswith("misuse_of_")
+        for returned in ast.walk(function)
         if isinstance(returned, ast.Return)
-        for constant in ast.walk(returned)
-        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+        for word in ast.walk(returned)
+    ] + [
+        call.args[0]
+        for call in ast.walk(functions["_sort"])
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("misuse", "refuse")
+    ]
+    reasons = {word.value for word in said if isinstance(word, ast.Constant)}
+    reasons |= {
+        getattr(promise, word.id)
+        for word in said
+        if isinstance(word, ast.Name) and word.id.isupper()
     }
     assert reasons == {reason for _, _, _, reason in CALLS.values()}
 
@@ -159,7 +175,8 @@ def test_every_reason_has_an_example():
 
 
 def duties(session):
-    return session.strict, session.queued, session.flushed
+    waiting = session.promise.table.duties
+    return waiting.strict, waiting.queued, waiting.flushed
 
 
 def test_a_strict_unmap_waits_for_sync_and_then_for_release():
@@ -170,10 +187,10 @@ def test_a_strict_unmap_waits_for_sync_and_then_for_release():
     assert duties(session) == (page, [], [])
     session.run(op("sync"))
     assert duties(session) == ([], [], page)
-    assert session.is_waiting(0x6000, 0x6FFF)
+    assert session.promise.table.duties.is_waiting(0x6000, 0x6FFF)
     session.run(op("release"))
     assert duties(session) == ([], [], [])
-    assert not session.is_waiting(0, 2**48 - 1)
+    assert not session.promise.table.duties.is_waiting(0, 2**48 - 1)
 
 
 def test_a_queued_unmap_waits_for_flush_and_then_for_release():
@@ -265,8 +282,8 @@ def test_the_promise_takes_over_a_page_that_is_missing():
     session = session_after(op("create"), target=make_target("mutant:run-one-short"))
     outcome = session.run(a_map(0x5000, pgcount=2))
     assert [(one.rule, one.iova) for one in outcome.violations] == [("TR-1", 0x6000)]
-    assert session.promise.lookup(0x5000)[0] == 0x5000
-    assert session.promise.lookup(0x6000)[0] == -1
+    assert session.promise.table.translations.lookup(0x5000)[0] == 0x5000
+    assert session.promise.table.translations.lookup(0x6000)[0] == -1
     assert not session.run(op("translate", iova=0x6000)).violations
     second = session.run(a_map(0x6000))
     assert (second.sort, [one.identity for one in second.violations]) == (LEGAL, [])
@@ -336,12 +353,12 @@ def test_violations_of_a_misuse_say_so():
 
 def test_what_is_muted_is_counted_and_not_fresh():
     identity = ("TR-1", "map, level 3, mapped wanted, invalid found")
-    session = PageTableSession(make_target("mutant:run-one-short"), {identity})
+    session = SYSTEM.session(make_target("mutant:run-one-short"), {identity})
     outcome = session.run(a_map(0x5000, pgcount=2))
     assert [one.identity for one in outcome.violations] == [identity]
     assert not outcome.fresh
     assert session.tally.hits == {" ".join(identity): 1}
-    everything = PageTableSession(make_target("mutant:run-one-short"), None)
+    everything = SYSTEM.session(make_target("mutant:run-one-short"), None)
     assert not everything.run(a_map(0x5000, pgcount=2)).fresh
 
 
@@ -351,8 +368,8 @@ def test_what_is_muted_is_counted_and_not_fresh():
 def test_a_first_operation_without_create_makes_a_default_table():
     session = session_after(a_map(0x5000))
     assert session.operations == [op("create"), a_map(0x5000)]
-    assert session.config["pgsizes"] == K4 | M2 | G1
-    assert (session.config["ias"], session.config["oas"]) == (48, 48)
+    assert session.promise.table.config["pgsizes"] == K4 | M2 | G1
+    assert (session.promise.table.config["ias"], session.promise.table.config["oas"]) == (48, 48)
     assert len(session.results) == 2
 
 
@@ -366,7 +383,7 @@ def test_after_destroy_only_create_does_anything(name):
             return super().perform(operation, trace)
 
     session = session_after(op("create"), a_map(0x5000), op("destroy"), target=Counting())
-    assert (session.exists, Counting.calls) == (False, 3)
+    assert (session.promise.table is not None, Counting.calls) == (False, 3)
     args = {"iova": 0} if "iova" in [arg.name for arg in SPECS[name].args] else {}
     outcome = session.run(op(name, **args))
     assert (outcome.sort, outcome.changed, outcome.violations) == (MISUSE, False, ())
@@ -380,16 +397,16 @@ def test_a_second_create_is_not_done():
     session = session_after(op("create"), a_map(0x5000))
     outcome = session.run(op("create", ias=32))
     assert (outcome.sort, len(session.operations)) == (MISUSE, 2)
-    assert session.config["ias"] == 48
+    assert session.promise.table.config["ias"] == 48
 
 
 def test_the_end_of_an_example_destroys_the_table():
     session = session_after(op("create"), a_map(0x5000))
     assert not session.finish().violations
     assert session.operations[-1] == op("destroy")
-    assert not session.exists
+    assert session.promise.table is None
     assert session.finish() is None
-    assert PageTableSession(PageTableTarget(), set()).finish() is None
+    assert SYSTEM.session(PageTableTarget(), set()).finish() is None
 
 
 def test_what_a_step_changed_is_told():

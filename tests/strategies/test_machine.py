@@ -6,8 +6,8 @@ import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.session import Session
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.pagetable.session import PageTableSession
 from reference.formats import FORMATS, format_by_name
 
 pytestmark = pytest.mark.xdist_group("machine")
@@ -25,8 +25,9 @@ class Watch:
     def note(self, situation, happens=True):
         self.seen[situation] += bool(happens)
 
-    def look(self, session, operation, sort, reason):
-        config, promise = session.config, session.promise
+    def look(self, table, call):
+        config, promise = table.config, table.translations
+        operation, sort, reason = call.operation, call.sort, call.reason
         args = operation.args
         fmt = format_by_name(config["format"])
         name = operation.name
@@ -103,16 +104,16 @@ class Watch:
 def seen():
     """How often each situation came up."""
     watch = Watch()
-    sort = PageTableSession._sort
+    before = Session._before
 
     def watched(session, operation):
-        sorted_as = sort(session, operation)
+        call = before(session, operation)
         if not session._replaying:
-            watch.look(session, operation, *sorted_as[:2])
-        return sorted_as
+            watch.look(session.promise.table, call)
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PageTableSession, "_sort", watched)
+        patch.setattr(Session, "_before", watched)
         system, plan = SYSTEMS["pagetable"], Plan(examples=EXAMPLES, shards=1)
         assert run_shard(system, PageTableTarget(), plan, 0).findings == {}
         # What is special about drivers that always split blocks is wrong on some devices.

@@ -6,10 +6,11 @@ from conformance.systems.pagetable.machine import machine_class
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.reference_target import PageTableTarget
 from conformance.systems.pagetable.rules import PAGETABLE
-from conformance.systems.pagetable.session import PageTableSession
-from conformance.systems.pagetable.telling import PageTableViews
+from conformance.systems.pagetable.rules.step import PageTableStep
+from conformance.systems.pagetable.telling import PageTableViews, look
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
+from reference.systems.pagetable.promise import PageTablePromise
 
 
 def _io_pgtable_arm(kernel: str | None, progress: Progress) -> Target:
@@ -35,7 +36,9 @@ SYSTEM = System(
     title="map, unmap and translate on one page table",
     specs=SPECS,
     rules=PAGETABLE,
-    make_session=PageTableSession,
+    make_promise=PageTablePromise,
+    make_step=PageTableStep,
+    look=look,
     make_views=PageTableViews,
     make_machine=machine_class,
     moved_together=(("iova",), ("pa",)),

@@ -10,11 +10,11 @@ costs more than doing, so that no draw should come to nothing.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
-from conformance.systems.pagetable.session import PageTableSession
+from conformance.machine import Machine
 from reference.formats import format_by_name
-from reference.operations import Operation
+from reference.systems.pagetable.promise import Duties, PageTablePromise, Table
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
 
@@ -22,51 +22,38 @@ KEPT = 8
 """How many unmapped ranges are remembered, to be mapped again."""
 
 
-class PageTableMachine(RuleBasedStateMachine):
-    """Generates operations for one session. A generated subclass gives ``start``."""
+class PageTableMachine(Machine):
+    """Generates operations for one session. A generated subclass gives ``create``.
+
+    ``runs``: what is mapped, as (first, last, page size); ``gone``: the last ranges that were
+    unmapped. Of the table: its page ``sizes``, the ``edges`` of its addresses, and how many
+    ``entries`` a table page has.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.session: PageTableSession = self.start()
         self.runs: list[tuple[int, int, int]] = []
         self.gone: list[tuple[int, int]] = []
         self.sizes: list[int] = [0x1000]
         self.edges: tuple[int, ...] = (0,)
         self.entries = 512
-        self.changed = False
 
-    def start(self) -> PageTableSession:
-        """A fresh session; given by the generated subclass."""
-        raise TypeError("start is missing; make subclasses with conformance.engine")
+    @property
+    def table(self) -> Table | None:
+        """The table; None where there is none, or the example has ended."""
+        promise: PageTablePromise = self.session.promise
+        return None if self.session.ended else promise.table
 
-    def do(self, name: str, **args: int | str) -> int:
-        """Do one operation; the value that it gave back."""
-        return self.perform(Operation(name, args))
-
-    def perform(self, operation: Operation) -> int:
+    def bytes_of(self, name: str, **args: int | str) -> int:
         """Do one operation; the value that it gave back, 0 if it did not finish."""
-        if self.session.ended:
-            return 0
-        outcome = self.session.run(operation)
-        self.changed = self.changed or outcome.changed
-        if outcome.fresh:
-            self.fail(outcome.fresh[0])
-        return outcome.result.value if outcome.result.finished else 0
-
-    def fail(self, violation: object) -> None:
-        """Raise for a new violation; given by the generated subclass."""
-
-    def teardown(self) -> None:
-        """End the example: destroy the table, which must give everything back."""
-        outcome = self.session.finish()
-        if outcome is not None and outcome.fresh:
-            self.fail(outcome.fresh[0])
+        outcome = self.do(name, **args)
+        return outcome.result.value if outcome is not None and outcome.result.finished else 0
 
     # -- drawing ------------------------------------------------------------------------------
 
     def create_with(self, config: dict[str, int | str]) -> None:
         """Make the table, and the list of addresses that matter for it."""
-        self.perform(Operation("create", config))
+        self.do("create", **config)
         bitmap = int(config["pgsizes"])
         self.sizes = [1 << bit for bit in range(63) if bitmap >> bit & 1]
         fmt = format_by_name(str(config["format"]))
@@ -80,8 +67,8 @@ class PageTableMachine(RuleBasedStateMachine):
         # 37 is coprime to the length for most lengths: neighbours in the draw are far apart.
         return self.edges[spot * 37 % len(self.edges)] & ~(pgsize - 1)
 
-    def _memory(self, where: str, iova: int, size: int, pgsize: int) -> int:
-        limit = 1 << int(self.session.config["oas"])
+    def _memory(self, table: Table, where: str, iova: int, size: int, pgsize: int) -> int:
+        limit = table.pa_limit
         if where == "high":
             return max((limit - size) & ~(pgsize - 1), 0)
         if where == "beside" and iova + size <= limit:
@@ -92,29 +79,25 @@ class PageTableMachine(RuleBasedStateMachine):
 
     def _settle(self, first: int, last: int) -> None:
         """Do the caller's part before addresses are used again: flush, and release."""
-        session = self.session
-        if session.ended or not session.is_waiting(first, last):
+        table = self.table
+        if table is None or not table.duties.is_waiting(first, last):
             return
-        if session.strict:
+        if table.duties.strict:
             self.do("sync")
-        if session.queued:
+        if table.duties.queued:
             self.do("flush")
-        if session.flushed:
+        if table.duties.flushed:
             self.do("release")
 
     def _map(self, iova: int, pa: int, pgsize: int, count: int, chosen: draw.Attribute) -> int:
-        mapped = self.perform(
-            Operation(
-                "map",
-                {
-                    "iova": iova,
-                    "pa": pa,
-                    "pgsize": pgsize,
-                    "pgcount": count,
-                    "prot": chosen.prot,
-                    "fail_at": chosen.fail_at,
-                },
-            )
+        mapped = self.bytes_of(
+            "map",
+            iova=iova,
+            pa=pa,
+            pgsize=pgsize,
+            pgcount=count,
+            prot=chosen.prot,
+            fail_at=chosen.fail_at,
         )
         if mapped > 0:
             self.runs.append((iova, iova + mapped - 1, pgsize))
@@ -127,8 +110,8 @@ class PageTableMachine(RuleBasedStateMachine):
         yield
         if self.changed or self.session.ended:
             return
-        if self._is_waiting():
-            self._do_a_duty(spot)
+        if self.table is not None and self.table.duties.any():
+            self._do_a_duty(self.table.duties, spot)
         elif self.runs:
             first, last, pgsize = self.runs[spot % len(self.runs)]
             self._unmap(first, pgsize, (last + 1 - first) // pgsize, "strict", 0)
@@ -150,27 +133,26 @@ class PageTableMachine(RuleBasedStateMachine):
         self.map(spot, shape)
 
     def _map_somewhere(self, spot: int, run: draw.Run, chosen: draw.Attribute) -> None:
-        session = self.session
-        promise = session.promise
-        if session.ended or promise is None:
+        table = self.table
+        if table is None:
             return
+        translations = table.translations
         pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
-        limit = 1 << int(session.config["ias"])
         for attempt in range(4):
             fills = run.count == draw.TABLE_ENTRIES
             iova = self._spot(spot + attempt, pgsize * (self.entries if fills else 1))
-            count = max(1, min(run.count, (limit - iova) // pgsize))
+            count = max(1, min(run.count, (table.limit - iova) // pgsize))
             last = iova + count * pgsize - 1
-            if chosen.insist or not promise.any_in(iova, last):
+            if chosen.insist or not translations.any_in(iova, last):
                 break
-            if not promise.any_in(iova, iova + pgsize - 1):
+            if not translations.any_in(iova, iova + pgsize - 1):
                 # The first page is free: take as many as are.
                 count = 1
                 last = iova + pgsize - 1
                 break
         self._settle(iova, last)
-        pa = self._memory(chosen.memory, iova, count * pgsize, pgsize)
-        room = ((1 << int(session.config["oas"])) - pa) // pgsize
+        pa = self._memory(table, chosen.memory, iova, count * pgsize, pgsize)
+        room = (table.pa_limit - pa) // pgsize
         self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
 
     @rule(pick=draw.picks, shape=draw.shapes.numbers)
@@ -182,19 +164,18 @@ class PageTableMachine(RuleBasedStateMachine):
                 self._map_where_gone(pick, run, chosen)
 
     def _map_where_gone(self, pick: int, run: draw.Run, chosen: draw.Attribute) -> None:
-        session = self.session
-        promise = session.promise
-        if session.ended or promise is None:
+        table = self.table
+        if table is None:
             return
         first, last = self.gone[pick % len(self.gone)]
         for pgsize in (self.sizes[min(run.size, len(self.sizes) - 1)], self.sizes[0]):
             iova = first & ~(pgsize - 1)
             count = max(1, min(run.count, (last + 1 - iova) // pgsize))
             size = count * pgsize
-            if not promise.any_in(iova, iova + size - 1):
+            if not table.translations.any_in(iova, iova + size - 1):
                 self._settle(iova, iova + size - 1)
-                pa = self._memory(chosen.memory, iova, size, pgsize)
-                room = ((1 << int(session.config["oas"])) - pa) // pgsize
+                pa = self._memory(table, chosen.memory, iova, size, pgsize)
+                room = (table.pa_limit - pa) // pgsize
                 self._map(iova, pa, pgsize, max(1, min(count, room)), chosen)
                 return
         self.gone.remove((first, last))
@@ -207,16 +188,17 @@ class PageTableMachine(RuleBasedStateMachine):
             self._map_pieces(spot, pieces, chosen)
 
     def _map_pieces(self, spot: int, pieces: tuple[int, ...], chosen: draw.Attribute) -> None:
-        promise = self.session.promise
-        if self.session.ended or promise is None:
+        table = self.table
+        if table is None:
             return
         page = self.sizes[0]
         iova = self._spot(spot, page)
-        base = self._memory("far", iova, 16 * page, page)
+        base = self._memory(table, "far", iova, 16 * page, page)
         for piece in pieces:
-            if not self.session.config or iova + page > 1 << int(self.session.config["ias"]):
+            table = self.table
+            if table is None or iova + page > table.limit:
                 return
-            if promise.any_in(iova, iova + page - 1):
+            if table.translations.any_in(iova, iova + page - 1):
                 return
             self._settle(iova, iova + page - 1)
             if not self._map(iova, base + piece * page, page, 1, chosen):
@@ -249,7 +231,7 @@ class PageTableMachine(RuleBasedStateMachine):
         self._unmap(iova, size, count, gather, fail_at)
 
     def _unmap(self, iova: int, pgsize: int, count: int, gather: str, fail_at: int) -> None:
-        done = self.do(
+        done = self.bytes_of(
             "unmap", iova=iova, pgsize=pgsize, pgcount=count, gather=gather, fail_at=fail_at
         )
         if done > 0:
@@ -304,18 +286,13 @@ class PageTableMachine(RuleBasedStateMachine):
     def settle(self, pick: int) -> None:
         """Do one of the caller's duties, if there is one: sync, flush or release."""
         with self._step(pick):
-            if self._is_waiting():
-                self._do_a_duty(pick)
+            if self.table is not None and self.table.duties.any():
+                self._do_a_duty(self.table.duties, pick)
 
-    def _is_waiting(self) -> bool:
-        session = self.session
-        return bool(session.strict or session.queued or session.flushed)
-
-    def _do_a_duty(self, pick: int) -> None:
-        session = self.session
-        if session.strict and (pick & 1 or not session.queued):
+    def _do_a_duty(self, duties: Duties, pick: int) -> None:
+        if duties.strict and (pick & 1 or not duties.queued):
             self.do("sync")
-        elif session.queued:
+        elif duties.queued:
             self.do("flush")
         else:
             self.do("release")
@@ -338,63 +315,73 @@ class PageTableMachine(RuleBasedStateMachine):
             self._err(mistake, spot, run)
 
     def _err(self, mistake: str, spot: int, run: draw.Run) -> None:
-        config = self.session.config
-        if self.session.ended or not config:
+        table = self.table
+        if table is None:
             return
         pgsize = self.sizes[min(run.size, len(self.sizes) - 1)]
-        iova = self._spot(spot, pgsize)
-        ias, oas = int(config["ias"]), int(config["oas"])
-        args: dict[str, int | str] = {
-            "iova": iova, "pa": 0, "pgsize": pgsize, "pgcount": 1, "prot": 3, "fail_at": 0,
+        args: dict[str, int] = {
+            "iova": self._spot(spot, pgsize), "pa": 0, "pgsize": pgsize, "pgcount": 1, "prot": 3,
+            "fail_at": 0,
         }  # fmt: skip
-        if mistake == "size":
-            args["pgsize"] = (0, 0x2000, 0x10_0000, 3 * self.sizes[0])[spot % 4]
-        elif mistake == "none":
-            args["pgcount"] = 0
-        elif mistake == "askew":
-            args["iova"] = iova + (0x800 if pgsize == self.sizes[0] else self.sizes[0])
-        elif mistake == "askew-pa":
-            args["pa"] = 0x800 if pgsize == self.sizes[0] else self.sizes[0]
-        elif mistake == "outside":
-            places = beyond(ias, self.sizes[0])
-            args["iova"] = places[spot % len(places)] & ~(pgsize - 1)
-        elif mistake == "past":
-            args["iova"] = (1 << ias) - pgsize
-            args["pgcount"] = 2 + spot % 3
-        elif mistake == "outside-pa":
-            args["pa"] = 1 << oas
-        elif mistake == "covered" and self.runs:
-            # A larger page over smaller ones, or a smaller one inside a larger.
-            first, _, size = self.runs[spot % len(self.runs)]
-            other = self.sizes[min(run.size, len(self.sizes) - 1)]
-            args["iova"] = first & ~(max(other, size) - 1 if other >= size else other - 1)
-            args["pgsize"] = other
-        if mistake == "hole" and self.gone:
+        if mistake == "covered" and self.runs:
+            self._lie_over(args, spot)
+        elif mistake == "hole" and self.gone:
             # Something unmapped, with the page before it and the page behind it.
             page = self.sizes[0]
             first, last = self.gone[spot % len(self.gone)]
             args["iova"] = max(first - page, 0)
             args["pgsize"] = pgsize = page
             args["pgcount"] = min((last + 1 - first) // page + 2, self.entries)
+        else:
+            self._misplace(args, mistake, spot, table)
+        iova = args["iova"]
         if mistake == "hole" or (spot & 1 and mistake not in ("askew-pa", "outside-pa", "covered")):
             del args["pa"], args["prot"]
-            args["gather"] = "strict"
-            done = self.perform(Operation("unmap", args))
+            done = self.bytes_of("unmap", **args, gather="strict")
             if done > 0 and args["pgsize"] == pgsize:
-                at = int(args["iova"])
-                self._unmapped(at, at + done - 1)
+                self._unmapped(iova, iova + done - 1)
             return
-        if mistake == "covered" and self.session.promise is not None:
-            self._settle(int(args["iova"]), int(args["iova"]) + int(args["pgsize"]) - 1)
-        mapped = self.perform(Operation("map", args))
-        if mapped > 0:
-            # Whatever was there is now the driver's secret; ask the promise.
-            self._unmapped(int(args["iova"]), int(args["iova"]) + mapped - 1)
-            promise = self.session.promise
-            if promise is not None and 0 <= int(args["iova"]) < 1 << ias:
-                for one in promise.parts(int(args["iova"]), int(args["iova"]) + mapped - 1, 4):
-                    span = promise.format.span(one.level)
-                    self.runs.append((one.first, one.first + span - 1, span))
+        if mistake == "covered":
+            self._settle(iova, iova + args["pgsize"] - 1)
+        self._mapped_wrongly(iova, self.bytes_of("map", **args))
+
+    def _lie_over(self, args: dict[str, int], spot: int) -> None:
+        """A larger page over smaller ones, or a smaller one inside a larger."""
+        first, _, size = self.runs[spot % len(self.runs)]
+        args["iova"] = first & ~(max(args["pgsize"], size) - 1)
+        if args["pgsize"] < size:
+            args["iova"] = first & ~(args["pgsize"] - 1)
+
+    def _misplace(self, args: dict[str, int], mistake: str, spot: int, table: Table) -> None:
+        """Change the arguments of a map or unmap to such as no table takes."""
+        page, pgsize = self.sizes[0], args["pgsize"]
+        if mistake == "size":
+            args["pgsize"] = (0, 0x2000, 0x10_0000, 3 * page)[spot % 4]
+        elif mistake == "none":
+            args["pgcount"] = 0
+        elif mistake == "askew":
+            args["iova"] += 0x800 if pgsize == page else page
+        elif mistake == "askew-pa":
+            args["pa"] = 0x800 if pgsize == page else page
+        elif mistake == "outside":
+            places = beyond(int(table.config["ias"]), page)
+            args["iova"] = places[spot % len(places)] & ~(pgsize - 1)
+        elif mistake == "past":
+            args["iova"] = table.limit - pgsize
+            args["pgcount"] = 2 + spot % 3
+        elif mistake == "outside-pa":
+            args["pa"] = table.pa_limit
+
+    def _mapped_wrongly(self, iova: int, mapped: int) -> None:
+        """Whatever was there is now the driver's secret: ask the promise."""
+        if mapped <= 0:
+            return
+        self._unmapped(iova, iova + mapped - 1)
+        table = self.table
+        if table is not None and 0 <= iova < table.limit:
+            for one in table.translations.parts(iova, iova + mapped - 1, 4):
+                span = table.format.span(one.level)
+                self.runs.append((one.first, one.first + span - 1, span))
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from reference.formats import FORMATS, format_by_name
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
+from reference.systems.pagetable.promise import DEFAULT_BITS, filled
 from strategies.pagetable import bbm_levels
 
 _CALL = (
@@ -12,9 +13,6 @@ _CALL = (
     ArgSpec("pgcount", "count", default=1, high=1 << 20),
 )
 _FAIL = ArgSpec("fail_at", "count", default=0, high=64)
-
-DEFAULT_BITS = 48
-"""Input and output size where none is given, if the format has it; else its largest."""
 
 SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
@@ -69,24 +67,6 @@ SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec("destroy", "Detach the root, and free the table."),
 )
 """The operations of system ``pagetable``."""
-
-
-def filled(create: Operation) -> Operation:
-    """A create operation in which page sizes of 0 are all that the format has.
-
-    An output size that the format does not have with its input size becomes the largest
-    that it has, so that the defaults do for every format.
-    """
-    args = dict(create.args)
-    fmt = format_by_name(create.string("format"))
-    if not args["pgsizes"]:
-        args["pgsizes"] = sum(fmt.page_sizes)
-    if args["ias"] == DEFAULT_BITS and DEFAULT_BITS not in fmt.ias_choices:
-        args["ias"] = fmt.ias_choices[-1]
-    outputs = fmt.oas_for(int(args["ias"]))
-    if args["oas"] == DEFAULT_BITS and DEFAULT_BITS not in outputs:
-        args["oas"] = outputs[-1]
-    return Operation(create.name, args)
 
 
 def configurable(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:

@@ -1,11 +1,12 @@
 """What the three views of a page table said, for a counterexample."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.pagetable.session import PageTableSession
-from conformance.table_segments import mapped, promised, stale, walk
+from conformance.session import Session
+from conformance.table_segments import Page, mapped, pages, promised, stale, walk
 from reference.operations import Operation
+from reference.systems.pagetable.promise import Table
 from reports.counterexample import Segment, Views
 from reports.stores import annotate
 
@@ -13,26 +14,27 @@ from reports.stores import annotate
 class PageTableViews:
     """Looks at a session before its last operation and after it."""
 
-    def __init__(self, session: PageTableSession, operations: Sequence[Operation]) -> None:
+    def __init__(self, session: Session, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
-        self._window = _window(session, operations)
+        self._window = _window(session.promise.table, operations)
         self._promise = self._promised()
         self._hardware = self._mapped()
 
     def _promised(self) -> tuple[Segment, ...]:
-        promise = self._session.promise
-        return () if promise is None else promised(promise, self._window)
+        table: Table | None = self._session.promise.table
+        return () if table is None else promised(table.translations, self._window)
 
     def _mapped(self) -> tuple[Segment, ...]:
-        view = self._session.view
-        return () if view is None else mapped(view, self._window)
+        table: Table | None = self._session.promise.table
+        return () if table is None else mapped(table.view, self._window)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
         events = list(session.trace)
-        view = session.view
+        table: Table | None = session.promise.table
+        view = None if table is None else table.view
         return Views(
             message=violation.message,
             event=violation.event if 0 <= violation.event < len(events) else None,
@@ -51,12 +53,21 @@ class PageTableViews:
         )
 
 
-def _window(session: PageTableSession, operations: Sequence[Operation]) -> tuple[int, int] | None:
+def look(session: Session, operation: Operation) -> Iterator[Page]:
+    """What the pages that ``operation`` touched translate to now, ascending."""
+    table: Table | None = session.promise.table
+    iova = operation.args.get("iova")
+    if table is None or not isinstance(iova, int) or not 0 <= iova < table.limit:
+        return
+    size = int(operation.args.get("pgsize", 1)) * int(operation.args.get("pgcount", 1))
+    yield from pages(table.view, iova, min(iova + max(size, 1), table.limit) - 1)
+
+
+def _window(table: Table | None, operations: Sequence[Operation]) -> tuple[int, int] | None:
     """The addresses that the operations speak of, with a page on each side; None: none."""
-    if session.view is None:
+    if table is None:
         return None
-    limit = session.view.geometry.limit
-    page = session.view.geometry.format.page_sizes[0]
+    limit, page = table.limit, table.format.page_sizes[0]
     firsts: list[int] = []
     lasts: list[int] = []
     for operation in operations:

@@ -1,11 +1,11 @@
 """The rules of system ``pagetable``, one file for each subject."""
 
-from conformance.rules import progress
 from conformance.rules.rule import Rule
 from conformance.systems.pagetable.rules import (
     errors,
     neighbours,
     ordering,
+    progress,
     stale_tlb,
     tables,
     translation,

@@ -3,13 +3,14 @@
 import errno
 
 from conformance.rules.errnos import errno_kind, errno_name
-from conformance.rules.rule import LEGAL, MISUSE, Rule, Step, Violation
+from conformance.rules.rule import LEGAL, MISUSE, Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 
 
-def result_check(step: Step) -> int:
+def result_check(step: PageTableStep) -> int:
     """ER-1: a call returns one of its documented results."""
     result, value = step.result.result, step.result.value
-    allowed = [0] if step.sort == LEGAL else list(step.map_errors)
+    allowed = [0] if step.sort == LEGAL else list(step.errors)
     if step.failed_allocations:
         # Of several reasons to fail, a driver may find any first.
         allowed.append(-errno.ENOMEM)
@@ -38,7 +39,7 @@ def result_check(step: Step) -> int:
     return 1
 
 
-def unchanged_check(step: Step) -> int:
+def unchanged_check(step: PageTableStep) -> int:
     """ER-2: after an error, nothing is mapped beyond the bytes that were reported."""
     if step.result.result == 0:
         return 0
@@ -61,16 +62,16 @@ def unchanged_check(step: Step) -> int:
     return 1
 
 
-def lost_check(step: Step) -> int:
+def lost_check(step: PageTableStep) -> int:
     """ER-3: a misuse does not silently drop what was mapped."""
     if step.sort != MISUSE or step.result.result != 0:
         return 0
-    for first, _last, pa, level in step.held:
+    for first, _last, pa, level in step.call.held:
         # For an unmap, what it reported as unmapped was asked for.
         if step.kind == "unmap" and first < step.first + step.result.value:
             continue
         walked, word = step.view.walker.translate(first)
-        fmt = step.view.geometry.format
+        fmt = step.table.format
         offset = first & (fmt.span(walked) - 1) if walked >= 0 else 0
         if step.entry(walked, word) == "leaf" and fmt.output(walked, word) + offset == pa:
             continue
@@ -88,7 +89,7 @@ def lost_check(step: Step) -> int:
             )
         )
         break
-    return len(step.held)
+    return len(step.call.held)
 
 
 RULES = (

@@ -1,14 +1,15 @@
 """NB: what no operation touches does not change, at any instant."""
 
-from conformance.rules.rule import Rule, Step, Violation
+from conformance.rules.rule import Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.hardware.view import CHANGED_OUTSIDE
 
 
-def untouched_check(step: Step) -> int:
+def untouched_check(step: PageTableStep) -> int:
     """NB-1: no store changes a translation outside the addresses of the operation."""
     for seen in step.observed(CHANGED_OUTSIDE):
         old, new = step.entry(seen.level, seen.old), step.entry(seen.level, seen.new)
-        pa, _ = step.promise.lookup(seen.va)
+        pa, _ = step.translations.lookup(seen.va)
         step.violations.append(
             Violation(
                 "NB-1",

@@ -1,6 +1,7 @@
 """OR: stores, barriers, invalidations and frees come in the right order."""
 
-from conformance.rules.rule import MISUSE, Rule, Step, Violation
+from conformance.rules.rule import MISUSE, Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.hardware.view import (
     CONFLICT_SIZE,
     CONFLICT_VALUE,
@@ -20,7 +21,7 @@ PUBLISHED = {
 }
 
 
-def publish_check(step: Step) -> int:
+def publish_check(step: PageTableStep) -> int:
     """OR-1: a table is linked only when all of it is written and visible."""
     for seen in step.observed(*PUBLISHED):
         what = PUBLISHED[seen.kind]
@@ -39,10 +40,10 @@ def publish_check(step: Step) -> int:
     return step.seen(PUBLISHED_UNWRITTEN)
 
 
-def replace_check(step: Step) -> int:
+def replace_check(step: PageTableStep) -> int:
     """OR-2: break before make. After a misuse, only for entries that others use as well."""
     for seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, CONFLICT_SIZE, CONFLICT_VALUE):
-        if seen.kind in (REPLACED_SIZE, CONFLICT_SIZE) and step.bbm >= 2:
+        if seen.kind in (REPLACED_SIZE, CONFLICT_SIZE) and step.table.bbm >= 2:
             continue
         if step.sort == MISUSE and (
             seen.kind in (CONFLICT_SIZE, CONFLICT_VALUE) or step.covers(seen.level, seen.va)
@@ -78,7 +79,7 @@ def replace_check(step: Step) -> int:
     return step.seen(REPLACED_SIZE) + step.seen(CONFLICT_SIZE)
 
 
-def free_check(step: Step) -> int:
+def free_check(step: PageTableStep) -> int:
     """OR-3: a table is unlinked before it is freed."""
     for seen in step.observed(FREED_LINKED):
         step.violations.append(
@@ -96,7 +97,7 @@ def free_check(step: Step) -> int:
     return step.seen(FREED_LINKED)
 
 
-def visible_check(step: Step) -> int:
+def visible_check(step: PageTableStep) -> int:
     """OR-4: stores are visible before the invalidation that covers them, and before map returns."""
     for seen in step.observed(ISSUED_UNSEEN):
         step.violations.append(
@@ -130,7 +131,6 @@ def visible_check(step: Step) -> int:
                     f"a store at {pa:#x} that may not be visible",
                 )
             )
-            step.view.make_all_seen()
     return checked
 
 

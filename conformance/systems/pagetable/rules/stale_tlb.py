@@ -1,15 +1,16 @@
 """TL: nothing stale is cached when the duty to flush falls due."""
 
-from conformance.rules.rule import Rule, Step, Violation
+from conformance.rules.rule import Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.formats.format import access_text
 from reference.hardware.view import FREED_CACHED
 
 
-def leaf_check(step: Step) -> int:
+def leaf_check(step: PageTableStep) -> int:
     """TL-1: when a range is given back, no cached leaf still serves an address in it."""
-    fmt = step.view.geometry.format
-    for first, last in step.due:
-        fact = step.view.stale(step.promise, first, last)
+    fmt = step.table.format
+    for first, last in step.call.due:
+        fact = step.view.stale(step.translations, first, last)
         if fact is None:
             continue
         at = max(first, fact.first)
@@ -27,14 +28,13 @@ def leaf_check(step: Step) -> int:
                 stale=(fact.level, fact.first, fact.last, fact.word),
             )
         )
-        step.view.forget(first, last)
-    return len(step.due)
+    return len(step.call.due)
 
 
-def walk_check(step: Step) -> int:
+def walk_check(step: PageTableStep) -> int:
     """TL-2: a table is freed only when no walk cache can lead to it."""
     for seen in step.observed(FREED_CACHED):
-        fmt = step.view.geometry.format
+        fmt = step.table.format
         step.violations.append(
             Violation(
                 "TL-2",

@@ -1,6 +1,7 @@
 """RC: table pages balance, and nothing is used after it was freed."""
 
-from conformance.rules.rule import Rule, Step, Violation
+from conformance.rules.rule import Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.hardware.view import (
     FREED_UNKNOWN,
     STORED_FREED,
@@ -8,17 +9,16 @@ from reference.hardware.view import (
 )
 
 
-def leak_check(step: Step) -> int:
+def leak_check(step: PageTableStep) -> int:
     """RC-1: every allocated table is reachable from the root."""
-    lost = step.view.lost_tables()
+    lost = step.call.lost
     if lost > 0:
-        pa = step.view.mark_leaked()
         step.violations.append(
             Violation(
                 "RC-1",
                 f"{step.kind}, table lost",
-                f"{lost} allocated table page(s), the first at {pa:#x}, cannot be reached from the "
-                "root any more and were not freed.",
+                f"{lost} allocated table page(s), the first at {step.call.lost_pa:#x}, cannot be "
+                "reached from the root any more and were not freed.",
                 step.end_event,
                 step.first,
                 "every allocated table is linked, or freed",
@@ -28,7 +28,7 @@ def leak_check(step: Step) -> int:
     return 1
 
 
-def free_check(step: Step) -> int:
+def free_check(step: PageTableStep) -> int:
     """RC-2: only what is allocated is freed, once."""
     for seen in step.observed(FREED_UNKNOWN):
         step.violations.append(
@@ -43,7 +43,7 @@ def free_check(step: Step) -> int:
     return step.seen(FREED_UNKNOWN)
 
 
-def use_check(step: Step) -> int:
+def use_check(step: PageTableStep) -> int:
     """RC-3: entries are stored only to allocated tables."""
     for seen in step.observed(STORED_FREED, STORED_OUTSIDE):
         where = "a freed table" if seen.kind == STORED_FREED else "memory outside every table"

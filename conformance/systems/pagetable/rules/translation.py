@@ -1,6 +1,7 @@
 """TR: after each operation, touched pages translate as promised."""
 
-from conformance.rules.rule import Rule, Step, Violation
+from conformance.rules.rule import Rule, Violation
+from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.formats.format import (
     ACCESS_MASK,
     CACHED,
@@ -16,15 +17,15 @@ from reference.formats.format import (
     UNSTATED,
     access_text,
 )
-from reference.hardware.view import Difference
+from reference.hardware.view import CHANGED_OUTSIDE, Difference
 
 
-def address_check(step: Step) -> int:
+def address_check(step: PageTableStep) -> int:
     """TR-1: every touched page and its neighbours lead where they should, or nowhere."""
     if step.result.result != 0:
         return 0
-    page = step.view.geometry.format.page_sizes[0]
-    if any(violation.rule == "NB-1" for violation in step.violations):
+    page = step.table.format.page_sizes[0]
+    if step.observed(CHANGED_OUTSIDE):
         # A store outside changed the neighbours, and NB-1 says so.
         page = 0
     found = step.difference(step.first - page, step.last + page)
@@ -33,18 +34,16 @@ def address_check(step: Step) -> int:
     return 1
 
 
-def access_check(step: Step) -> int:
+def access_check(step: PageTableStep) -> int:
     """TR-2: permission and memory type are the promised ones."""
     if step.result.result != 0:
         return 0
     found = step.difference(step.first, step.last)
     if found is None or found.address:
         return 1 if found is None and step.result.value else 0
-    while found is not None and not found.address:
-        for aspect in aspects(step, found):
-            step.violations.append(_differs("TR-2", step, found, aspect))
-        step.view.accept(step.promise, found)
-        found = step.difference(step.first, step.last)
+    for one in step.table.access_differences(step.first, step.last):
+        for aspect in aspects(step, one):
+            step.violations.append(_differs("TR-2", step, one, aspect))
     return 1
 
 
@@ -58,13 +57,13 @@ _RIGHTS = (
 )
 
 
-def aspects(step: Step, found: Difference) -> list[str]:
+def aspects(step: PageTableStep, found: Difference) -> list[str]:
     """In which ways the access of a leaf differs from the promised one, each in a few words.
 
     Where both observers differ alike, that is one way.
     """
-    fmt = step.view.geometry.format
-    _, prot = step.promise.lookup(found.va)
+    fmt = step.table.format
+    _, prot = step.translations.lookup(found.va)
     promised, granted = fmt.promised(prot), fmt.meaning(found.level, found.word)
     changed = promised ^ granted
     ways = []
@@ -91,9 +90,9 @@ def aspects(step: Step, found: Difference) -> list[str]:
 MEMORY_NAMES = {NON_CACHED: "non-cached", CACHED: "cached", DEVICE: "device", UNSTATED: "unstated"}
 
 
-def _differs(rule: str, step: Step, found: Difference, aspect: str = "") -> Violation:
-    fmt = step.view.geometry.format
-    pa, prot = step.promise.lookup(found.va)
+def _differs(rule: str, step: PageTableStep, found: Difference, aspect: str = "") -> Violation:
+    fmt = step.table.format
+    pa, prot = step.translations.lookup(found.va)
     expected = "nothing" if pa < 0 else f"{pa:#x} {access_text(fmt.promised(prot))}"
     if found.pa < 0:
         observed = f"nothing: {step.describe(found.level, found.word)}"
@@ -123,10 +122,10 @@ def _differs(rule: str, step: Step, found: Difference, aspect: str = "") -> Viol
     )
 
 
-def software_walk_check(step: Step) -> int:
+def software_walk_check(step: PageTableStep) -> int:
     """TR-3: the driver's own translation says what was promised."""
     iova = step.operation.number("iova")
-    expected, _ = step.promise.lookup(iova)
+    expected, _ = step.translations.lookup(iova)
     expected = max(expected, 0)
     if step.result.value != expected:
         step.violations.append(

@@ -1,0 +1,90 @@
+"""What the rules of system ``pagetable`` are shown of one call."""
+
+from collections.abc import Sequence
+
+from conformance.rules.step import CallStep
+from reference.hardware.view import Difference, HardwareView, Observation
+from reference.operations import Result
+from reference.systems.pagetable.promise import PageTableCall, PageTablePromise, Table
+from reference.trace import Trace
+from reference.translations import Translations
+
+ENTRY_NAMES = ("invalid", "table", "leaf")
+
+
+class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
+    """One finished call.
+
+    ``table``: the table that it is about; ``view``: what a device could use of it;
+    ``translations``: what callers were promised.
+    """
+
+    __slots__ = ("_same", "table", "translations", "view")
+
+    def __init__(
+        self,
+        call: PageTableCall,
+        result: Result,
+        promise: PageTablePromise,
+        trace: Trace,
+        begin_event: int,
+        places: Sequence[str],
+    ) -> None:
+        super().__init__(call, result, promise, trace, begin_event, places)
+        assert promise.table is not None
+        self.table: Table = promise.table
+        self.view: HardwareView = promise.table.view
+        self.translations: Translations = promise.table.translations
+        # What was found to be as promised in this step.
+        self._same: tuple[int, int] = (0, -1)
+
+    @property
+    def failed_allocations(self) -> int:
+        """How many table allocations were made to fail in it."""
+        return self.view.failed_allocations - self.call.failed_before
+
+    @property
+    def observations(self) -> Sequence[Observation]:
+        """What was observed in it."""
+        return self.view.observations
+
+    def seen(self, kind: int) -> int:
+        """How often an observation of this kind could have been made in it."""
+        return self.view.counts[kind] - self.call.counts_before[kind]
+
+    def observed(self, *kinds: int) -> Sequence[Observation]:
+        """The observations of these kinds made in it."""
+        if not self.view.observations:
+            return ()
+        return [seen for seen in self.view.observations if seen.kind in kinds]
+
+    def difference(self, first: int, last: int) -> Difference | None:
+        """The lowest address of first..last at which memory does not say what was promised.
+
+        What was found to be as promised is not compared a second time in the same step.
+        """
+        same_first, same_last = self._same
+        if same_first <= first and last <= same_last:
+            return None
+        found = self.view.difference(self.translations, first, last)
+        if found is None:
+            self._same = (first, last)
+        return found
+
+    def covers(self, level: int, va: int) -> bool:
+        """Whether all addresses of the entry for ``va`` at ``level`` are the call's own."""
+        span = self.table.format.span(level)
+        start = va & ~(span - 1)
+        return self.first <= start and start + span - 1 <= self.last
+
+    def entry(self, level: int, word: int) -> str:
+        """What kind of entry a word is, for signatures."""
+        if level < 0:
+            return "none"
+        return ENTRY_NAMES[self.table.format.kind(level, word)]
+
+    def describe(self, level: int, word: int) -> str:
+        """An entry with its decoded fields; level -1 is a walk that did not begin."""
+        if level < 0:
+            return "no walk: no root is attached"
+        return self.table.format.describe(level, word)
