@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from conformance.systems.gpuvm.operations import PAGE
 from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.mappings import Mapping
 from reference.words import to_signed
 from strategies import gpuvm as draw
 from strategies.parts import Part

@@ -6,7 +6,7 @@ from conformance.rules.rule import Violation
 from conformance.systems.gpuvm.operations import ALL, PAGE
 from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping, VaPromise
+from reference.systems.gpuvm.mappings import Mapping, VaPromise
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 

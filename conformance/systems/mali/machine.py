@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from conformance.systems.mali.operations import HANDLES, PAGE, SPECS
 from conformance.systems.mali.session import MaliSession
 from reference.operations import Operation, make
-from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.state import (
     MAP,
     NONE,

@@ -7,7 +7,7 @@ from conformance.systems.mali.operations import ALL, PAGE
 from conformance.systems.mali.session import MaliSession
 from conformance.table_segments import Window, mapped, promised, stale, walk
 from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.mappings import Mapping
 from reference.systems.mali.state import MaliVm
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views

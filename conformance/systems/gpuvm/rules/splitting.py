@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.gpuvm.rules.step import VaStep, shown
-from reference.systems.gpuvm.promise import Mapping, cut, first_difference
+from reference.systems.gpuvm.mappings import Mapping, cut, first_difference
 
 
 def _listed(step: VaStep) -> list[Mapping]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from conformance.rules.rule import Violation
 from conformance.rules.step import Finished
 from reference.operations import Operation, Result
-from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.mappings import Mapping
 from reference.systems.gpuvm.state import Seen, VmState
 from reference.trace import Trace
 

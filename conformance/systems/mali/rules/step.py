@@ -7,7 +7,7 @@ from conformance.rules.rule import Violation
 from conformance.rules.step import Finished
 from reference.hardware.view import Difference, Observation
 from reference.operations import Operation, Result
-from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.state import MaliSeen, MaliState, MaliVm
 from reference.trace import Trace
 

@@ -1,4 +1,4 @@
-"""The promise of a VA manager: which part of which buffer lies behind each address.
+"""Mappings of buffers in one address space: which part of which buffer lies behind each address.
 
 A flat list of mappings, none of which overlap. It splits as formats.md B.7 says: what
 a request covers goes, what it covers in part keeps its buffer, and its offset goes on.
