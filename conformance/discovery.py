@@ -8,7 +8,8 @@ from conformance.systems.gpuvm import machine as gpuvm
 from conformance.systems.gpuvm.operations import SPECS as GPUVM_SPECS
 from conformance.systems.gpuvm.operations import possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.gpuvm.session import GpuvmSession
+from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.gpuvm.rules.step import GpuvmStep
 from conformance.systems.gpuvm.telling import GpuvmViews
 from conformance.systems.mali import machine as mali
 from conformance.systems.mali.operations import SPECS as MALI_SPECS
@@ -37,6 +38,7 @@ from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
 from conformance.systems.va_alloc.telling import VaAllocViews
 from conformance.targets.protocol import Target
+from reference.systems.gpuvm.promise import GpuvmPromise
 from reference.systems.va_alloc.promise import VaAllocPromise
 from reports.vocabulary import HardwareRow
 
@@ -56,13 +58,15 @@ SYSTEMS: dict[str, System] = {
         "gpuvm",
         "mappings of buffers in one address space: split and merge, links, references",
         GPUVM_SPECS,
-        GpuvmSession.rules,
-        GpuvmSession,
+        GPUVM,
+        None,
         GpuvmViews,
         gpuvm.machine_class,
         (("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
         possible,
         hardware=HardwareRow("page tables", "what the driver was told to put there", False),
+        make_promise=GpuvmPromise,
+        make_step=GpuvmStep,
     ),
     "mali": System(
         "mali",
