@@ -2,20 +2,20 @@
 
 import ast
 import errno
-import inspect
 import re
 
 import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
+from conformance.mutants.mutant import driver_source
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
-from conformance.systems.gpuvm.operations import ALL, SPECS, possible
+from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
-from conformance.systems.gpuvm.session import GpuvmSession
 from conformance.systems.gpuvm.telling import GpuvmViews
 from reference.operations import Operation, Result, from_json
+from reference.systems.gpuvm.promise import ALL
 from reference.trace import (
     BACKING_SHIFT,
     CRASH,
@@ -60,7 +60,7 @@ def find(page, count=1, **more):
 
 def session_after(*operations, target=None):
     """A session in which these operations were done without a violation."""
-    session = GpuvmSession(target or GpuvmTarget(), set())
+    session = SYSTEM.session(target or GpuvmTarget(), set())
     for operation in operations:
         outcome = session.run(operation)
         assert [one.identity for one in outcome.violations] == []
@@ -71,7 +71,7 @@ def mappings(session):
     """What is promised: (first page, last page, buffer, page of it)."""
     return [
         (one.first // PAGE, one.last // PAGE, one.buffer, one.offset // PAGE)
-        for one in session.state.promise.within(0, ALL - 1)
+        for one in session.promise.state.promise.within(0, ALL - 1)
     ]
 
 
@@ -155,7 +155,8 @@ def test_a_call_is_sorted_before_it_is_made(name):
         before = [op("create"), *before]
     session = session_after(*before)
     refused = (-errno.EINVAL,) if sort == REFUSED else ()
-    assert session._sort(call) == (sort, reason, refused)
+    sorted_as = session.promise.before(call)
+    assert (sorted_as.sort, sorted_as.reason, sorted_as.errors) == (sort, reason, refused)
     promised = mappings(session)
     outcome = session.run(call)
     assert outcome.sort == sort
@@ -166,7 +167,7 @@ def test_a_call_is_sorted_before_it_is_made(name):
     if refused:
         assert mappings(session) == promised
         assert not outcome.changed
-    assert not session.finish() or not session.state.exists
+    assert not session.finish() or not session.promise.state.exists
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_where_an_allocation_may_fail_no_memory_is_an_answer_too(name):
     before, call, sort, _ = CALLS[name]
     session = session_after(*(before or [op("create")]))
     failing = Operation(call.name, {**call.args, "fail_at": 1})
-    allowed = session._sort(failing)[2]
+    allowed = session.promise.before(failing).errors
     assert allowed == ((-errno.EINVAL,) if sort == REFUSED else ()) + (-errno.ENOMEM,)
     outcome = session.run(failing)
     assert outcome.result.result in allowed
@@ -185,11 +186,11 @@ def test_where_an_allocation_may_fail_no_memory_is_an_answer_too(name):
 
 
 def test_every_reason_has_an_example():
-    source = ast.parse(inspect.getsource(inspect.getmodule(GpuvmSession)))
+    source = ast.parse(driver_source("reference.systems.gpuvm.promise"))
     methods = {node.name: node for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
     given = [
         node.value
-        for node in ast.walk(methods["_sort"])
+        for node in ast.walk(methods["before"])
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason"
     ] + [node.value for node in ast.walk(methods["_refusal"]) if isinstance(node, ast.Return)]
     reasons = {one.value for one in given if isinstance(one, ast.Constant)}
@@ -216,7 +217,8 @@ def test_reasons_have_an_order(reason, args):
         op("create", start=0x1_0000, size=0x4_0000, kernel_start=0x1_0000, kernel_size=0x1_4000),
         BO,
     )
-    assert session._sort(op("map", **args))[:2] == (REFUSED, reason)
+    sorted_as = session.promise.before(op("map", **args))
+    assert (sorted_as.sort, sorted_as.reason) == (REFUSED, reason)
 
 
 # -- what changed -----------------------------------------------------------------------------
@@ -604,13 +606,13 @@ def test_a_violation_is_undone_and_the_example_goes_on(identity):
     session, operation = wrong_session(identity)
     before, target = list(session.operations), session.target
     promised, results = mappings(session), list(session.results)
-    evicted, counted = session.state.evicted(), session.tally.steps
+    evicted, counted = session.promise.state.evicted(), session.tally.steps
     session.run(operation)
     # What was before is done again, on a target that knows nothing, and is told once.
     assert target.resets == 2
     assert target.done == before
     assert mappings(session) == promised
-    assert session.state.evicted() == evicted
+    assert session.promise.state.evicted() == evicted
     assert session.operations == [*before, operation]
     assert session.results[:-1] == results
     assert session.tally.steps == counted + 1
@@ -659,7 +661,7 @@ def test_where_doing_it_again_fails_too_the_example_ends_and_is_counted():
 
 @pytest.mark.parametrize("spoil", [stops(CRASH), stops(HANG), count_off(REFS_VM, 1)])
 def test_without_a_vm_the_example_ends(spoil):
-    session = GpuvmSession(Wrong("create", spoil), set())
+    session = SYSTEM.session(Wrong("create", spoil), set())
     assert session.run(op("create")).fresh
     assert session.ended
     assert len(session.tally.cut) == 1
@@ -676,11 +678,11 @@ def test_a_driver_that_raises_when_it_is_made_has_crashed():
         def Gpuvm(*arguments):
             raise ZeroDivisionError("the driver is broken")
 
-    session = GpuvmSession(GpuvmTarget(Raising, "raising"), set())
+    session = SYSTEM.session(GpuvmTarget(Raising, "raising"), set())
     outcome = session.run(op("create"))
     assert [one.identity for one in outcome.fresh] == [("PG-2", "create, legal, crashed")]
     assert session.ended
-    other = GpuvmSession(GpuvmTarget(Raising, "raising"), set())
+    other = SYSTEM.session(GpuvmTarget(Raising, "raising"), set())
     # The VM that it makes for a first call is no other.
     assert [one.rule for one in other.run(a_map(4)).fresh] == ["PG-2"]
     assert other.ended
@@ -689,10 +691,8 @@ def test_a_driver_that_raises_when_it_is_made_has_crashed():
 
 def test_a_driver_that_raises_in_a_call_has_crashed():
     class Raising(GpuvmTarget):
-        def _call(self, name, args):
-            if name == "map":
-                raise ZeroDivisionError("the driver is broken")
-            return super()._call(name, args)
+        def do_map(self, iova, size, bo, offset, fail_at):
+            raise ZeroDivisionError("the driver is broken")
 
     outcome = session_after(*START, target=Raising()).run(a_map(4))
     assert outcome.result == Result(0, 0, False)
@@ -721,7 +721,7 @@ def test_frozen_it_stays_as_it_is_when_the_rule_is_broken():
     assert session.target.resets == 1
     # What was promised, and what page tables have.
     assert (5, 5, 0, 0) in mappings(session)
-    assert not session.state.tables.within(5 * PAGE, 5 * PAGE)
+    assert not session.promise.state.tables.within(5 * PAGE, 5 * PAGE)
     assert session.finish() is None
 
 
@@ -740,7 +740,7 @@ def test_frozen_on_another_identity_it_goes_on():
 def test_a_first_operation_without_create_makes_a_default_vm():
     session = session_after(BO)
     assert session.operations == [op("create"), BO]
-    assert (session.state.first, session.state.last) == (0, (1 << 48) - 1)
+    assert (session.promise.state.first, session.promise.state.last) == (0, (1 << 48) - 1)
     assert len(session.results) == 2
 
 
@@ -759,7 +759,7 @@ def test_a_second_create_is_not_done():
     session = session_after(op("create"), BO)
     outcome = session.run(op("create", size=PAGE))
     assert (outcome.sort, len(session.operations)) == (MISUSE, 2)
-    assert session.state.last == (1 << 48) - 1
+    assert session.promise.state.last == (1 << 48) - 1
 
 
 def test_the_end_of_an_example_destroys_the_vm():
@@ -767,11 +767,11 @@ def test_the_end_of_an_example_destroys_the_vm():
     closing = session.finish()
     assert not closing.violations
     assert session.operations[-1] == op("destroy")
-    assert not session.state.exists
+    assert not session.promise.state.exists
     assert mappings(session) == []
-    assert session.state.vm_count() == 0
+    assert session.promise.state.vm_count() == 0
     assert session.finish() is None
-    assert GpuvmSession(GpuvmTarget(), set()).finish() is None
+    assert SYSTEM.session(GpuvmTarget(), set()).finish() is None
 
 
 VMS = {
@@ -800,10 +800,10 @@ def test_a_vm_that_cannot_be_is_not_made(name):
     args, can_be = VMS[name]
     create = op("create", **args)
     assert possible(create, {}) is can_be
-    session = GpuvmSession(GpuvmTarget(), set())
+    session = SYSTEM.session(GpuvmTarget(), set())
     outcome = session.run(create)
     assert not outcome.violations
-    assert (outcome.sort == LEGAL) is session.state.exists is can_be
+    assert (outcome.sort == LEGAL) is session.promise.state.exists is can_be
     assert len(session.operations) == int(can_be)
 
 
@@ -814,12 +814,12 @@ def test_other_operations_can_always_be():
 
 def test_what_a_link_knew_goes_with_its_last_mapping_and_so_does_a_closed_buffer():
     session = session_after(op("create"), BO, a_map(0), op("evict"), unmap(0), a_map(0))
-    assert session.state.evicted() == []
+    assert session.promise.state.evicted() == []
     assert not session.run(op("validate")).violations
     session.run(op("close"))
-    assert 0 in session.state.buffers
+    assert 0 in session.promise.state.buffers
     assert not session.run(unmap(0)).violations
-    assert session.state.buffers == {}
+    assert session.promise.state.buffers == {}
     assert not session.finish().violations
 
 
@@ -847,7 +847,7 @@ def test_what_find_has_to_give(name):
     session = session_after(WINDOW, BO, a_map(20, 4), a_map(24, 2), a_map(45, 3))
     expected = page * PAGE if page >= 0 else -1
     outcome = session.run(operation)
-    assert (outcome.result.value, outcome.violations) == (expected, ())
+    assert (outcome.result.value, outcome.violations) == (expected, [])
 
 
 # -- what is told of it -----------------------------------------------------------------------

@@ -56,7 +56,7 @@ class World:
     @property
     def vm(self) -> Any:
         """The driver itself."""
-        return self.target._vm
+        return self.target.made
 
     def call(self, name: str, **args: int) -> Result:
         """One operation; words may be given unsigned."""

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from reference.systems.gpuvm.promise import (
+from reference.systems.gpuvm.mappings import (
     Mapping,
     VaPromise,
     cut,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.mappings import Mapping
 from reference.systems.gpuvm.state import BufferState, Seen, VmState, mapping_of
 from reference.trace import (
     ALLOC_FAILED,

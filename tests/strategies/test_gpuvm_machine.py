@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
+from conformance.session import Session
 from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.gpuvm.session import GpuvmSession
 from reference.operations import Operation, check
 from reference.words import to_unsigned
 from strategies import gpuvm as draw
@@ -166,20 +166,20 @@ class Watch:
 def run():
     """(how often each situation came up, what was counted)."""
     watch = Watch()
-    sort, judge = GpuvmSession._sort, GpuvmSession._judge
+    before, judge = Session._before, Session._judge
 
-    def watched_sort(session, operation):
-        sorted_as = sort(session, operation)
-        watch.before(session.state, operation, *sorted_as[:2])
-        return sorted_as
+    def watched_before(session, operation):
+        call = before(session, operation)
+        watch.before(session.promise.state, operation, call.sort, call.reason)
+        return call
 
-    def watched_judge(session, step, rules):
-        judge(session, step, rules)
+    def watched_judge(session, step):
+        judge(session, step)
         watch.after(step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GpuvmSession, "_sort", watched_sort)
-        patch.setattr(GpuvmSession, "_judge", watched_judge)
+        patch.setattr(Session, "_before", watched_before)
+        patch.setattr(Session, "_judge", watched_judge)
         plan = Plan(examples=EXAMPLES, shards=1)
         result = run_shard(SYSTEMS["gpuvm"], GpuvmTarget(), plan, 0)
         assert result.findings == {}

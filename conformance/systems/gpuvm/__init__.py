@@ -6,10 +6,11 @@ from conformance.systems.gpuvm.machine import machine_class
 from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
-from conformance.systems.gpuvm.session import GpuvmSession
+from conformance.systems.gpuvm.rules.step import GpuvmStep
 from conformance.systems.gpuvm.telling import GpuvmViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
+from reference.systems.gpuvm.promise import GpuvmPromise
 from reports.vocabulary import HardwareRow
 
 
@@ -30,7 +31,8 @@ SYSTEM = System(
     title="mappings of buffers in one address space: split and merge, links, references",
     specs=SPECS,
     rules=GPUVM,
-    make_session=GpuvmSession,
+    make_promise=GpuvmPromise,
+    make_step=GpuvmStep,
     make_views=GpuvmViews,
     make_machine=machine_class,
     moved_together=(("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),

@@ -7,13 +7,12 @@ which nothing changed goes on with a map, so that no draw comes to nothing.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import initialize, rule
 
-from conformance.systems.gpuvm.operations import PAGE
-from conformance.systems.gpuvm.session import GpuvmSession
-from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping
-from reference.words import to_signed
+from conformance.machine import Machine
+from reference.systems.gpuvm.mappings import Mapping
+from reference.systems.gpuvm.promise import ALL, PAGE, GpuvmPromise
+from reference.systems.gpuvm.state import VmState
 from strategies import gpuvm as draw
 from strategies.parts import Part
 
@@ -22,38 +21,22 @@ NEAR_END = 8
 
 MOST_BUFFERS = 12
 
+OF_BUFFERS = ("askew-offset", "no-buffer", "closed", "beyond")
+"""Mistakes that only a map can make: they are about what is mapped, and not where."""
 
-class GpuvmMachine(RuleBasedStateMachine):
-    """Generates operations for one session. A generated subclass gives ``start``."""
+
+class GpuvmMachine(Machine):
+    """Generates operations for one session. ``made``: how many buffers were asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.session: GpuvmSession = self.start()
-        self.changed = False
         self.made = 0
 
-    def start(self) -> GpuvmSession:
-        """A fresh session; given by the generated subclass."""
-        raise TypeError("start is missing; make subclasses with conformance.engine")
-
-    def fail(self, violation: object) -> None:
-        """Raise for a new violation; given by the generated subclass."""
-
-    def do(self, name: str, **args: int | str) -> int:
-        """Do one operation; the value that it gave back, 0 if it did not finish."""
-        if self.session.ended:
-            return 0
-        outcome = self.session.run(Operation(name, args))
-        self.changed = self.changed or outcome.changed
-        if outcome.fresh:
-            self.fail(outcome.fresh[0])
-        return outcome.result.value if outcome.result.finished else 0
-
-    def teardown(self) -> None:
-        """End the example: destroy the VM, which must give everything back."""
-        outcome = self.session.finish()
-        if outcome is not None and outcome.fresh:
-            self.fail(outcome.fresh[0])
+    @property
+    def state(self) -> VmState:
+        """The VM as it has to be."""
+        promise: GpuvmPromise = self.session.promise
+        return promise.state
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -80,19 +63,19 @@ class GpuvmMachine(RuleBasedStateMachine):
 
     def _place(self, place: int) -> int:
         """A page address in the window."""
-        state = self.session.state
+        state = self.state
         if place >= 64 - NEAR_END:
             return state.last + 1 - (64 - place) * PAGE
         return state.first + place % ((state.last + 1 - state.first) // PAGE) * PAGE
 
     def _buffer(self, pick: int) -> int:
         """An open buffer's number; -1 if none is."""
-        numbers = [number for number, one in self.session.state.buffers.items() if one.open]
+        numbers = [number for number, one in self.state.buffers.items() if one.open]
         return numbers[pick % len(numbers)] if numbers else -1
 
     def _there(self, pick: int) -> Mapping | None:
         """One of the mappings; None if there is none."""
-        promise = self.session.state.promise
+        promise = self.state.promise
         if not len(promise):
             return None
         return promise.nth(pick % len(promise))
@@ -107,7 +90,7 @@ class GpuvmMachine(RuleBasedStateMachine):
     def _between(self, one: Mapping) -> tuple[int, int]:
         """(first, bytes) from a mapping's last page to the first page of the next near it."""
         first = one.last + 1 - PAGE
-        state = self.session.state
+        state = self.state
         following = state.promise.first_in(one.last + 1, min(one.last + 16 * PAGE, state.last))
         return first, PAGE if following is None else following.first + PAGE - first
 
@@ -119,18 +102,18 @@ class GpuvmMachine(RuleBasedStateMachine):
             number = self._buffer(pick)
         if number < 0:
             return
-        state = self.session.state
+        state = self.state
         pages = state.buffers[number].size // PAGE
         count = max(1, min(count, pages, (state.last + 1 - iova) // PAGE))
         start = offset % (pages - count + 1)
         self.do(
-            "map", iova=to_signed(iova), size=count * PAGE, bo=number, offset=start * PAGE,
+            "map", iova=iova, size=count * PAGE, bo=number, offset=start * PAGE,
             fail_at=fail_at,
         )  # fmt: skip
 
     def _part(self, one: Mapping, part: Part) -> tuple[int, int]:
         """(first, bytes) of a range by a mapping, cut to the window."""
-        state = self.session.state
+        state = self.state
         first = (one.last + 1 if part.from_end else one.first) + part.start * PAGE
         end = (one.last + 1 if part.to_end else first) + part.pages * PAGE
         first = max(first, state.first)
@@ -163,10 +146,10 @@ class GpuvmMachine(RuleBasedStateMachine):
                 return
             first, size = self._part(one, part)
             offset = one.offset + first - one.first
-            left = self.session.state.buffers[one.buffer].size - offset
+            left = self.state.buffers[one.buffer].size - offset
             if offset >= 0 and left >= PAGE:
                 self.do(
-                    "map", iova=to_signed(first), size=min(size, left), bo=one.buffer,
+                    "map", iova=first, size=min(size, left), bo=one.buffer,
                     offset=offset, fail_at=0,
                 )  # fmt: skip
 
@@ -178,7 +161,7 @@ class GpuvmMachine(RuleBasedStateMachine):
             one = self._longer(pick)
             if one is not None:
                 first, size = self._between(one) if pick > 48 else self._part(one, part)
-                self.do("unmap", iova=to_signed(first), size=size, fail_at=fail_at)
+                self.do("unmap", iova=first, size=size, fail_at=fail_at)
 
     @rule(pick=draw.picks, which=draw.buffers)
     def make_or_close(self, pick: int, which: int) -> None:
@@ -186,18 +169,14 @@ class GpuvmMachine(RuleBasedStateMachine):
         with self._step(pick):
             if pick & 1:
                 self._new_buffer(which)
-            elif len(self.session.state.buffers) > 1:
+            elif len(self.state.buffers) > 1:
                 self.do("close", bo=self._buffer(which))
 
     @rule(pick=draw.picks, which=draw.buffers)
     def evict(self, pick: int, which: int) -> None:
         """Buffers lose their pages; then, mostly, they are made valid."""
         with self._step(pick):
-            linked = [
-                number
-                for number in self.session.state.buffers
-                if self.session.state.link_count(number) > 0
-            ]
+            linked = [number for number in self.state.buffers if self.state.link_count(number) > 0]
             for number in linked[: 1 + pick % 3]:
                 self.do("evict", bo=number, state=1)
             if linked and pick & 8:
@@ -218,7 +197,7 @@ class GpuvmMachine(RuleBasedStateMachine):
             if pick & 1:
                 first += 0x234
                 size -= 0x300
-            self.do("find", iova=to_signed(first), size=size)
+            self.do("find", iova=first, size=size)
 
     @rule(place=draw.places, wrong=draw.mistakes.numbers)
     def mistake(self, place: int, wrong: int) -> None:
@@ -228,58 +207,79 @@ class GpuvmMachine(RuleBasedStateMachine):
             self._err(mistake, which, place)
 
     def _err(self, mistake: str, which: int, place: int) -> None:
-        state = self.session.state
-        iova, size, offset = self._place(place), 2 * PAGE, 0
+        """A map, or an unmap where that can be wrong in the same way, with a mistake in it."""
+        iova, size = self._wrong_range(mistake, which, place)
+        if which & 4 and mistake not in OF_BUFFERS:
+            self.do("unmap", iova=iova, size=size, fail_at=0)
+            return
+        number, offset = self._wrong_part(mistake, which)
+        self.do("map", iova=iova, size=size, bo=max(number, 0), offset=offset, fail_at=0)
+
+    def _wrong_part(self, mistake: str, which: int) -> tuple[int, int]:
+        """(buffer, offset) of what is mapped: none that can be, if that is the mistake."""
+        buffers = self.state.buffers
+        number = self._buffer(which)
+        if mistake == "askew-offset":
+            return number, 0x800
+        if mistake == "no-buffer":
+            return self.made + which, 0
+        if mistake == "closed":
+            closed = [number for number, buffer in buffers.items() if not buffer.open]
+            return (closed[which % len(closed)] if closed else self.made), 0
+        if mistake == "beyond" and max(number, 0) in buffers:
+            return number, buffers[max(number, 0)].size - (which % 2) * PAGE
+        return number, 0
+
+    def _wrong_range(self, mistake: str, which: int, place: int) -> tuple[int, int]:
+        """(first, bytes) of where: no range that can be mapped, if that is the mistake."""
+        state = self.state
         one = self._there(which)
+        iova, size = self._place(place), 2 * PAGE
         if one is not None and place & 1:
             iova = one.first
-        number = self._buffer(which)
         if mistake == "empty":
-            size = 0
             if one is not None and place & 2:
                 iova = min(iova + PAGE, state.last + 1 - PAGE)
-        elif mistake == "askew":
-            iova += 0x800
-        elif mistake == "askew-size":
-            size += 0x800
-        elif mistake == "askew-offset":
-            offset = 0x800
-        elif mistake == "no-buffer":
-            number = self.made + which
-        elif mistake == "closed":
-            closed = [number for number, buffer in state.buffers.items() if not buffer.open]
-            number = closed[which % len(closed)] if closed else self.made
-        elif mistake == "beyond":
-            number = max(number, 0)
-            if number in state.buffers:
-                offset = state.buffers[number].size - (which % 2) * PAGE
-        elif mistake == "below":
-            iova = max(state.first - (1 + which % 2) * PAGE, 0)
-            size = PAGE if which & 2 else 2 * PAGE
-        elif mistake == "above":
-            iova = min(state.last + 1, (1 << 64) - PAGE)
-            size = PAGE
-        elif mistake == "across":
-            iova = state.last + 1 - PAGE
-        elif mistake == "wrap" and not which & 4:
-            # No buffer has so many pages that a map of them wraps from inside the window.
-            iova = (1 << 64) - PAGE
-        elif mistake == "wrap":
-            size = (1 << 64) - (which % 2) * PAGE - (iova if which & 2 else 0)
-            size = min(size, (1 << 64) - PAGE)
-        elif state.kernel_last > state.kernel_first:
-            iova = state.kernel_first
-            if mistake == "kernel-edge":
-                # Two pages of which one is the kernel's: the first or the last of its part.
-                iova = state.kernel_first - PAGE if which & 1 else state.kernel_last + 1 - PAGE
-                iova = max(iova, state.first)
-        if which & 4 and mistake not in ("askew-offset", "no-buffer", "closed", "beyond"):
-            self.do("unmap", iova=to_signed(iova), size=to_signed(size), fail_at=0)
-            return
-        self.do(
-            "map", iova=to_signed(iova), size=to_signed(size), bo=max(number, 0),
-            offset=to_signed(offset), fail_at=0,
-        )  # fmt: skip
+            return iova, 0
+        if mistake == "askew":
+            return iova + 0x800, size
+        if mistake == "askew-size":
+            return iova, size + 0x800
+        if mistake == "wrap":
+            return _wrapping(iova, which)
+        if mistake in ("below", "above", "across"):
+            return self._across_an_end(mistake, which)
+        if mistake.startswith("kernel") and state.kernel_last > state.kernel_first:
+            return self._of_the_kernels(mistake, which), size
+        return iova, size
+
+    def _across_an_end(self, mistake: str, which: int) -> tuple[int, int]:
+        """(first, bytes) of a range that is not all in the window."""
+        state = self.state
+        if mistake == "below":
+            first = max(state.first - (1 + which % 2) * PAGE, 0)
+            return first, PAGE if which & 2 else 2 * PAGE
+        if mistake == "above":
+            return min(state.last + 1, ALL - PAGE), PAGE
+        return state.last + 1 - PAGE, 2 * PAGE
+
+    def _of_the_kernels(self, mistake: str, which: int) -> int:
+        """The first of two pages of which at least one is the kernel's."""
+        state = self.state
+        if mistake != "kernel-edge":
+            return state.kernel_first
+        # The first or the last of its part.
+        first = state.kernel_first - PAGE if which & 1 else state.kernel_last + 1 - PAGE
+        return max(first, state.first)
+
+
+def _wrapping(iova: int, which: int) -> tuple[int, int]:
+    """(first, bytes) of a range that wraps."""
+    if not which & 4:
+        # No buffer has so many pages that a map of them wraps from inside the window.
+        return ALL - PAGE, 2 * PAGE
+    size = ALL - (which % 2) * PAGE - (iova if which & 2 else 0)
+    return iova, min(size, ALL - PAGE)
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[GpuvmMachine]:

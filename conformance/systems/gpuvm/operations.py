@@ -4,10 +4,9 @@ from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
+from reference.systems.gpuvm.promise import ALL, PAGE
 from reference.words import to_unsigned
 
-PAGE = 0x1000
-ALL = 1 << 64
 _BUFFER = ArgSpec("bo", "count", default=0, high=(1 << 16) - 1)
 _RANGE = (ArgSpec("iova", "address"), ArgSpec("size", "size", default=PAGE))
 _FAIL = ArgSpec("fail_at", "count", default=0, high=64)

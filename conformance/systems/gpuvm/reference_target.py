@@ -1,15 +1,13 @@
 """The target ``reference`` of system ``gpuvm``: our own VA manager, which does what is right."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from conformance import __version__
+from conformance.systems.gpuvm.operations import SPECS
+from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.gpuvm import driver as gpuvm
 from reference.trace import (
     BACKING_SHIFT,
-    CRASH,
-    HANG,
     REFS,
     REFS_BUFFER,
     REFS_VM,
@@ -32,89 +30,76 @@ LISTED_AROUND = 4096
 """After a map or unmap, VMAs so many bytes around its range are listed too."""
 
 
-class GpuvmTarget:
-    """A VA manager written in Python, by default the reference driver.
-
-    ``driver`` is a module with the classes of ``reference.systems.gpuvm.driver``; a changed copy
-    of it is how wrong drivers are tried.
-    """
+class GpuvmTarget(ReferenceTarget):
+    """A VA manager written in Python, by default the reference driver."""
 
     system = "gpuvm"
+    specs = SPECS
 
     def __init__(self, driver: Any = gpuvm, name: str = "reference", version: str = "") -> None:
-        self.name: str = name
-        self.version: str = version or f"mmu-conformance {__version__}, reference driver"
-        self.traits: Mapping[str, Sequence[str | int]] = {}
-        self.places: Sequence[str] = ("",)
-        self._driver = driver
-        self._vm: Any = None
+        super().__init__(driver, name, version)
 
-    def reset(self) -> None:
-        """Forget the VM, whatever state it is in."""
-        self._vm = None
+    def prepare(self, operation: Operation) -> None:
+        """Give a call its budget of looks at VMAs."""
+        if operation.name != "create":
+            self.made.trace = self.trace
+            self.made.tree.budget = STEP_BUDGET + VMA_BUDGET * self.made.count
+            self.made.fail_at = 0
 
-    def close(self) -> None:
-        """Nothing is held."""
-        self._vm = None
+    # -- the operations -----------------------------------------------------------------------
 
-    def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation of system ``gpuvm``, and tell what it has left."""
-        args: dict[str, Any] = operation.args
-        begin = len(trace)
-        try:
-            if operation.name == "create":
-                self._vm = self._driver.Gpuvm(
-                    args["start"], args["size"], args["kernel_start"], args["kernel_size"], trace
-                )
-            vm = self._vm
-            vm.trace = trace
-            vm.tree.budget = STEP_BUDGET + VMA_BUDGET * vm.count
-            vm.fail_at = args.get("fail_at", 0)
-            result = self._call(operation.name, args)
-            self._tell(operation, result, trace, begin)
-        except (RecursionError, self._driver.StepsExceeded):
-            trace.emit(HANG)
-        except Exception:
-            # A driver that raises has crashed, whatever it raised.
-            trace.emit(CRASH)
-        else:
-            return result
-        return Result(0, 0, False)
+    def do_create(self, start: int, size: int, kernel_start: int, kernel_size: int) -> Result:
+        """Make a VM."""
+        self.made = self.driver.Gpuvm(start, size, kernel_start, kernel_size, self.trace)
+        self.made.tree.budget = STEP_BUDGET + VMA_BUDGET * self.made.count
+        return Result()
 
-    def _call(self, name: str, args: dict[str, Any]) -> Result:
-        vm = self._vm
-        if name == "map":
-            return Result(vm.map(args["iova"], args["size"], args["bo"], args["offset"]))
-        if name == "unmap":
-            return Result(vm.unmap(args["iova"], args["size"]))
-        if name == "bo":
-            return Result(*vm.make_buffer(args["size"], bool(args["private"])))
-        if name == "close":
-            return Result(vm.close_buffer(args["bo"]))
-        if name == "find":
-            return Result(0, vm.find(args["iova"], args["size"]))
-        if name == "evict":
-            vm.evict(args["bo"], bool(args["state"]))
-        elif name == "validate":
-            vm.validate()
-        elif name == "destroy":
-            vm.destroy()
-        elif name != "create":
-            raise ValueError(
-                f"operation is {name!r}; allowed are create, bo, close, map, unmap, evict, "
-                "validate, find and destroy"
-            )
+    def do_bo(self, size: int, private: int) -> Result:
+        """Make a buffer."""
+        return Result(*self.made.make_buffer(size, bool(private)))
+
+    def do_close(self, bo: int) -> Result:
+        """Give a handle back."""
+        return Result(self.made.close_buffer(bo))
+
+    def do_map(self, iova: int, size: int, bo: int, offset: int, fail_at: int) -> Result:
+        """Map a part of a buffer."""
+        self.made.fail_at = fail_at
+        return Result(self.made.map(iova, size, bo, offset))
+
+    def do_unmap(self, iova: int, size: int, fail_at: int) -> Result:
+        """Unmap a range."""
+        self.made.fail_at = fail_at
+        return Result(self.made.unmap(iova, size))
+
+    def do_evict(self, bo: int, state: int) -> Result:
+        """Say that a buffer has lost its pages, or has them again."""
+        self.made.evict(bo, bool(state))
+        return Result()
+
+    def do_validate(self) -> Result:
+        """Have evicted buffers made valid."""
+        self.made.validate()
+        return Result()
+
+    def do_find(self, iova: int, size: int) -> Result:
+        """Look for a mapping."""
+        return Result(0, self.made.find(iova, size))
+
+    def do_destroy(self) -> Result:
+        """Drop the VM."""
+        self.made.destroy()
         return Result()
 
     # -- what is left -------------------------------------------------------------------------
 
-    def _tell(self, operation: Operation, result: Result, trace: Trace, begin: int) -> None:
+    def tell(self, operation: Operation, result: Result, begin: int) -> None:
         """The VMAs in and around the operation's range, then the counts of what it touched."""
-        vm = self._vm
+        vm, trace = self.made, self.trace
         if operation.name in ("map", "unmap"):
             iova = to_unsigned(operation.number("iova"))
             end = iova + to_unsigned(operation.number("size")) + LISTED_AROUND
-            page = self._driver.PAGE
+            page = self.driver.PAGE
             for vma in vm.tree.overlapping(max(0, iova - LISTED_AROUND) // page, -(-end // page)):
                 vm.emit_vma(VMA, vma, vma.link.buffer)
         buffers = _buffers_moved(trace, begin)

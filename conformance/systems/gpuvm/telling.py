@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
-from conformance.systems.gpuvm.operations import ALL, PAGE
-from conformance.systems.gpuvm.session import GpuvmSession
+from conformance.session import Session
 from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping, VaPromise
+from reference.systems.gpuvm.mappings import Mapping, VaPromise
+from reference.systems.gpuvm.promise import ALL, PAGE
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 
@@ -14,12 +14,12 @@ from reports.counterexample import Segment, Views
 class GpuvmViews:
     """Looks at a session before its last operation and after it."""
 
-    def __init__(self, session: GpuvmSession, operations: Sequence[Operation]) -> None:
+    def __init__(self, session: Session, operations: Sequence[Operation]) -> None:
         """Look before the last of ``operations``."""
         self._session = session
         self._window = _window(operations)
-        self._promise = self._segments(session.state.promise)
-        self._tables = self._segments(session.state.tables)
+        self._promise = self._segments(session.promise.state.promise)
+        self._tables = self._segments(session.promise.state.tables)
 
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
@@ -30,9 +30,9 @@ class GpuvmViews:
             operation=len(session.operations) - 1,
             iova=violation.iova if violation.iova >= 0 else None,
             promise_before=self._promise,
-            promise_after=self._segments(session.state.promise),
+            promise_after=self._segments(session.promise.state.promise),
             hardware_before=self._tables,
-            hardware_after=self._segments(session.state.tables),
+            hardware_after=self._segments(session.promise.state.tables),
             window=self._window,
             expected=violation.expected,
             observed=violation.observed,

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from hypothesis.stateful import initialize, rule
 
 from conformance.machine import Machine
-from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.promise import ALL, HANDLES, PAGE, MaliPromise
 from reference.systems.mali.state import (
     MAP,

@@ -6,7 +6,7 @@ from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.table_segments import Window, mapped, promised, stale, walk
 from reference.operations import Operation
-from reference.systems.gpuvm.promise import Mapping
+from reference.systems.gpuvm.mappings import Mapping
 from reference.systems.mali.promise import ALL, PAGE, MaliPromise
 from reference.systems.mali.state import MaliState, MaliVm
 from reference.words import to_unsigned

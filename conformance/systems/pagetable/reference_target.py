@@ -18,9 +18,8 @@ PAGE_BUDGET = 4096
 class PageTableTarget(ReferenceTarget):
     """A page-table driver written in Python, by default the reference driver."""
 
-    specs = SPECS
-
     system = "pagetable"
+    specs = SPECS
 
     def __init__(self, driver: Any = pagetable, name: str = "reference", version: str = "") -> None:
         super().__init__(driver, name, version)

@@ -1,141 +1,222 @@
-"""The promise of a VA manager: which part of which buffer lies behind each address.
+"""The promise of a VA manager: which calls it has to refuse, and what callers were told by others.
 
-A flat list of mappings, none of which overlap. It splits as formats.md B.7 says: what
-a request covers goes, what it covers in part keeps its buffer, and its offset goes on.
-Mappings are never joined, so the list says exactly which VMAs there have to be.
+A call is legal or refused; the interface forbids none. What is mapped, what page tables were
+told and what a recount of references gives is kept in :class:`VmState`.
 
-The same list, fed with what page tables are told, says what the device can reach.
+Which ranges may be mapped is reckoned here in bytes, and by the driver in pages: that both reckon
+it is meant, for a mistake that they shared would not be seen.
 
-Addresses and offsets are unsigned words, in bytes; ranges are inclusive.
-
-Source: formats.md B.7.
+Source: formats.md B.6 (what a driver checks), B.7 (validity, before any step).
 """
 
-from reference.sorted_keys import SortedKeys
+import errno
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from reference.calls import LEGAL, Broken, Call, Traits
+from reference.operations import Operation, Result
+from reference.systems.gpuvm.mappings import Mapping
+from reference.systems.gpuvm.state import BufferState, Seen, VmState
+from reference.words import to_signed, to_unsigned
+
+PAGE: Final = 0x1000
+"""Bytes in a page: all that is mapped is whole ones."""
+
+ALL: Final = 1 << 64
+"""Bytes that 64-bit addresses reach."""
+
+BUFFER_BYTES: Final = 1 << 48
+"""A buffer has fewer."""
 
 
-class Mapping:
-    """Addresses ``first`` to ``last`` are those of ``buffer`` from byte ``offset`` on."""
+class GpuvmCall(Call):
+    """One call. ``first``..``last``: the addresses of its range; ``first`` is -1 where it has none.
 
-    def __init__(self, first: int, last: int, buffer: int, offset: int) -> None:
-        self.first: int = first
-        self.last: int = last
-        self.buffer: int = buffer
-        self.offset: int = offset
+    ``errors``: of several reasons to fail, a driver may find any first. ``window``: of ``map`` and
+    ``unmap``, the range with a page on each side. ``outside``: the mappings in the window, as they
+    were before, that have no address in the range. ``due``: buffers that ``validate`` has to name,
+    or that ``evict`` makes evicted or valid. ``expected``: what ``find`` has to give, held; None
+    for other calls.
+    """
 
-    def same(self, other: "Mapping") -> bool:
-        """Whether both say the same."""
-        return (
-            self.first == other.first
-            and self.last == other.last
-            and self.buffer == other.buffer
-            and self.offset == other.offset
-        )
-
-    def follows(self, other: "Mapping") -> bool:
-        """Whether it goes on where ``other`` ends, in addresses and in the buffer."""
-        return (
-            self.first == other.last + 1
-            and self.buffer == other.buffer
-            and self.offset == other.offset + (self.first - other.first)
-        )
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(operation)
+        self.window: tuple[int, int] = (0, -1)
+        self.outside: list[Mapping] = []
+        self.due: frozenset[int] = frozenset()
+        self.expected: int | None = None
 
 
-class VaPromise:
-    """The mappings of one address space, by their first address."""
+class GpuvmPromise:
+    """What callers of a VA manager were told, and what its events said.
 
-    def __init__(self) -> None:
-        self.firsts: SortedKeys = SortedKeys()
-        self.at: dict[int, Mapping] = {}
+    ``state``: the VM as it has to be, and as events say that it is; ``seen``: what those of the
+    last call said. ``made``: whether a VM was made in this example.
+    """
 
-    def __len__(self) -> int:
-        return len(self.at)
+    def __init__(self, traits: Traits) -> None:
+        self.state: VmState = VmState()
+        self.seen: Seen = Seen()
+        self.made: bool = False
 
-    def nth(self, number: int) -> Mapping:
-        """The mapping at place ``number``, from 0."""
-        return self.at[self.firsts.nth(number)]
+    @property
+    def warned(self) -> int:
+        """The event of a warning in the last call; -1 for none."""
+        return self.seen.warned
 
-    def within(self, first: int, last: int) -> list[Mapping]:
-        """Every mapping that has an address in ``first`` to ``last``, ascending."""
-        found: list[Mapping] = []
-        before = self.firsts.at_or_before(first)
-        if before >= 0 and before < first and self.at[before].last >= first:
-            found.append(self.at[before])
-        found.extend([self.at[key] for key in self.firsts.between(first, last)])
-        return found
+    def implied(self, operation: Operation, first: bool) -> Operation | None:
+        """A default VM goes without saying."""
+        if first and not self.state.exists and operation.name != "create":
+            return Operation("create")
+        return None
 
-    def first_in(self, first: int, last: int) -> Mapping | None:
-        """The lowest mapping that has an address in ``first`` to ``last``."""
-        before = self.firsts.at_or_before(first)
-        if before >= 0 and self.at[before].last >= first:
-            return self.at[before]
-        after = self.firsts.at_or_after(first)
-        return self.at[after] if 0 <= after <= last else None
+    def takes(self, operation: Operation) -> bool:
+        """One VM an example: it is made first, and nothing is done once it is gone."""
+        return self.state.exists if operation.name != "create" else not self.made
 
-    def unmap(self, first: int, last: int) -> None:
-        """Take ``first`` to ``last`` out of every mapping there; what is left keeps its offsets."""
-        for one in self.within(first, last):
-            self._remove(one)
-            if one.first < first:
-                self._add(Mapping(one.first, first - 1, one.buffer, one.offset))
-            if one.last > last:
-                offset = one.offset + (last + 1 - one.first)
-                self._add(Mapping(last + 1, one.last, one.buffer, offset))
+    # -- before a call --------------------------------------------------------------------------
 
-    def map(self, first: int, last: int, buffer: int, offset: int) -> None:
-        """Put one mapping in the place of whatever is there."""
-        self.unmap(first, last)
-        self._add(Mapping(first, last, buffer, offset))
+    def before(self, operation: Operation) -> GpuvmCall:
+        """Sort a call before it is made."""
+        call = GpuvmCall(operation)
+        name = operation.name
+        reason = ""
+        if name in ("map", "unmap"):
+            self._name_range(call)
+            self._look_beside(call)
+            reason = self._refusal(call)
+        elif name == "find":
+            self._name_range(call)
+            call.expected = self._expected(call.first, call.last)
+        elif name == "bo":
+            size = to_unsigned(operation.number("size"))
+            if not 0 < size < BUFFER_BYTES or size & (PAGE - 1):
+                reason = "no size that a buffer can have"
+        elif name == "close" and not self._is_open(operation.number("bo")):
+            reason = "no such buffer"
+        elif name == "validate":
+            call.due = frozenset(self.state.evicted())
+        elif name == "evict":
+            call.due = self._moved_by_eviction(operation)
+        if reason:
+            call.refuse(reason, -errno.EINVAL)
+        if operation.args.get("fail_at"):
+            call.errors += (-errno.ENOMEM,)
+        return call
 
-    def clear(self) -> None:
-        """Take everything out."""
-        self.firsts.clear()
-        self.at.clear()
+    def _name_range(self, call: GpuvmCall) -> None:
+        """The addresses of its range, up to the last that there is."""
+        call.first = to_unsigned(call.operation.number("iova"))
+        end = call.first + to_unsigned(call.operation.number("size"))
+        call.last = min(end, ALL) - 1
 
-    def _add(self, one: Mapping) -> None:
-        self.firsts.add(one.first)
-        self.at[one.first] = one
+    def _look_beside(self, call: GpuvmCall) -> None:
+        """What is mapped right beside the range, and has to stay as it is."""
+        end = call.first + to_unsigned(call.operation.number("size"))
+        call.window = (max(call.first - PAGE, 0), min(end + PAGE, ALL) - 1)
+        call.outside = [
+            one
+            for one in self.state.promise.within(call.window[0], call.window[1])
+            if one.last < call.first or one.first > call.last
+        ]
 
-    def _remove(self, one: Mapping) -> None:
-        self.firsts.remove(one.first)
-        del self.at[one.first]
+    def _refusal(self, call: GpuvmCall) -> str:
+        """Why a map or unmap has to be refused; "" if it has not."""
+        operation, state = call.operation, self.state
+        maps = operation.name == "map"
+        iova, size = call.first, to_unsigned(operation.number("size"))
+        offset = to_unsigned(operation.number("offset")) if maps else 0
+        if (iova | size | offset) & (PAGE - 1):
+            return "not whole pages"
+        if size == 0:
+            return "no pages"
+        if maps:
+            number = operation.number("bo")
+            if not self._is_open(number):
+                return "no such buffer"
+            if offset + size > state.buffers[number].size:
+                return "beyond the buffer"
+        last = iova + size - 1
+        if last >= ALL:
+            return "wraps"
+        if iova < state.first or last > state.last:
+            return "outside the window"
+        if state.is_kernels(iova, last):
+            return "in the kernel's part"
+        return ""
 
+    def _is_open(self, number: int) -> bool:
+        """Whether a caller has the handle of a buffer."""
+        buffer = self.state.buffers.get(number)
+        return buffer is not None and buffer.open
 
-def joined(mappings: list[Mapping]) -> list[Mapping]:
-    """The same translations with the fewest mappings: neighbours that go on are one."""
-    found: list[Mapping] = []
-    for one in mappings:
-        if found and one.follows(found[-1]):
-            before = found[-1]
-            found[-1] = Mapping(before.first, one.last, before.buffer, before.offset)
-        else:
-            found.append(one)
-    return found
+    def _expected(self, first: int, last: int) -> int:
+        """What find has to give: the first address of the first mapping; held, -1 for none."""
+        state = self.state
+        found = state.promise.first_in(first, last)
+        if state.is_kernels(first, last) and (found is None or state.kernel_first < found.first):
+            # What is reserved stands in the tree like a mapping.
+            return to_signed(state.kernel_first)
+        return -1 if found is None else to_signed(found.first)
 
+    def _moved_by_eviction(self, operation: Operation) -> frozenset[int]:
+        """The buffer that an ``evict`` makes evicted or valid, if it was not so before."""
+        number = operation.number("bo")
+        buffer = self.state.buffers.get(number)
+        if buffer is None or buffer.evicted == bool(operation.number("state")):
+            return frozenset()
+        return frozenset({number}) if self.state.link_count(number) > 0 else frozenset()
 
-def cut(mappings: list[Mapping], first: int, last: int) -> list[Mapping]:
-    """What of ``mappings`` lies in ``first`` to ``last``; parts keep their offsets."""
-    found: list[Mapping] = []
-    for one in mappings:
-        start, end = max(one.first, first), min(one.last, last)
-        if start <= end:
-            found.append(Mapping(start, end, one.buffer, one.offset + (start - one.first)))
-    return found
+    # -- after it -------------------------------------------------------------------------------
 
+    def feed(self, words: list[int], begin: int) -> None:
+        """Take the events of a call."""
+        self.seen = self.state.feed(words, begin)
 
-def first_difference(one: list[Mapping], other: list[Mapping]) -> int:
-    """The lowest address that two lists of mappings translate differently; -1 if none."""
-    left, right = joined(one), joined(other)
-    for a, b in zip(left, right, strict=False):
-        if a.first != b.first:
-            return min(a.first, b.first)
-        if a.buffer != b.buffer or a.offset != b.offset:
-            return a.first
-        if a.last != b.last:
-            return min(a.last, b.last) + 1
-    common = min(len(left), len(right))
-    if len(left) > common:
-        return left[common].first
-    if len(right) > common:
-        return right[common].first
-    return -1
+    def after(self, call: GpuvmCall, result: Result, end: int) -> None:
+        """What callers were told by a call that came back."""
+        state, operation = self.state, call.operation
+        name = operation.name
+        if name == "create":
+            self.made = True
+        if result.result != 0 or call.sort != LEGAL:
+            return
+        if name == "map":
+            number, offset = operation.number("bo"), to_unsigned(operation.number("offset"))
+            state.promise.map(call.first, call.last, number, offset)
+        elif name == "unmap":
+            state.promise.unmap(call.first, call.last)
+        elif name == "create":
+            state.create(operation.args)
+        elif name == "bo":
+            state.buffers[result.value] = BufferState(to_unsigned(operation.number("size")))
+        elif name == "close":
+            state.buffers[operation.number("bo")].open = False
+        elif name in ("evict", "validate"):
+            for number in call.due:
+                state.buffers[number].evicted = name == "evict" and bool(operation.number("state"))
+        elif name == "destroy":
+            state.promise.clear()
+            state.exists = False
+
+    def changed(self, call: GpuvmCall, result: Result) -> bool:
+        """Whether a VMA or a buffer came or went, or a buffer became evicted or valid."""
+        if call.operation.name in ("create", "bo", "close", "destroy"):
+            return result.result == 0
+        return self.seen.changed or len(call.due) > 0
+
+    def take_over(self, call: GpuvmCall, result: Result, broken: Sequence[Broken]) -> bool:
+        """What breaks a rule is undone; after other calls, what has no owner any more goes."""
+        if broken:
+            return False
+        self.state.settle()
+        return True
+
+    def is_lost(self) -> bool:
+        """Not even the VM could be made without what is wrong, or it is gone."""
+        return not self.state.exists
+
+    def ending(self) -> Iterator[Operation]:
+        """The VM is destroyed."""
+        if self.state.exists:
+            yield Operation("destroy")

@@ -10,7 +10,7 @@ Source: formats.md B.6 (references), B.7.
 from collections.abc import Mapping as MappingOf
 from typing import Final
 
-from reference.systems.gpuvm.promise import Mapping, VaPromise
+from reference.systems.gpuvm.mappings import Mapping, VaPromise
 from reference.trace import (
     ALLOC_FAILED,
     BACKING_SHIFT,

@@ -18,7 +18,7 @@ from typing import Final
 from reference.calls import LEGAL, REFUSED, Broken, Call, Traits
 from reference.hardware.view import Observation
 from reference.operations import Operation, Result
-from reference.systems.gpuvm.promise import Mapping as Vma
+from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.device import UPDATE
 from reference.systems.mali.state import (
     MAP,

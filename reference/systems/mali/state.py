@@ -21,7 +21,7 @@ from reference.formats.format import CACHE, NOEXEC, READ, WRITE, Geometry
 from reference.hardware.tlb import Fact
 from reference.hardware.view import TOP_VA, HardwareView, Observation
 from reference.physical_layout import BufferLayout, BufferPages
-from reference.systems.gpuvm.promise import VaPromise
+from reference.systems.gpuvm.mappings import VaPromise
 from reference.systems.gpuvm.state import mapping_of
 from reference.systems.mali.device import (
     ACTIVE,

@@ -3,7 +3,7 @@
 from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.progress import crash_check, return_check, warning_check
 from conformance.rules.rule import LEGAL, REFUSED, Rule, Violation
-from conformance.systems.gpuvm.rules.step import VaStep
+from conformance.systems.gpuvm.rules.step import GpuvmStep
 
 OPERATIONS = frozenset(
     {"create", "bo", "close", "map", "unmap", "evict", "validate", "find", "destroy"}
@@ -11,7 +11,7 @@ OPERATIONS = frozenset(
 """All operations of the system."""
 
 
-def result_check(step: VaStep) -> int:
+def result_check(step: GpuvmStep) -> int:
     """ER-1: a call returns one of its documented results."""
     allowed = [0] if step.sort == LEGAL else []
     allowed += step.errors
@@ -37,7 +37,7 @@ def result_check(step: VaStep) -> int:
     return 1
 
 
-def unchanged_check(step: VaStep) -> int:
+def unchanged_check(step: GpuvmStep) -> int:
     """ER-2: a call that fails changes nothing."""
     if step.result.result == 0:
         return 0
@@ -76,13 +76,13 @@ def unchanged_check(step: VaStep) -> int:
     return 1
 
 
-def find_check(step: VaStep) -> int:
+def find_check(step: GpuvmStep) -> int:
     """TR-1: find gives the first mapping in the range."""
-    if step.expected is None or step.result.result != 0:
+    expected, found = step.call.expected, step.result.value
+    if expected is None or step.result.result != 0:
         return 0
-    found = step.result.value
-    if found != step.expected:
-        wanted = "a mapping" if step.expected != -1 else "nothing"
+    if found != expected:
+        wanted = "a mapping" if expected != -1 else "nothing"
         step.violations.append(
             Violation(
                 "TR-1",
@@ -91,27 +91,27 @@ def find_check(step: VaStep) -> int:
                 "found.",
                 step.end_event,
                 step.first,
-                f"{step.expected & (1 << 64) - 1:#x}" if step.expected != -1 else "nothing",
+                f"{expected & (1 << 64) - 1:#x}" if expected != -1 else "nothing",
                 f"{found & (1 << 64) - 1:#x}" if found != -1 else "nothing",
             )
         )
     return 1
 
 
-def validate_check(step: VaStep) -> int:
+def validate_check(step: GpuvmStep) -> int:
     """IS-1: every evicted buffer is made valid, once."""
-    named = step.seen.validated
-    for number in sorted(step.due | set(named)):
+    due, named = step.call.due, step.seen.validated
+    for number in sorted(due | set(named)):
         times = named.count(number)
-        if times == int(number in step.due):
+        if times == int(number in due):
             continue
-        how = "left out" if times == 0 else "named twice" if number in step.due else "not evicted"
+        how = "left out" if times == 0 else "named twice" if number in due else "not evicted"
         step.violations.append(
             Violation(
                 "IS-1",
                 f"validate, buffer {how}",
                 f"validate named buffer {number} {times} times; it "
-                f"{'is' if number in step.due else 'is not'} evicted.",
+                f"{'is' if number in due else 'is not'} evicted.",
                 step.end_event,
                 -1,
                 "each evicted buffer once, and no other",

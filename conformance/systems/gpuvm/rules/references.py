@@ -1,13 +1,13 @@
 """RC: references to the VM, to buffers and to the links between them are what a recount gives."""
 
 from conformance.rules.rule import Rule, Violation
-from conformance.systems.gpuvm.rules.step import VaStep
+from conformance.systems.gpuvm.rules.step import GpuvmStep
 from reference.trace import REFS_BUFFER, REFS_VM, REFS_VM_BO
 
 NAMES = {REFS_VM: "VM", REFS_BUFFER: "buffer", REFS_VM_BO: "link"}
 
 
-def expected_count(step: VaStep, what: int, number: int) -> int:
+def expected_count(step: GpuvmStep, what: int, number: int) -> int:
     """What a recount gives."""
     state = step.state
     if what == REFS_VM:
@@ -17,7 +17,7 @@ def expected_count(step: VaStep, what: int, number: int) -> int:
     return state.link_count(number)
 
 
-def _compared(step: VaStep, rule: str) -> int:
+def _compared(step: GpuvmStep, rule: str) -> int:
     for event, what, number, count in step.seen.counts:
         expected = expected_count(step, what, number)
         if count == expected:
@@ -40,12 +40,12 @@ def _compared(step: VaStep, rule: str) -> int:
     return int(len(step.seen.counts) > 0)
 
 
-def count_check(step: VaStep) -> int:
+def count_check(step: GpuvmStep) -> int:
     """RC-1: counts equal a recount."""
     return _compared(step, "RC-1")
 
 
-def left_check(step: VaStep) -> int:
+def left_check(step: GpuvmStep) -> int:
     """RC-2: nothing is left after destroy."""
     return _compared(step, "RC-2")
 

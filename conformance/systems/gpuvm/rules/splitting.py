@@ -1,32 +1,32 @@
 """SP, NB: mappings are split as they have to be, and those beside the range stay as they are."""
 
 from conformance.rules.rule import Rule, Violation
-from conformance.systems.gpuvm.rules.step import VaStep, shown
-from reference.systems.gpuvm.promise import Mapping, cut, first_difference
+from conformance.systems.gpuvm.rules.step import GpuvmStep, shown
+from reference.systems.gpuvm.mappings import Mapping, cut, first_difference
 
 
-def _listed(step: VaStep) -> list[Mapping]:
+def _listed(step: GpuvmStep) -> list[Mapping]:
     """The VMAs that the tree holds in and around the range."""
     return step.seen.listed
 
 
-def _promised(step: VaStep) -> list[Mapping]:
+def _promised(step: GpuvmStep) -> list[Mapping]:
     """What there has to be in and around the range, less what was beside it before."""
-    first, last = step.window
-    beside = {one.first for one in step.outside}
+    first, last = step.call.window
+    beside = {one.first for one in step.call.outside}
     return [one for one in step.state.promise.within(first, last) if one.first not in beside]
 
 
-def _remaining(step: VaStep) -> list[Mapping]:
+def _remaining(step: GpuvmStep) -> list[Mapping]:
     """What the tree holds in and around the range, less what was beside it before."""
-    beside = {one.first for one in step.outside}
+    beside = {one.first for one in step.call.outside}
     return [one for one in _listed(step) if one.first not in beside]
 
 
-def neighbours_check(step: VaStep) -> int:
+def neighbours_check(step: GpuvmStep) -> int:
     """NB-1: a mapping that lies beside the range is as it was."""
     there = {one.first: one for one in _listed(step)}
-    for one in step.outside:
+    for one in step.call.outside:
         found = there.get(one.first)
         if found is None or not found.same(one):
             step.violations.append(
@@ -42,10 +42,10 @@ def neighbours_check(step: VaStep) -> int:
                 )
             )
             return 1
-    return int(len(step.outside) > 0)
+    return int(len(step.call.outside) > 0)
 
 
-def ranges_check(step: VaStep) -> int:
+def ranges_check(step: GpuvmStep) -> int:
     """SP-1: VMAs cover exactly what is mapped, each as long as it has to be."""
     if step.result.result != 0:
         return 0
@@ -76,7 +76,7 @@ def ranges_check(step: VaStep) -> int:
     return 1
 
 
-def backing_check(step: VaStep) -> int:
+def backing_check(step: GpuvmStep) -> int:
     """SP-2: every part keeps its buffer and its place in it."""
     if step.result.result != 0:
         return 0
@@ -106,7 +106,7 @@ def backing_check(step: VaStep) -> int:
     return checked
 
 
-def tables_check(step: VaStep) -> int:
+def tables_check(step: GpuvmStep) -> int:
     """SP-3: page tables are told exactly what changed."""
     for event, first, last in step.seen.told:
         if first > last or first < step.first or last > step.last:
