@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, cast
@@ -155,6 +155,7 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from conformance.discovery import system_by_name
     from conformance.engine import Plan, run_shard
     from conformance.registry import make_target
+    from conformance.system import System
     from conformance.systems.pagetable.machine import PageTableMachine
     from strategies import pagetable as draw
 
@@ -226,11 +227,17 @@ def machine_side(options: dict[str, Any]) -> Callable[[int], Sample]:
         return type("Ours", (Counted, made), {})
 
     make = {"ours": ours, "draws": same_draws, "empty": lambda _: ThreeIntegers}[options["which"]]
-    measured = replace(
-        system,
-        make_machine=make,
-        make_session=system.make_session if options["which"] == "ours" else no_session,
-    )
+
+    class WithoutSession(System):
+        """A system whose examples have no session."""
+
+        def session(self, *given: Any) -> Any:
+            """None is made."""
+
+    measured = replace(system, make_machine=make)
+    if options["which"] != "ours":
+        given = {one.name: getattr(measured, one.name) for one in fields(System) if one.init}
+        measured = WithoutSession(**given)
 
     muted: set[tuple[str, str]] = set()
 
@@ -265,10 +272,6 @@ def rules_of(machine: Any) -> list[Any]:
     return list(machine.setup_state().rules)
 
 
-def no_session(*given: Any) -> Any:
-    """Instead of a session, where nothing is done."""
-
-
 def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """Steps on a table in which a number of pages is mapped."""
     from conformance.discovery import system_by_name
@@ -276,7 +279,9 @@ def mapped_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from conformance.systems.pagetable.operations import SPECS
     from reference.operations import make
 
-    session = system_by_name("pagetable").session(make_target("reference"), set())
+    session = system_by_name("pagetable").session(
+        make_target("reference", system="pagetable"), set()
+    )
 
     def do(name: str, **given: int | str) -> None:
         outcome = session.run(make(name, SPECS, **given))

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 from conformance.mutants.catalogue import Catalogue
 from conformance.rules.progress import ENDING
 from conformance.rules.rule import Rule, Violation
-from conformance.rules.step import CallStep
-from conformance.session import AnySession, Session
+from conformance.rules.step import AnyStep, CallStep
+from conformance.session import Session
 from conformance.table_segments import Page
 from conformance.tally import Tally
 from conformance.targets.kind import TargetKind
 from conformance.targets.protocol import Target
 from reference.calls import MISUSE, Promise, Traits
-from reference.operations import Operation, OperationSpec, Result
+from reference.operations import Operation, Result, Specs
 from reference.trace import Trace
 from reports.counterexample import Views
 from reports.registers import Decoder
@@ -31,46 +31,47 @@ class ViewsMaker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One system: its operations, its rules, how to make a session and a machine for it.
-
-    ``make_views`` is called before the operation that breaks a rule, with a session and the
-    operations up to it. ``moved_together``: groups of names of address arguments that the
-    minimiser may move as one; the first name is that of the addresses that operations are about.
-    ``title``: for lists. ``valid``: whether an operation's arguments go together, for a target of
-    these traits. ``made_by``: for each argument that numbers objects in the order in which they
-    were made, the operations that make them, where that is not one of the argument's name.
-    ``create_implied``: a first operation other than create has a default one before it, which
-    counts as none. ``registers``, ``hardware``: see ``reports.vocabulary``.
-    ``reference``: makes the target of our own driver, of a changed copy of it if one is given;
-    ``targets``: others that can be had by name; ``load_mutants``: its seeded bugs, None for none.
-    ``make_promise``: a promise, for a target of these traits; ``make_step``: what rules are
-    shown of a call. ``look``: what the pages that an operation touched translate to, for a replay;
-    None where there are no page tables to walk.
-    """
+    """One system: how it is tried, judged and told. What is right for it is in its promise."""
 
     name: str
+    """As on the command line and in files."""
     title: str
-    specs: Mapping[str, OperationSpec]
+    """What it is about, for lists."""
+    specs: Specs
+    """The table of its operations."""
     rules: Sequence[Rule]
-    make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
+    """Its laws, in the order in which they are asked."""
+    make_promise: Callable[[Traits], Promise[Any]]
+    """A promise, before any operation, for a target of these traits."""
     make_machine: Callable[[dict[str, tuple[str, ...]]], type]
-    moved_together: Sequence[Sequence[str]]
-    valid: Callable[[Operation, Mapping[str, Sequence[str | int]]], bool]
+    """The class of the machine that draws operations, for a target of these traits."""
+    make_views: Callable[[Any, Sequence[Operation]], ViewsMaker]
+    """Looks before an operation that breaks a rule, at a session and the operations up to it."""
     reference: Callable[..., Target]
-    targets: Sequence[TargetKind] = ()
-    load_mutants: Callable[[], Catalogue] | None = None
-    make_session: (
-        Callable[[Target, set[tuple[str, str]] | None, Tally | None], AnySession] | None
-    ) = None
+    """Makes the target of our own driver, or of a changed copy of it if one is given."""
+    valid: Callable[[Operation, Traits], bool]
+    """Whether the arguments of an operation go together, for a target of these traits."""
+    moved_together: Sequence[Sequence[str]] = ()
+    """Groups of names of address arguments that the minimiser may move as one; the first name is
+    that of the addresses that operations are about."""
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """For each argument that numbers objects in the order in which they were made, the operations
+    that make them, where that is not one of the argument's name."""
     create_implied: bool = False
+    """A first operation other than create has a default one before it, which counts as none."""
+    targets: Sequence[TargetKind] = ()
+    """What else can be judged by name, beside the reference."""
+    load_mutants: Callable[[], Catalogue] | None = None
+    """Gives its seeded bugs; None for none."""
     registers: Decoder | None = None
+    """What knows the registers of its device, for tellings."""
     hardware: HardwareRow = WALKED
-    make_promise: Callable[[Traits], Promise[Any]] | None = None
-    make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], CallStep[Any, Any]] = (
-        CallStep
-    )
+    """The row of the hardware in drawings."""
+    make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], AnyStep] = CallStep
+    """What its rules are shown of a call."""
     look: Callable[[Any, Operation], Iterator[Page]] | None = None
+    """What the pages that an operation touched translate to, for a replay; None where there are no
+    page tables to walk."""
     _asked: dict[tuple[str, bool, bool], Sequence[Rule]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -85,10 +86,8 @@ class System:
         target: Target,
         muted: set[tuple[str, str]] | None = None,
         tally: Tally | None = None,
-    ) -> AnySession:
+    ) -> Session:
         """A session on ``target``; ``muted`` None mutes every identity."""
-        if self.make_session is not None:
-            return self.make_session(target, muted, tally)
         return Session(self, target, muted, tally)
 
     def asked(self, kind: str, sort: str, finished: bool) -> Sequence[Rule]:
