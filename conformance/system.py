@@ -18,6 +18,7 @@ from reference.calls import MISUSE, Promise, Traits
 from reference.operations import Operation, Result, Specs
 from reference.trace import Trace
 from reports.counterexample import Views
+from reports.events import NO_WORDS, EventWords
 from reports.registers import Decoder
 from reports.vocabulary import WALKED, HardwareRow, Vocabulary
 
@@ -67,6 +68,8 @@ class System:
     """What knows the registers of its device, for tellings."""
     hardware: HardwareRow = WALKED
     """The row of the hardware in drawings."""
+    events: EventWords = NO_WORDS
+    """How its own kinds of events are told."""
     make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], AnyStep] = CallStep
     """What its rules are shown of a call."""
     look: Callable[[Any, Operation], Iterator[Page]] | None = None
@@ -79,7 +82,7 @@ class System:
     @property
     def vocabulary(self) -> Vocabulary:
         """Its words, for tellings."""
-        return Vocabulary(self.specs, self.registers, self.hardware)
+        return Vocabulary(self.specs, self.registers, self.hardware, self.events)
 
     def session(
         self,

@@ -1,4 +1,4 @@
-"""The event vocabulary: everything that a target can be seen to do, in order.
+"""The event vocabulary: what targets of all systems can be seen to do, in order.
 
 An event is one small record: what happened (``kind``), three words whose
 meaning depends on the kind (table ``KINDS``), the calling thread (``cpu``) and
@@ -14,6 +14,9 @@ A trace is a list of events. It exists in three forms that say the same thing:
 * JSON, one object for each event with named fields: what is kept and shown.
 
 Words are held as two's-complement numbers (see ``reference.words``).
+
+What only some systems have to tell (mappings in a tree, counts of software tables) they declare
+themselves (:func:`declare`), in ``events`` of the system.
 """
 
 from collections.abc import Iterator, Sequence
@@ -51,19 +54,7 @@ BUG: Final = 22
 CRASH: Final = 23
 HANG: Final = 24
 WILD: Final = 25
-VMA_ADD: Final = 26
-VMA_REMOVE: Final = 27
-VMA: Final = 28
-PT_MAP: Final = 29
-PT_UNMAP: Final = 30
 REFS: Final = 31
-VALIDATED: Final = 32
-VM: Final = 33
-FENCE: Final = 34
-SLOT: Final = 35
-RANGE: Final = 36
-PT_REFS: Final = 37
-PT_STATE: Final = 38
 DMA_MAP: Final = 39
 DMA_UNMAP: Final = 40
 
@@ -110,71 +101,45 @@ MESSAGE_POWER_OFF: Final = 3
 MESSAGE_POWER_ON: Final = 4
 """The device has power again."""
 
-TABLE_SPARSE: Final = 0x10
-"""In the ``table`` of a pt-refs event: all that it covers was sparse when it came."""
-STATE_SMALL: Final = 0x40
-"""In the state of an entry for a large page: the table of small pages decides."""
-STATE_SPARSE: Final = 0x80
-"""In the state of an entry: its addresses are sparse."""
-
-AREA_NO_PAGE: Final = 7
-"""In the backing of an area, in place of the index of a page size: none is in use."""
-AREA_MAPPED: Final = 0x8
-"""In the backing of an area: the software has it as mapped."""
-AREA_PART: Final = 0x10
-"""In the backing of an area: it is a part, and not the first, of what was handed out."""
-
 WORDS: Final = 4
 """Held words for each event in a flat trace: head, a, b, c."""
 RECORD_BYTES: Final = 32
 """Bytes for each event in a binary trace."""
-BACKING_SHIFT: Final = 48
-"""In a backing, the number of the buffer stands above so many bits of offset in bytes."""
 
-_HEX: Final = "hex"
-_DECIMAL: Final = "decimal"
+HEX: Final = "hex"
+"""A field that is a word, an address or a size."""
+DECIMAL: Final = "decimal"
+"""A field that is a number."""
 
 KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
-    BEGIN: ("begin", (("operation", _DECIMAL),)),
-    END: ("end", (("result", _DECIMAL), ("value", _HEX))),
-    ALLOC: ("alloc", (("pa", _HEX), ("size", _HEX))),
-    ALLOC_FAILED: ("alloc-failed", (("size", _HEX),)),
-    FREE: ("free", (("pa", _HEX), ("size", _HEX))),
-    STORE: ("store", (("pa", _HEX), ("old", _HEX), ("new", _HEX))),
-    FILL: ("fill", (("pa", _HEX), ("size", _HEX), ("word", _HEX))),
-    BARRIER: ("barrier", (("type", _DECIMAL),)),
-    CLEAN: ("clean", (("pa", _HEX), ("size", _HEX))),
-    GATHER: ("gather", (("iova", _HEX), ("size", _HEX))),
-    INVALIDATE: ("invalidate", (("first", _HEX), ("last", _HEX), ("command", _HEX))),
-    COMPLETE: ("complete", (("ticket", _DECIMAL),)),
-    ATTACH: ("attach", (("root", _HEX), ("context", _DECIMAL))),
-    DETACH: ("detach", (("root", _HEX), ("context", _DECIMAL))),
-    RELEASE: ("release", (("first", _HEX), ("last", _HEX))),
-    REG_READ: ("reg-read", (("register", _HEX), ("value", _HEX))),
-    REG_WRITE: ("reg-write", (("register", _HEX), ("value", _HEX))),
-    MESSAGE: ("message", (("to", _DECIMAL), ("type", _DECIMAL), ("value", _HEX))),
-    LOCK: ("lock", (("lock", _DECIMAL),)),
-    UNLOCK: ("unlock", (("lock", _DECIMAL),)),
+    BEGIN: ("begin", (("operation", DECIMAL),)),
+    END: ("end", (("result", DECIMAL), ("value", HEX))),
+    ALLOC: ("alloc", (("pa", HEX), ("size", HEX))),
+    ALLOC_FAILED: ("alloc-failed", (("size", HEX),)),
+    FREE: ("free", (("pa", HEX), ("size", HEX))),
+    STORE: ("store", (("pa", HEX), ("old", HEX), ("new", HEX))),
+    FILL: ("fill", (("pa", HEX), ("size", HEX), ("word", HEX))),
+    BARRIER: ("barrier", (("type", DECIMAL),)),
+    CLEAN: ("clean", (("pa", HEX), ("size", HEX))),
+    GATHER: ("gather", (("iova", HEX), ("size", HEX))),
+    INVALIDATE: ("invalidate", (("first", HEX), ("last", HEX), ("command", HEX))),
+    COMPLETE: ("complete", (("ticket", DECIMAL),)),
+    ATTACH: ("attach", (("root", HEX), ("context", DECIMAL))),
+    DETACH: ("detach", (("root", HEX), ("context", DECIMAL))),
+    RELEASE: ("release", (("first", HEX), ("last", HEX))),
+    REG_READ: ("reg-read", (("register", HEX), ("value", HEX))),
+    REG_WRITE: ("reg-write", (("register", HEX), ("value", HEX))),
+    MESSAGE: ("message", (("to", DECIMAL), ("type", DECIMAL), ("value", HEX))),
+    LOCK: ("lock", (("lock", DECIMAL),)),
+    UNLOCK: ("unlock", (("lock", DECIMAL),)),
     WARN: ("warn", ()),
     BUG: ("bug", ()),
-    CRASH: ("crash", (("signal", _DECIMAL), ("address", _HEX))),
+    CRASH: ("crash", (("signal", DECIMAL), ("address", HEX))),
     HANG: ("hang", ()),
-    WILD: ("wild", (("address", _HEX), ("size", _DECIMAL), ("write", _DECIMAL))),
-    VMA_ADD: ("vma-add", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
-    VMA_REMOVE: ("vma-remove", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
-    VMA: ("vma", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
-    PT_MAP: ("pt-map", (("first", _HEX), ("last", _HEX), ("backing", _HEX))),
-    PT_UNMAP: ("pt-unmap", (("first", _HEX), ("last", _HEX))),
-    REFS: ("refs", (("what", _DECIMAL), ("number", _DECIMAL), ("count", _DECIMAL))),
-    VALIDATED: ("validated", (("number", _DECIMAL),)),
-    VM: ("vm", (("number", _DECIMAL),)),
-    FENCE: ("fence", (("number", _DECIMAL), ("result", _DECIMAL))),
-    SLOT: ("slot", (("vm", _DECIMAL), ("slot", _DECIMAL), ("active", _DECIMAL))),
-    RANGE: ("range", (("first", _HEX), ("last", _HEX), ("number", _DECIMAL))),
-    PT_REFS: ("pt-refs", (("table", _HEX), ("large", _DECIMAL), ("small", _DECIMAL))),
-    PT_STATE: ("pt-state", (("first", _HEX), ("last", _HEX), ("state", _HEX))),
-    DMA_MAP: ("dma-map", (("pa", _HEX), ("size", _HEX))),
-    DMA_UNMAP: ("dma-unmap", (("pa", _HEX), ("size", _HEX))),
+    WILD: ("wild", (("address", HEX), ("size", DECIMAL), ("write", DECIMAL))),
+    REFS: ("refs", (("what", DECIMAL), ("number", DECIMAL), ("count", DECIMAL))),
+    DMA_MAP: ("dma-map", (("pa", HEX), ("size", HEX))),
+    DMA_UNMAP: ("dma-unmap", (("pa", HEX), ("size", HEX))),
 }
 """For each kind its name and the meaning of a, b and c, in that order.
 
@@ -194,38 +159,11 @@ KINDS: Final[dict[int, tuple[str, tuple[tuple[str, str], ...]]]] = {
 * ``warn``, ``bug``, ``crash``, ``hang``: the code said that something is
   wrong, stopped itself, died, or did not come back. ``wild`` is an access
   outside all memory that the code owns; it is reported, and not carried out.
-* ``vma-add``/``vma-remove``: a mapping came into the VM's tree, or went; ``last``
-  is inclusive, ``backing`` is (buffer number << 48 | byte in it). ``vma``: after an
-  operation, a mapping that is in the tree in or near the range that it named.
-* ``pt-map``/``pt-unmap``: what the driver is told to put in its page tables,
-  and to clear there.
 * ``refs``: after an operation, a reference count; ``what`` is REFS_VM,
   REFS_BUFFER, REFS_VM_BO or REFS_PINS, ``number`` the VM's or the buffer's. 0 when it
   does not exist.
-* ``validated``: the driver was told to bring an evicted buffer back.
-* ``vm``: from here on events are about that VM, until the next one or the end of the
-  operation. ``fence``: a fence was signalled, with 0 or a negative errno. ``slot``: after
-  an operation, the address space (-1: none) of a VM and how many jobs keep it active,
-  when one of them has changed.
-* ``range``: after an operation, what an allocator of addresses has in and around the
-  range that it was about: a range that was given out, by its number, or a hole, -1.
-* ``pt-refs``: after an operation, what a software page table counts, when that has changed
-  or the table is new: ``table`` is the first input address that it covers, with its level
-  in bits 3:0 (0: leaves, the root has the highest) and TABLE_SPARSE; ``large`` and
-  ``small`` are how many references there are to its entries, where it is a pair of tables
-  for two page sizes; one that is not counts in ``large`` alone. None of either: it is gone.
-* ``pt-state``: after an operation, what the software has noted of entries ``first`` to
-  ``last`` (input addresses, the level in bits 3:0 of ``first``), when that has changed. Of a
-  leaf these are the entries for large pages, and ``state`` is the driver's byte: STATE_SPARSE,
-  STATE_SMALL, and below them how many small pages in it are referenced (what of that does not
-  fit in six bits, where it is not lost, stands from bit 8 on). Of a directory it is
-  STATE_SPARSE or 0. All states of a new table are 0, and those of one that is gone too.
 * ``dma-map``/``dma-unmap``: the device is let at memory that is not for tables, and is no
   longer let at it. ``pa`` is the address that the device uses.
-
-Where the software has areas of addresses that it hands out and maps separately (system
-``nvidia``), ``backing`` of ``vma-add`` and ``vma-remove`` is (number of the area << 48 | AREA_*
-bits | index of the page size in use, AREA_NO_PAGE if none).
 """
 
 _KIND_BY_NAME: Final[dict[str, int]] = {name: kind for kind, (name, _) in KINDS.items()}
@@ -239,12 +177,33 @@ def invalidate_command(scope: int, cause: int, ticket: int) -> int:
     return scope | cause << 8 | ticket << 16
 
 
-def backing_of(number: int, offset: int) -> int:
-    """The ``backing`` word of a mapping, held.
+def declare(kind: int, name: str, fields: Sequence[tuple[str, str]]) -> None:
+    """Make a kind of event known, which a system has beside those that all share.
 
-    ``number``: the buffer's, 0..2**16-1. ``offset``: bytes into it, 0..2**48-1.
+    ``kind``: its number; those below 0x100 are for systems of this distribution. ``name``: in
+    JSON. ``fields``: of a, b and c, in that order, each with its name and HEX or DECIMAL.
+
+    Raises:
+        ValueError: a number, name or field that is not allowed, or one that another kind has.
     """
-    return to_signed(number << BACKING_SHIFT | offset)
+    if not 0 < kind < 1 << 16:
+        raise ValueError(f"kind is {kind}; allowed are 1 to {(1 << 16) - 1}")
+    wanted = (name, tuple(fields))
+    known = KINDS.get(kind)
+    number = _KIND_BY_NAME.get(name)
+    if (known is not None and known != wanted) or (number is not None and number != kind):
+        other = known[0] if known is not None and known != wanted else name
+        raise ValueError(
+            f"kind {kind} is declared as {name!r} with {list(fields)}; {other!r} is declared "
+            "already; allowed are a number and a name of its own"
+        )
+    if len(fields) > 3 or any(form not in (HEX, DECIMAL) for _, form in fields):
+        raise ValueError(
+            f"fields of kind {name!r} are {list(fields)}; allowed are up to three, {HEX} or "
+            f"{DECIMAL}"
+        )
+    KINDS[kind] = wanted
+    _KIND_BY_NAME[name] = kind
 
 
 class Event:
@@ -289,7 +248,7 @@ class Event:
 
     def __repr__(self) -> str:
         shown = "".join(
-            f", {name}={hex_word(value) if form == _HEX else value}"
+            f", {name}={hex_word(value) if form == HEX else value}"
             for name, value, form in self.fields()
         )
         return f"Event({self.name}{shown})"
@@ -360,7 +319,7 @@ def event_to_json(event: Event, places: Sequence[str] = ()) -> dict[str, Any]:
     """One event as a JSON object: event, its fields, and cpu and place unless 0."""
     shown: dict[str, Any] = {"event": event.name}
     for name, value, form in event.fields():
-        shown[name] = hex_word(value) if form == _HEX else value
+        shown[name] = hex_word(value) if form == HEX else value
     if event.cpu:
         shown["cpu"] = event.cpu
     if event.place:

@@ -1,7 +1,7 @@
 """The events of a trace as lines for people, long runs of like events in one line."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from reference import trace as t
@@ -41,6 +41,24 @@ _CAUSES: Final = {
 
 
 @dataclass(frozen=True)
+class EventWords:
+    """How a system tells the kinds of events that it has beside those that all share."""
+
+    texts: Mapping[int, Callable[[t.Event, int | None], str]] = field(default_factory=dict)
+    """For each kind its line, of an event and the VM that it is about (see ``event_text``)."""
+    together: Mapping[int, Callable[[Sequence[t.Event]], str]] = field(default_factory=dict)
+    """For kinds of which several in a row, be they only two, are one line: that line."""
+    counted: Mapping[int, str] = field(default_factory=dict)
+    """What the counts of refs events are called here, where that is not as elsewhere."""
+    subject: int = -1
+    """The kind that says which VM the next events are about; -1 where there is only one."""
+
+
+NO_WORDS: Final = EventWords()
+"""For systems with no kinds of their own."""
+
+
+@dataclass(frozen=True)
 class Told:
     """Events ``first``..``last`` of a trace (mostly one), as one line of text.
 
@@ -55,7 +73,8 @@ class Told:
     place: str
 
 
-def _range(first: int, last: int) -> str:
+def range_words(first: int, last: int) -> str:
+    """An inclusive range of held addresses, with its size."""
     return range_text(to_unsigned(first), to_unsigned(last))
 
 
@@ -63,105 +82,33 @@ def _bytes(size: int) -> str:
     return f"{size} bytes" if size < 1024 else size_text(size)
 
 
-def _backing(word: int) -> str:
-    """What a mapping leads to."""
-    number, offset = word >> t.BACKING_SHIFT, word & ((1 << t.BACKING_SHIFT) - 1)
-    return f"buffer {number} from {offset:#x}"
-
-
-def _area(word: int) -> str:
-    """What is known of an area of addresses, or of a part of one."""
-    index, mapped, part = word & 7, word & t.AREA_MAPPED, word & t.AREA_PART
-    pages = "no pages referenced" if index == t.AREA_NO_PAGE else f"page size {index}"
-    return (
-        f"{'part of ' if part else ''}area {word >> t.BACKING_SHIFT}, {pages}"
-        f"{', mapped' if mapped else ''}"
-    )
-
-
-def _table(event: t.Event) -> str:
-    """Which software page table, and what it counts."""
-    return f"{_table_name(event)}: {_table_counts(event)}"
-
-
-def _table_name(event: t.Event) -> str:
-    word = to_unsigned(event.a)
-    level, first = word & 0xF, word & ~0xFFF
-    sparse = ", sparse" if word & t.TABLE_SPARSE else ""
-    if level:
-        return f"directory of {first:#x}, level {level}{sparse}"
-    return f"tables of {first:#x}{sparse}"
-
-
-def _table_counts(event: t.Event) -> str:
-    level = to_unsigned(event.a) & 0xF
-    if not event.b and not event.c:
-        return "none left"
-    if level:
-        return f"{event.b} reference{'' if event.b == 1 else 's'}"
-    return (
-        f"{event.b} reference{'' if event.b == 1 else 's'} to large pages, {event.c} to small ones"
-    )
-
-
-def _tables_text(events: Sequence[t.Event]) -> str:
-    """Counts of software page tables in a row as one line."""
-    told = []
-    for event in events:
-        level = to_unsigned(event.a) & 0xF
-        counts = str(event.b) if level else f"{event.b} to large pages, {event.c} to small ones"
-        if not event.b and not event.c:
-            counts = "none left"
-        told.append(f"{_table_name(event)}: {counts}")
-    return "pt-refs     " + "; ".join(told)
-
-
-def _state(event: t.Event) -> str:
-    """What is noted of entries of a software page table."""
-    level, first = to_unsigned(event.a) & 0xF, to_unsigned(event.a) & ~0xFFF
-    where = range_text(first, to_unsigned(event.b))
-    sparse = ["SPARSE"] if event.c & t.STATE_SPARSE else []
-    if level:
-        return f"directory entries of {where}, level {level}: {''.join(sparse) or 'not sparse'}"
-    count = event.c & (t.STATE_SMALL - 1) | event.c >> 8 << 6
-    flags = [*(["VALID"] if event.c & t.STATE_SMALL else []), *sparse]
-    said = ", ".join([f"count {count}", *flags])
-    return f"large entries of {where}: {said} ({to_unsigned(event.c):#x})"
-
-
-def _in_vm(vm: int | None) -> str:
+def in_vm(vm: int | None) -> str:
+    """ " in VM N" where it is known which."""
     return "" if vm is None or vm == UNNAMED else f" in VM {vm}"
 
 
-def _counted(event: t.Event, vm: int | None, areas: bool) -> str:
-    """What a count is the count of; ``vm`` and ``areas`` as in :func:`event_text`."""
-    what = _REFS.get(event.a, f"count {event.a} of")
-    if areas and event.a == t.REFS_BUFFER:
-        what = "memory"
+def _counted(event: t.Event, vm: int | None, counted: Mapping[int, str]) -> str:
+    """What a count is the count of; ``vm`` as in :func:`event_text`."""
+    what = counted.get(event.a, _REFS.get(event.a, f"count {event.a} of"))
     only = event.a == t.REFS_VM and not event.b and vm is None
     number = "" if only else f" {event.b}"
-    return f"{what}{number}{_in_vm(vm) if event.a == t.REFS_VM_BO else ''}"
+    return f"{what}{number}{in_vm(vm) if event.a == t.REFS_VM_BO else ''}"
 
 
-def _refs(event: t.Event, vm: int | None, areas: bool) -> str:
+def _refs(event: t.Event, vm: int | None, counted: Mapping[int, str]) -> str:
     word = "pin" if event.a == t.REFS_PINS else "reference"
     told = f"{event.c} {word}{'' if event.c == 1 else 's'}" if event.c else "none left"
-    return f"{_counted(event, vm, areas)}: {told}"
+    return f"{_counted(event, vm, counted)}: {told}"
 
 
-def _refs_text(events: Sequence[t.Event], vms: Sequence[int | None], areas: bool) -> str:
+def _refs_text(
+    events: Sequence[t.Event], vms: Sequence[int | None], counted: Mapping[int, str]
+) -> str:
     """Counts in a row as one line."""
     counts = [
-        f"{_counted(event, vm, areas)}: {event.c}" for event, vm in zip(events, vms, strict=True)
+        f"{_counted(event, vm, counted)}: {event.c}" for event, vm in zip(events, vms, strict=True)
     ]
     return "refs        " + ", ".join(counts)
-
-
-def _slot(event: t.Event) -> str:
-    """Which address space a VM has."""
-    where = f"VM {event.a} has none" if event.b < 0 else f"{event.b} has VM {event.a}"
-    jobs = f"{event.c} job{'' if event.c == 1 else 's'}" if event.c else "no job"
-    return f"{where}, {jobs} running"
 
 
 def scope_text(scope: int) -> str:
@@ -175,89 +122,86 @@ def scope_text(scope: int) -> str:
     return f"scope {scope:#x}"
 
 
-def event_text(event: t.Event, vm: int | None = None, areas: bool = False) -> str:
+def _invalidation_text(event: t.Event) -> str:
+    word = to_unsigned(event.c)
+    scope, cause, ticket = word & 0xFF, word >> 8 & 0xFF, word >> 16
+    return (
+        f"invalidate  {range_words(event.a, event.b)}, {scope_text(scope)}, ticket {ticket}: "
+        f"{_CAUSES.get(cause, f'cause {cause}')}"
+    )
+
+
+def _wild_text(event: t.Event) -> str:
+    way = "write" if event.c else "read"
+    return (
+        f"WILD        {way} of {event.b} bytes at {to_unsigned(event.a):#x}, outside all memory of "
+        "the code"
+    )
+
+
+def _release_text(event: t.Event) -> str:
+    where = range_words(event.a, event.b)
+    return f"release     {where}: addresses and pages get a new owner"
+
+
+_TEXTS: Final[Mapping[int, Callable[[t.Event], str]]] = {
+    t.BEGIN: lambda e: f"operation {e.a + 1} begins",
+    t.END: lambda e: f"return      {errno_text(e.a)}, value {to_unsigned(e.b):#x}",
+    t.ALLOC: lambda e: f"alloc       {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x}",
+    t.ALLOC_FAILED: lambda e: f"alloc       {_bytes(to_unsigned(e.a))}: FAILED",
+    t.FREE: lambda e: f"free        {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x}",
+    t.STORE: lambda e: (
+        f"store       at {to_unsigned(e.a):#x}: {to_unsigned(e.b):#x} -> {to_unsigned(e.c):#x}"
+    ),
+    t.FILL: lambda e: (
+        f"fill        {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x} with "
+        f"{to_unsigned(e.c):#x}"
+    ),
+    t.BARRIER: lambda e: f"barrier     {_BARRIERS.get(e.a, f'type {e.a}')}",
+    t.CLEAN: lambda e: (
+        f"clean       {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x} from the cache to memory"
+    ),
+    t.GATHER: lambda e: (
+        f"gather      {to_unsigned(e.a):#x}, {_bytes(to_unsigned(e.b))}, for a later invalidation"
+    ),
+    t.INVALIDATE: _invalidation_text,
+    t.COMPLETE: lambda e: f"complete    ticket {e.a}",
+    t.ATTACH: lambda e: (
+        f"attach      the device walks from root {to_unsigned(e.a):#x}, context {e.b}"
+    ),
+    t.DETACH: lambda e: f"detach      the device leaves root {to_unsigned(e.a):#x}, context {e.b}",
+    t.RELEASE: _release_text,
+    t.CRASH: lambda e: f"CRASH       signal {e.a} at address {to_unsigned(e.b):#x}",
+    t.HANG: lambda e: "HANG        it did not come back",
+    t.BUG: lambda e: "BUG         the code stopped itself",
+    t.WARN: lambda e: "WARN        the code says that something is wrong",
+    t.WILD: _wild_text,
+    t.DMA_MAP: lambda e: (
+        f"dma-map     {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x}: the device is let at "
+        "them"
+    ),
+    t.DMA_UNMAP: lambda e: (
+        f"dma-unmap   {_bytes(to_unsigned(e.b))} at {to_unsigned(e.a):#x}: the device is no longer "
+        "let at them"
+    ),
+}
+"""The events that all systems share, each as a line."""
+
+
+def event_text(event: t.Event, vm: int | None = None, words: EventWords | None = None) -> str:
     """One event as a line, without its number and the function that did it.
 
     ``vm``: the number of the VM that it is about, UNNAMED where there are several and none was
-    named, None where there is only one. ``areas``: mappings are areas of addresses, see
-    ``reference.trace``.
+    named, None where there is only one. ``words``: those of the system.
     """
-    a, b, c = (to_unsigned(word) for word in (event.a, event.b, event.c))
-    if event.kind == t.BEGIN:
-        return f"operation {event.a + 1} begins"
-    if event.kind == t.END:
-        return f"return      {errno_text(event.a)}, value {b:#x}"
-    if event.kind == t.ALLOC:
-        return f"alloc       {_bytes(b)} at {a:#x}"
-    if event.kind == t.ALLOC_FAILED:
-        return f"alloc       {_bytes(a)}: FAILED"
-    if event.kind == t.FREE:
-        return f"free        {_bytes(b)} at {a:#x}"
-    if event.kind == t.STORE:
-        return f"store       at {a:#x}: {b:#x} -> {c:#x}"
-    if event.kind == t.FILL:
-        return f"fill        {_bytes(b)} at {a:#x} with {c:#x}"
-    if event.kind == t.BARRIER:
-        return f"barrier     {_BARRIERS.get(event.a, f'type {event.a}')}"
-    if event.kind == t.CLEAN:
-        return f"clean       {_bytes(b)} at {a:#x} from the cache to memory"
-    if event.kind == t.GATHER:
-        return f"gather      {a:#x}, {_bytes(b)}, for a later invalidation"
-    if event.kind == t.INVALIDATE:
-        scope, cause, ticket = c & 0xFF, c >> 8 & 0xFF, c >> 16
-        return (
-            f"invalidate  {_range(event.a, event.b)}, {scope_text(scope)}, ticket {ticket}: "
-            f"{_CAUSES.get(cause, f'cause {cause}')}"
-        )
-    if event.kind == t.COMPLETE:
-        return f"complete    ticket {event.a}"
-    if event.kind == t.ATTACH:
-        return f"attach      the device walks from root {a:#x}, context {event.b}"
-    if event.kind == t.DETACH:
-        return f"detach      the device leaves root {a:#x}, context {event.b}"
-    if event.kind == t.RELEASE:
-        return f"release     {_range(event.a, event.b)}: addresses and pages get a new owner"
-    if event.kind == t.CRASH:
-        return f"CRASH       signal {event.a} at address {b:#x}"
-    if event.kind == t.HANG:
-        return "HANG        it did not come back"
-    if event.kind == t.BUG:
-        return "BUG         the code stopped itself"
-    if event.kind == t.WARN:
-        return "WARN        the code says that something is wrong"
-    if event.kind == t.WILD:
-        way = "write" if event.c else "read"
-        return f"WILD        {way} of {event.b} bytes at {a:#x}, outside all memory of the code"
-    if areas and event.kind in (t.VMA_ADD, t.VMA_REMOVE):
-        return f"{event.name:<11} {_range(event.a, event.b)}: {_area(c)}"
-    if event.kind in (t.VMA_ADD, t.VMA_REMOVE, t.VMA, t.PT_MAP):
-        return f"{event.name:<11} {_range(event.a, event.b)}{_in_vm(vm)}: {_backing(c)}"
-    if event.kind == t.PT_UNMAP:
-        return f"pt-unmap    {_range(event.a, event.b)}{_in_vm(vm)}"
+    if words is not None and event.kind in words.texts:
+        return words.texts[event.kind](event, vm)
     if event.kind == t.REFS:
-        return f"refs        {_refs(event, vm, areas)}"
-    if event.kind == t.VALIDATED:
-        return f"validated   the pages of buffer {event.a} again"
-    if event.kind == t.VM:
-        return f"vm          {event.a}, which the next events are about"
-    if event.kind == t.FENCE:
-        how = f"with {errno_text(event.b)}" if event.b else "without an error"
-        return f"fence       {event.a} is signalled, {how}"
-    if event.kind == t.SLOT:
-        return f"slot        {_slot(event)}"
-    if event.kind == t.RANGE:
-        owner = "a hole" if event.c < 0 else f"range {event.c}"
-        return f"range       {_range(event.a, event.b)}: {owner}"
-    if event.kind == t.PT_REFS:
-        return f"pt-refs     {_table(event)}"
-    if event.kind == t.PT_STATE:
-        return f"pt-state    {_state(event)}"
-    if event.kind == t.DMA_MAP:
-        return f"dma-map     {_bytes(b)} at {a:#x}: the device is let at them"
-    if event.kind == t.DMA_UNMAP:
-        return f"dma-unmap   {_bytes(b)} at {a:#x}: the device is no longer let at them"
+        return f"refs        {_refs(event, vm, words.counted if words is not None else {})}"
     if event.kind == t.MESSAGE and event.b in _MESSAGES:
         return f"message     {_MESSAGES[event.b]}"
+    if event.kind in _TEXTS:
+        return _TEXTS[event.kind](event)
     fields = ", ".join(
         f"{name} {f'{to_unsigned(value):#x}' if form == 'hex' else value}"
         for name, value, form in event.fields()
@@ -416,16 +360,17 @@ def tell_events(
     places: Sequence[str] = (),
     alone: int | None = None,
     decoder: Decoder | None = None,
+    words: EventWords = NO_WORDS,
 ) -> list[Told]:
     """Events ``first``..``last`` (inclusive; none if last < first) as lines.
 
     ``places[n]`` is the name of place n. The event ``alone`` is never part of a run.
-    ``decoder`` knows the registers of the device, if it has any that are known.
+    ``decoder`` knows the registers of the device, if it has any that are known; ``words`` are
+    those of the system.
     """
-    vms = _vms(events, first, last)
-    areas = any(event.kind == t.PT_REFS for event in events)
+    vms = _vms(events, first, last, words.subject)
     told: list[Told] = []
-    for run, text in _pieces(events, first, last, alone, decoder):
+    for run, text in _pieces(events, first, last, alone, decoder, words):
         used = {events[at].place for at in range(run.first, run.first + run.period)}
         if text:
             used = {events[at].place for at in range(run.first, run.last + 1)}
@@ -437,9 +382,9 @@ def tell_events(
         elif run.period > 1:
             text = _turns_text(events, run)
         elif run.count > 1 and events[run.first].kind == t.REFS:
-            text = _refs_text(events[run.first : run.last + 1], vms[here], areas)
-        elif run.count > 1 and events[run.first].kind == t.PT_REFS:
-            text = _tables_text(events[run.first : run.last + 1])
+            text = _refs_text(events[run.first : run.last + 1], vms[here], words.counted)
+        elif run.count > 1 and events[run.first].kind in words.together:
+            text = words.together[events[run.first].kind](events[run.first : run.last + 1])
         elif run.count > 1:
             text = _run_text(events[run.first : run.last + 1])
         elif _fills_the_last(events, told, run.first, alone):
@@ -449,13 +394,18 @@ def tell_events(
             told.append(Told(before.first, run.last, 1, before.text + how, before.place))
             continue
         else:
-            text = event_text(events[run.first], vms[run.first - first], areas)
+            text = event_text(events[run.first], vms[run.first - first], words)
         told.append(Told(run.first, run.last, run.period, text, name))
     return told
 
 
 def _pieces(
-    events: Sequence[t.Event], first: int, last: int, alone: int | None, decoder: Decoder | None
+    events: Sequence[t.Event],
+    first: int,
+    last: int,
+    alone: int | None,
+    decoder: Decoder | None,
+    words: EventWords,
 ) -> Iterator[tuple[Run, str]]:
     """Events ``first``..``last`` in the pieces that they are told in.
 
@@ -463,19 +413,19 @@ def _pieces(
     """
     if decoder is not None:
         for found in decoder.accesses(events, first, last, alone):
-            for run in _with_counts(events, first, found.first - 1, alone):
+            for run in _with_counts(events, first, found.first - 1, alone, words):
                 yield run, ""
             yield Run(found.first, found.last), found.text
             first = found.last + 1
-    for run in _with_counts(events, first, last, alone):
+    for run in _with_counts(events, first, last, alone, words):
         yield run, ""
 
 
 def _with_counts(
-    events: Sequence[t.Event], first: int, last: int, alone: int | None
+    events: Sequence[t.Event], first: int, last: int, alone: int | None, words: EventWords
 ) -> Iterator[Run]:
-    """As :func:`runs`, and counts of references in a row are one run, be they only two."""
-    counts = (t.REFS, t.PT_REFS)
+    """As :func:`runs`, and counts in a row are one run, be they only two."""
+    counts = (t.REFS, *words.together)
     while first <= last:
         end, kind = first, events[first].kind
         while kind in counts and end <= last and events[end].kind == kind and end != alone:
@@ -490,9 +440,9 @@ def _with_counts(
         first = end
 
 
-def _vms(events: Sequence[t.Event], first: int, last: int) -> list[int | None]:
+def _vms(events: Sequence[t.Event], first: int, last: int, subject: int) -> list[int | None]:
     """For events ``first``..``last`` the VM that each is about, as :func:`event_text` takes it."""
-    if not any(event.kind == t.VM for event in events):
+    if not any(event.kind == subject for event in events):
         return [None] * max(0, last + 1 - first)
     vm = UNNAMED
     vms: list[int | None] = []
@@ -500,7 +450,7 @@ def _vms(events: Sequence[t.Event], first: int, last: int) -> list[int | None]:
         event = events[number]
         if event.kind == t.BEGIN:
             vm = UNNAMED
-        elif event.kind == t.VM:
+        elif event.kind == subject:
             vm = event.a
         if number >= first:
             vms.append(vm)

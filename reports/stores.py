@@ -129,28 +129,6 @@ class _GeometryTree:
         return f"{where}{valid}: {fmt.describe(level, old)} -> {described}"
 
 
-def vm_roots(events: Sequence[t.Event]) -> frozenset[int]:
-    """The allocations, by number of their event, that are root tables of VMs.
-
-    For systems that name VMs and attach no roots: the first page allocated in a VM is its root.
-    """
-    roots: dict[int, int] = {}
-    found: set[int] = set()
-    vm: int | None = None
-    for number, event in enumerate(events):
-        if event.kind == t.BEGIN:
-            vm = None
-        elif event.kind == t.VM:
-            vm = event.a
-        elif event.kind == t.ALLOC and vm is not None and vm not in roots:
-            roots[vm] = event.a
-            found.add(number)
-        elif event.kind == t.FREE:
-            # A number is used again where the VM could not be made after all.
-            roots = {other: pa for other, pa in roots.items() if pa != event.a}
-    return frozenset(found)
-
-
 def _place_tables(
     events: Sequence[t.Event], pages: dict[int, _Page], tree: Tree, roots: Collection[int]
 ) -> None:
@@ -205,7 +183,7 @@ def annotate(
 
     A run of like stores has one note, on its first; the event ``alone``, the offending one,
     always has its own. Events whose table was never linked to an attached root have none.
-    ``roots``: allocations that are roots without being attached (:func:`vm_roots`).
+    ``roots``: allocations that are roots without being attached.
     """
     return annotate_tree(events, _GeometryTree(geometry), alone, roots)
 

@@ -403,7 +403,9 @@ def _happened(counterexample: Counterexample, vocabulary: Vocabulary) -> Section
     end = len(events) - 1 if offending is None else offending
     decoder = vocabulary.registers
     start, why = _told_from(events, end, "that" if offending is None else "it", decoder)
-    told = tell_events(events, start, end, counterexample.places, offending, decoder)
+    told = tell_events(
+        events, start, end, counterexample.places, offending, decoder, vocabulary.events
+    )
     left_out = 0
     if len(told) > _MOST_BEFORE:
         told = told[-_MOST_BEFORE:]
@@ -436,7 +438,9 @@ def _after(counterexample: Counterexample, end: int, vocabulary: Vocabulary) -> 
     while last + 1 < len(events) and events[last].kind != t.END:
         last += 1
     decoder = vocabulary.registers
-    told = tell_events(events, end + 1, last, counterexample.places, decoder=decoder)
+    told = tell_events(
+        events, end + 1, last, counterexample.places, None, decoder, vocabulary.events
+    )
     return told[:_MOST_AFTER]
 
 

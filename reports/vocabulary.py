@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from reference.operations import Specs
+from reports.events import NO_WORDS, EventWords
 from reports.registers import Decoder
 
 
@@ -30,12 +31,13 @@ class Vocabulary:
 
     ``specs``: the declaration of its operations, for lines with units and letters; without it
     operations are shown as JSON has them. ``registers``: what knows those of its device.
-    ``hardware``: the row of the hardware in drawings.
+    ``hardware``: the row of the hardware in drawings. ``events``: how its own kinds are told.
     """
 
     specs: Specs | None = None
     registers: Decoder | None = None
     hardware: HardwareRow = WALKED
+    events: EventWords = NO_WORDS
 
 
 NO_VOCABULARY: Final = Vocabulary()

@@ -15,21 +15,23 @@ from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.telling import GpuvmViews
 from reference.operations import Operation, Result, from_json
-from reference.systems.gpuvm.promise import ALL
-from reference.trace import (
+from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
-    CRASH,
-    HANG,
     PT_MAP,
     PT_UNMAP,
-    REFS,
-    REFS_BUFFER,
-    REFS_VM,
-    REFS_VM_BO,
     VALIDATED,
     VMA,
     VMA_ADD,
     VMA_REMOVE,
+)
+from reference.systems.gpuvm.promise import ALL
+from reference.trace import (
+    CRASH,
+    HANG,
+    REFS,
+    REFS_BUFFER,
+    REFS_VM,
+    REFS_VM_BO,
     WARN,
     WORDS,
     Trace,

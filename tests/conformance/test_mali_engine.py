@@ -16,6 +16,7 @@ from conformance.systems.mali.rules import MALI
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
 from reference.systems.mali.device import COMMAND, STATUS, UPDATE, place_at
+from reference.systems.mali.events import FENCE
 from reference.trace import Trace
 from reports import counterexample
 
@@ -150,7 +151,7 @@ class Miscounted(Changed):
     """Tells too many references of a buffer after a queued bind was done."""
 
     def change(self, operation, events, result):
-        if operation.name == "run" and any(one[0] == t.FENCE for one in events):
+        if operation.name == "run" and any(one[0] == FENCE for one in events):
             events.append([t.REFS, t.REFS_BUFFER, 0, 99, 0])
         return result
 

@@ -16,6 +16,8 @@ from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
+from reference.systems.mali import events as mali_events
 from reference.systems.mali import promise as mali_promise
 from reference.systems.mali.device import (
     COMMAND,
@@ -33,7 +35,7 @@ from reference.systems.mali.device import (
     place_at,
 )
 from reference.systems.mali.promise import ALL, HANDLES, LIMIT_FENCES
-from reference.trace import BACKING_SHIFT, WORDS, Trace
+from reference.trace import WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
 from reports.counterexample import Segment
@@ -831,16 +833,16 @@ WRONG = {
         ON, active(), changed(writes(TRANSCFG), 2, added(1)),
     ),
     ("IS-4", "active, VM in the AS of the firmware"): (
-        ON, active(), changed(kind(t.SLOT), 2, lambda slot: 0),
+        ON, active(), changed(kind(mali_events.SLOT), 2, lambda slot: 0),
     ),
     ("IS-4", "active, VM in an AS that does not exist"): (
-        ON, active(), changed(kind(t.SLOT), 2, lambda slot: 4),
+        ON, active(), changed(kind(mali_events.SLOT), 2, lambda slot: 4),
     ),
     ("IS-4", "active, two VMs in one AS"): (
-        (*TWO_VMS, active()), active(1), changed(kind(t.SLOT), 2, lambda slot: 1),
+        (*TWO_VMS, active()), active(1), changed(kind(mali_events.SLOT), 2, lambda slot: 1),
     ),
     ("IS-4", "active, VM with jobs lost its AS"): (
-        (*TWO_VMS, active()), active(1), more((t.SLOT, 0, -1, 0)),
+        (*TWO_VMS, active()), active(1), more((mali_events.SLOT, 0, -1, 0)),
     ),
     ("IS-2", "active, AS enabled with its own old entries"): (
         (*JOB, op("fault"), idle()), active(),
@@ -856,7 +858,7 @@ WRONG = {
         TWO_VMS, active(1), changed(writes(TRANSTAB), 2, added(-PAGE)),
     ),
     ("IS-1", "idle, AS walks a VM's tables that lost the AS"): (
-        JOB, idle(), changed(kind(t.SLOT), 2, lambda slot: -1),
+        JOB, idle(), changed(kind(mali_events.SLOT), 2, lambda slot: -1),
     ),
     ("IS-3", "bind, accepted in the kernel's part"): (
         THREE, bind(0, va=KERNEL), gives(0),
@@ -890,33 +892,33 @@ WRONG = {
     ("ER-1", "vm, legal, returned EBUSY"): (ON, VM, gives(BUSY)),
     ("ER-1", "idle, refused (no job uses the VM), returned success"): (ON, idle(), gives(0)),
     ("ER-2", "bind, ENOMEM, VMAs changed"): (
-        THREE, bind(0, 2, fail_at=1), first((t.VMA_REMOVE, 0, 3 * PAGE - 1, 0)),
+        THREE, bind(0, 2, fail_at=1), first((VMA_REMOVE, 0, 3 * PAGE - 1, 0)),
     ),
     ("ER-2", "bind, ENOMEM, page tables changed"): (
         IDLE, bind(0, 2, fail_at=1), first((t.STORE, TABLE, 0, 0), (t.BARRIER, 0)),
     ),
     ("ER-3", "run, queued bind failed with EINVAL"): (
-        (*THREE, queue(1)), RUN, changed(kind(t.FENCE), 2, lambda result: INVALID),
+        (*THREE, queue(1)), RUN, changed(kind(mali_events.FENCE), 2, lambda result: INVALID),
     ),
     ("ER-3", "run, queued bind failed with ETIMEDOUT"): (
-        (*THREE, queue(1)), RUN, changed(kind(t.FENCE), 2, lambda result: STUCK),
+        (*THREE, queue(1)), RUN, changed(kind(mali_events.FENCE), 2, lambda result: STUCK),
     ),
     ("ER-4", "fault, not acknowledged"): (JOB, op("fault"), without(writes(INT_CLEAR))),
     ("ER-4", "fault, acknowledged, and the AS not disabled"): (
         JOB, op("fault"), all_of(without(writes(COMMAND, UPDATE)), without(reads(STATUS), -1)),
     ),
     ("ER-5", "bind, ETIMEDOUT, page tables have more than VMAs"): (
-        STICKY, NEW, without(kind(t.VMA_ADD)),
+        STICKY, NEW, without(kind(VMA_ADD)),
     ),
     ("ER-5", "bind, ETIMEDOUT, page tables have less than VMAs"): (
         STICKY, NEW, without(LEAVES),
     ),
     ("SP-3", "bind, VMA added over another, or removed that is not there"): (
-        THREE, bind(1), without(kind(t.VMA_REMOVE)),
+        THREE, bind(1), without(kind(VMA_REMOVE)),
     ),
     ("SP-3", "bind, neighbour changed"): (
         (*THREE, bind(3, bo=1)), bind(1, 2),
-        more((t.VMA_REMOVE, 3 * PAGE, 4 * PAGE - 1, NEXT_BUFFER)),
+        more((VMA_REMOVE, 3 * PAGE, 4 * PAGE - 1, NEXT_BUFFER)),
     ),
     ("SP-4", "alloc, another address than was asked for"): (
         ON, op("alloc", va=KERNEL + PAGE), gives(Result(0, KERNEL)),
@@ -927,17 +929,17 @@ WRONG = {
     ("SP-4", "alloc, addresses that are not free, or not the kernel's"): (
         NODE, op("alloc"), gives(Result(0, KERNEL + 3 * PAGE)),
     ),
-    ("SP-1", "bind, VMA missing"): (THREE, bind(1), without(kind(t.VMA_ADD), 1)),
-    ("SP-1", "bind, VMA too many"): (THREE, unbind(8, 2), without(kind(t.VMA_REMOVE))),
+    ("SP-1", "bind, VMA missing"): (THREE, bind(1), without(kind(VMA_ADD), 1)),
+    ("SP-1", "bind, VMA too many"): (THREE, unbind(8, 2), without(kind(VMA_REMOVE))),
     ("SP-1", "bind, VMA of other addresses"): (
-        THREE, unbind(1), changed(kind(t.VMA_ADD), 2, added(-0x800)),
+        THREE, unbind(1), changed(kind(VMA_ADD), 2, added(-0x800)),
     ),
-    ("SP-1", "run, VMA missing"): ((*THREE, queue(1)), RUN, without(kind(t.VMA_ADD), 1)),
+    ("SP-1", "run, VMA missing"): ((*THREE, queue(1)), RUN, without(kind(VMA_ADD), 1)),
     ("SP-2", "bind, VMA with another offset"): (
-        THREE, bind(1), changed(kind(t.VMA_ADD), 3, added(PAGE), 1),
+        THREE, bind(1), changed(kind(VMA_ADD), 3, added(PAGE), 1),
     ),
     ("SP-2", "bind, VMA with another buffer"): (
-        THREE, unbind(1), changed(kind(t.VMA_ADD), 3, added(NEXT_BUFFER)),
+        THREE, unbind(1), changed(kind(VMA_ADD), 3, added(NEXT_BUFFER)),
     ),
     ("TR-1", "bind, level 3, other page"): (THREE, NEW, changed(LEAVES, 3, added(PAGE))),
     ("TR-1", "bind, level 3, not mapped"): (THREE, NEW, without(LEAVES)),
@@ -964,7 +966,7 @@ WRONG = {
     ("RC-3", "bind, table pages lost"): (THREE, NEW, without(kind(t.FREE), 0)),
     ("RC-3", "destroy_vm, table pages lost"): (IDLE, DESTROY, without(kind(t.FREE), 0)),
     ("OR-8", "run, queued binds out of order"): (
-        (*ON, queue(0), queue(1)), RUN, moved(kind(t.FENCE), kind(t.FENCE), 1, 0),
+        (*ON, queue(0), queue(1)), RUN, moved(kind(mali_events.FENCE), kind(mali_events.FENCE), 1, 0),
     ),
     ("PG-1", "bind, legal, did not return"): (THREE, NEW, stops(t.HANG)),
     ("PG-1", "run, legal, did not return, in spoil_it"): (ON, RUN, stops(t.HANG, 1)),
@@ -1247,7 +1249,7 @@ def test_the_trace_is_of_what_was_done_and_not_of_what_was_done_again():
     before = len(session.trace)
     session.run(NEW)
     kinds = [word & 0xFFFF for word in session.trace.words[before * WORDS :: WORDS]]
-    assert (kinds.count(t.BEGIN), kinds.count(t.VMA_ADD)) == (1, 1)
+    assert (kinds.count(t.BEGIN), kinds.count(VMA_ADD)) == (1, 1)
 
 
 def test_where_doing_it_again_fails_too_the_example_ends_and_is_counted():

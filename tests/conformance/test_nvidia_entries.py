@@ -18,6 +18,8 @@ from reference.formats.nvidia import (
     meaning_of,
     nvidia_format,
 )
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE, backing_of
+from reference.systems.nvidia.events import AREA_MAPPED, AREA_NO_PAGE
 
 GP100 = nvidia_format("gp100")
 GM200 = nvidia_format("gm200", 16)
@@ -220,8 +222,8 @@ def test_an_instance_block_says_where_it_leads():
 
 def test_areas_say_which_pages_they_use():
     events = [
-        t.Event(t.VMA_ADD, 0, 0xFFF, t.backing_of(1, t.AREA_NO_PAGE)),
-        t.Event(t.VMA_ADD, 0, 0xFFF, t.backing_of(1, t.AREA_MAPPED | 5)),
-        t.Event(t.VMA_REMOVE, 0, 0xFFFF, t.backing_of(1, 4)),
+        t.Event(VMA_ADD, 0, 0xFFF, backing_of(1, AREA_NO_PAGE)),
+        t.Event(VMA_ADD, 0, 0xFFF, backing_of(1, AREA_MAPPED | 5)),
+        t.Event(VMA_REMOVE, 0, 0xFFFF, backing_of(1, 4)),
     ]
     assert notes_of(events) == {1: "pages of 4K", 2: "pages of 64K"}

@@ -17,8 +17,10 @@ from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference import trace as t
 from reference.operations import Result, from_json
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia import promise as nvidia_promise
 from reference.systems.nvidia.device import HUB_ONLY, SELECT, START, STATUS
+from reference.systems.nvidia.events import PT_REFS, PT_STATE, STATE_SMALL, STATE_SPARSE
 from reference.trace import WORDS, Trace
 from reference.words import to_signed
 from reports import terminal
@@ -888,13 +890,13 @@ WRONG = {
         APART, FAILING, more((t.STORE, SPT, 0, 0)),
     ),
     ("ER-2", "map, ENOMEM, areas changed"): (
-        APART, FAILING, more((t.VMA_REMOVE, 0, 3 * PAGE - 1, 0)),
+        APART, FAILING, more((VMA_REMOVE, 0, 3 * PAGE - 1, 0)),
     ),
     ("ER-2", "map, ENOENT, references of memory changed"): (
         THREE, op("map", vma=9), more((t.REFS, t.REFS_BUFFER, 0, 7)),
     ),
     ("ER-2", "map, ENOMEM, references of tables changed"): (
-        APART, FAILING, more((t.PT_REFS, 1, 7, 0)),
+        APART, FAILING, more((PT_REFS, 1, 7, 0)),
     ),
     ("ER-3", "pfn_map, fewer pages refused than have to be"): (
         SHARED, op("pfn_map", addr=CLIENT - PAGE, size=3 * PAGE), gives(Result(0, 0)),
@@ -931,54 +933,54 @@ WRONG = {
     ("IS-1", "elsewhere, SPT, nothing for mapped"): (
         FAR, op("map_part", first=PAGE), first((t.STORE, ROOT + 5 * PAGE, 0, 0)),
     ),
-    ("SP-1", "map, parts do not tile the area"): (THREE, NEW, without(kind(t.VMA_ADD))),
+    ("SP-1", "map, parts do not tile the area"): (THREE, NEW, without(kind(VMA_ADD))),
     ("SP-1", "map, area in use that was not handed out"): (
-        THREE, NEW, more((t.VMA_ADD, LARGE, LARGE + PAGE - 1, 7)),
+        THREE, NEW, more((VMA_ADD, LARGE, LARGE + PAGE - 1, 7)),
     ),
     ("SP-1", "map_part, part that is an area of its own"): (
-        FAR, op("map_part", first=LARGE), changed(kind(t.VMA_ADD), 3, added(-16), 1),
+        FAR, op("map_part", first=LARGE), changed(kind(VMA_ADD), 3, added(-16), 1),
     ),
     ("SP-1", "map, first part is no area"): (
-        THREE, NEW, changed(kind(t.VMA_ADD), 3, added(16)),
+        THREE, NEW, changed(kind(VMA_ADD), 3, added(16)),
     ),
     ("SP-1", "map, parts say less mapped than promised"): (
-        THREE, NEW, changed(kind(t.VMA_ADD), 3, added(-8)),
+        THREE, NEW, changed(kind(VMA_ADD), 3, added(-8)),
     ),
     ("SP-1", "unmap, parts say more mapped than promised"): (
-        (*THREE, NEW), UNMAP, changed(kind(t.VMA_ADD), 3, added(8)),
+        (*THREE, NEW), UNMAP, changed(kind(VMA_ADD), 3, added(8)),
     ),
     ("SP-1", "map, parts say another page size than promised"): (
-        THREE, NEW, changed(kind(t.VMA_ADD), 3, added(1)),
+        THREE, NEW, changed(kind(VMA_ADD), 3, added(1)),
     ),
     ("SP-1", "unmap, part that is not mapped has the wrong references"): (
-        (*THREE, NEW), UNMAP, changed(kind(t.VMA_ADD), 3, added(-2)),
+        (*THREE, NEW), UNMAP, changed(kind(VMA_ADD), 3, added(-2)),
     ),
     ("SP-2", "map, count of small pages in a large entry too high"): (
-        THREE, NEW, changed(kind(t.PT_STATE), 3, added(1)),
+        THREE, NEW, changed(kind(PT_STATE), 3, added(1)),
     ),
     ("SP-2", "map, count of small pages in a large entry too low"): (
-        THREE, NEW, changed(kind(t.PT_STATE), 3, added(-1)),
+        THREE, NEW, changed(kind(PT_STATE), 3, added(-1)),
     ),
     ("SP-2", "raw_get, count of small pages in a large entry overflows"): (
-        CROWDED, op("raw_get", size=16 * PAGE), changed(kind(t.PT_STATE), 3, becomes(0)),
+        CROWDED, op("raw_get", size=16 * PAGE), changed(kind(PT_STATE), 3, becomes(0)),
     ),
     ("SP-2", "raw_get, large entry not left to its small pages"): (
-        INSIDE[:-1], RAW_GET, changed(kind(t.PT_STATE), 3, added(-t.STATE_SMALL)),
+        INSIDE[:-1], RAW_GET, changed(kind(PT_STATE), 3, added(-STATE_SMALL)),
     ),
     ("SP-2", "raw_put, large entry left to small pages there are not"): (
-        INSIDE, RAW_PUT, changed(kind(t.PT_STATE), 3, added(t.STATE_SMALL)),
+        INSIDE, RAW_PUT, changed(kind(PT_STATE), 3, added(STATE_SMALL)),
     ),
     ("SP-2", "map, large entry noted as sparse"): (
-        THREE, NEW, changed(kind(t.PT_STATE), 3, added(t.STATE_SPARSE)),
+        THREE, NEW, changed(kind(PT_STATE), 3, added(STATE_SPARSE)),
     ),
     ("RC-1", "map, table of pages, too many references"): (
-        THREE, NEW, changed(kind(t.PT_REFS), 3, added(1)),
+        THREE, NEW, changed(kind(PT_REFS), 3, added(1)),
     ),
     ("RC-1", "map, table of pages, too few references"): (
-        THREE, NEW, changed(kind(t.PT_REFS), 3, added(-1)),
+        THREE, NEW, changed(kind(PT_REFS), 3, added(-1)),
     ),
     ("RC-1", "map, directory, too few references"): (
-        ALONE, MAP, changed(kind(t.PT_REFS), 2, added(-1), 0),
+        ALONE, MAP, changed(kind(PT_REFS), 2, added(-1), 0),
     ),
     ("RC-2", "put, tables lost"): (THREE, PUT, without(kind(t.FREE), -1)),
     ("RC-2", "create, tables lost"): (
@@ -1043,8 +1045,8 @@ def test_every_rule_has_a_wrong_target():
 
 def test_causes_are_told_before_what_follows_from_them():
     spoil = all_of(
-        changed(kind(t.PT_REFS), 3, added(1)), without(REGISTERS), more((t.WARN,)),
-        changed(kind(t.REFS), 3, added(1)), changed(kind(t.VMA_ADD), 3, added(16)),
+        changed(kind(PT_REFS), 3, added(1)), without(REGISTERS), more((t.WARN,)),
+        changed(kind(t.REFS), 3, added(1)), changed(kind(VMA_ADD), 3, added(16)),
     )  # fmt: skip
     session = session_after(*THREE, NEW, target=Wrong("unmap", spoil))
     found = [one.rule for one in session.run(UNMAP).violations]
@@ -1245,7 +1247,7 @@ def test_of_a_misuse_memory_safety_and_progress_are_judged_and_labelled(spoil, r
 
 
 @pytest.mark.parametrize(
-    "spoil", [more((t.WARN,)), gives(NO_MEMORY), without(kind(t.VMA_ADD)), gives(Result(0, LARGE))]
+    "spoil", [more((t.WARN,)), gives(NO_MEMORY), without(kind(VMA_ADD)), gives(Result(0, LARGE))]
 )
 def test_what_else_comes_of_a_misuse_is_not_judged_and_leaves_nothing(spoil):
     # The reference refuses it: so what a driver may do is done in its place.

@@ -12,8 +12,9 @@ from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.telling import VaAllocViews
 from reference.operations import Result, from_json
+from reference.systems.va_alloc.events import RANGE
 from reference.systems.va_alloc.promise import ALL
-from reference.trace import CRASH, HANG, RANGE, WARN, Trace
+from reference.trace import CRASH, HANG, WARN, Trace
 from reports import terminal
 from reports.counterexample import Segment
 

@@ -19,18 +19,20 @@ from reference.systems.gpuvm.driver import (
     Vma,
     VmaTree,
 )
-from reference.trace import (
-    ALLOC_FAILED,
+from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
     PT_MAP,
-    REFS,
-    REFS_BUFFER,
-    REFS_VM,
-    REFS_VM_BO,
     VALIDATED,
     VMA,
     VMA_ADD,
     VMA_REMOVE,
+)
+from reference.trace import (
+    ALLOC_FAILED,
+    REFS,
+    REFS_BUFFER,
+    REFS_VM,
+    REFS_VM_BO,
     Event,
     Trace,
 )

@@ -12,8 +12,10 @@ from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
 from reference.formats.format import LEAF, TABLE
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.mali import driver as mali
 from reference.systems.mali.device import locked_range
+from reference.systems.mali.events import VM
 from reference.trace import Event, Trace
 from reference.words import to_signed, to_unsigned
 
@@ -135,7 +137,7 @@ class World:
         said = []
         for event in self.named("vma-add", "vma-remove"):
             first, last, word = (to_unsigned(x) for x in (event.a, event.b, event.c))
-            sign = "+" if event.kind == t.VMA_ADD else "-"
+            sign = "+" if event.kind == VMA_ADD else "-"
             said.append(f"{sign}{first:x}..{last:x} {word >> 48}+{word & (1 << 48) - 1:x}")
         return said
 
@@ -356,7 +358,7 @@ def change_of(world: World) -> list[str]:
         name = event.name
         if event.kind == t.REG_WRITE and event.a == 0x2440 + COMMAND:
             name = COMMANDS[event.b]
-        elif event.kind not in (t.STORE, t.BARRIER, t.FREE, t.VMA_ADD, t.VMA_REMOVE):
+        elif event.kind not in (t.STORE, t.BARRIER, t.FREE, VMA_ADD, VMA_REMOVE):
             continue
         if not said or said[-1] != name:
             said.append(name)
@@ -469,7 +471,7 @@ def test_binds_that_are_refused_change_nothing(args):
     world.active()
     given = {"va": 0x10000, "size": PAGE, "bo": 0, **args}
     assert world.bind(**given) == REFUSED
-    assert all(e.kind in (t.VM, t.REFS) for e in world.trace)
+    assert all(e.kind in (VM, t.REFS) for e in world.trace)
     assert world.counts().get((t.REFS_VM, 0), 2) == 2
     assert world.queue(**given) == REFUSED
     assert world.bind(0) == DONE
@@ -478,7 +480,7 @@ def test_binds_that_are_refused_change_nothing(args):
 def test_binds_of_no_bytes():
     world = World()
     assert world.bind(0x800, 0) == DONE
-    assert all(e.kind in (t.VM, t.REFS) for e in world.trace)
+    assert all(e.kind in (VM, t.REFS) for e in world.trace)
     assert world.queue(0, 0) == world.queue(0, 0, kind=UNMAP, bo=-1) == REFUSED
 
 

@@ -10,6 +10,7 @@ from reference import trace as t
 from reference.formats.format import CACHE, NOEXEC, READ, WRITE
 from reference.formats.lpae import LPAE_S1
 from reference.hardware.view import TOP_VA
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.mali.device import (
     COMMAND,
     FLUSH_MEM,
@@ -27,6 +28,7 @@ from reference.systems.mali.device import (
     offset_of,
     transcfg_of,
 )
+from reference.systems.mali.events import FENCE, SLOT, VM
 from reference.systems.mali.state import (
     GONE,
     MAP,
@@ -41,7 +43,7 @@ from reference.systems.mali.state import (
     prot_of,
     user_part,
 )
-from reference.trace import BACKING_SHIFT, Trace
+from reference.trace import Trace
 from reference.words import to_signed
 
 PAGE = 0x1000
@@ -153,18 +155,18 @@ class World:
     def make_vm(self) -> MaliVm:
         number = len(self.state.vms)
         self.state.vms.append(MaliVm(number, self.state.geometry, self.state.coherent, HANDLE))
-        self.happens((t.VM, number), *table(ROOTS[number]), FULL)
+        self.happens((VM, number), *table(ROOTS[number]), FULL)
         return self.state.vms[number]
 
     def has_jobs(self, vm: int, slot: int, jobs: int = 1) -> None:
         """Jobs of a VM run in an AS from now on."""
-        self.happens((t.SLOT, vm, slot, jobs))
+        self.happens((SLOT, vm, slot, jobs))
         self.state.settle_slots()
 
     def with_page(self, slot: int = 1) -> None:
         """VM 0 has tables and pages 0 to 15, and an AS walks it."""
         leaves = [store(ROOT + 3 * PAGE, page, leaf(page)) for page in range(16)]
-        seen = self.happens(*enable(slot, ROOT), (t.VM, 0), *tables(0), *leaves, FULL)
+        seen = self.happens(*enable(slot, ROOT), (VM, 0), *tables(0), *leaves, FULL)
         assert not seen.observations
 
     def cached(self, page: int) -> bool:
@@ -182,7 +184,7 @@ def test_the_first_page_of_a_vm_is_its_root_and_nobody_walks_it_yet() -> None:
     assert (one.root, other.root) == ROOTS[:2]
     assert not one.view.walked
     assert one.view.memory.pages.keys() == {ROOTS[0]}
-    world.happens((t.VM, 0), *table(ROOTS[0] + PAGE))
+    world.happens((VM, 0), *table(ROOTS[0] + PAGE))
     assert one.root == ROOTS[0]
     assert world.state.owners == {ROOTS[0]: 0, ROOTS[0] + PAGE: 0, ROOTS[1]: 1}
 
@@ -351,7 +353,7 @@ def test_a_lock_of_one_address_space_does_not_stop_another() -> None:
 def test_only_who_has_stored_something_waits_for_a_barrier() -> None:
     world = World(2)
     world.happens(*enable(1, ROOTS[0]), *enable(2, ROOTS[1]))
-    world.happens((t.VM, 0), *tables(0))
+    world.happens((VM, 0), *tables(0))
     assert set(world.state.stored) == {0}
     one, other = (vm.view for vm in world.state.vms)
     assert one.unseen_store() >= 0
@@ -506,7 +508,7 @@ def test_a_vm_without_its_root_is_gone_and_its_address_may_be_anothers() -> None
     world, _ = take_away(seen=True)
     vm = MaliVm(1, world.state.geometry, True, HANDLE)
     world.state.vms.append(vm)
-    world.happens((t.VM, 1), *table(ROOT))
+    world.happens((VM, 1), *table(ROOT))
     assert (vm.root, vm.exists, world.state.owners[ROOT]) == (ROOT, True, 1)
     world.happens(*enable(1, ROOT))
     assert world.state.slots[1].roots == {1}
@@ -515,9 +517,7 @@ def test_a_vm_without_its_root_is_gone_and_its_address_may_be_anothers() -> None
 def test_an_update_that_gives_a_root_delays_no_free() -> None:
     world = World()
     world.with_page()
-    world.happens(
-        (t.VM, 0), *table(ROOT + 9 * PAGE), *configure(1, ROOT), *command(1, UPDATE, False)
-    )
+    world.happens((VM, 0), *table(ROOT + 9 * PAGE), *configure(1, ROOT), *command(1, UPDATE, False))
     assert world.happens((t.FREE, ROOT + 9 * PAGE, PAGE)).unseen_updates == []
 
 
@@ -697,7 +697,7 @@ def test_a_queued_bind_is_promised_when_its_fence_is_signalled() -> None:
     fence = queued(world)
     vm = world.state.vms[0]
     assert (vm.at_rest(), len(vm.promise)) == (False, 0)
-    seen = world.happens((t.FENCE, fence, 0))
+    seen = world.happens((FENCE, fence, 0))
     assert (len(vm.promise), vm.queue, vm.busy_until_run) == (1, [], True)
     assert [one.fence for one in seen.done] == [fence]
     assert seen.fences == [(len(world.trace) - 1, fence, 0)]
@@ -713,7 +713,7 @@ def test_one_that_failed_or_only_waits_or_whose_vm_was_destroyed_is_not_promised
         world = World()
         fence = queued(world, kind)
         world.state.vms[0].handle = handle
-        seen = world.happens((t.FENCE, fence, result))
+        seen = world.happens((FENCE, fence, result))
         assert len(world.state.vms[0].promise) == 0
         assert world.state.vms[0].queue == []
         assert world.state.fences[fence].result == result
@@ -723,7 +723,7 @@ def test_one_that_failed_or_only_waits_or_whose_vm_was_destroyed_is_not_promised
 def test_a_fence_of_the_process_carries_nothing_out_and_an_unknown_one_is_told_only() -> None:
     world = World()
     fence = own_fence(world)
-    seen = world.happens((t.FENCE, fence, 0), (t.FENCE, 7, 0), (t.FENCE, -1, 0))
+    seen = world.happens((FENCE, fence, 0), (FENCE, 7, 0), (FENCE, -1, 0))
     assert world.state.fences[fence].signalled
     assert seen.done == []
     assert [number for _, number, _ in seen.fences] == [fence, 7, -1]
@@ -733,7 +733,7 @@ def test_when_a_fence_is_signalled_what_it_took_away_must_not_be_cached() -> Non
     world = World()
     unmapped(world)
     fence = queued(world, UNMAP, page=2)
-    seen = world.happens((t.FENCE, fence, 0))
+    seen = world.happens((FENCE, fence, 0))
     assert [one.bind.fence for one in seen.stale] == [fence]
 
 
@@ -746,9 +746,9 @@ def test_what_is_ready_is_what_waits_for_nothing_but_what_is_before_it() -> None
     third = queued(world, waits_for=process)
     fourth = queued(world)
     assert [one.fence for one in world.state.ready(vm)] == [first, second]
-    world.happens((t.FENCE, process, 0))
+    world.happens((FENCE, process, 0))
     assert [one.fence for one in world.state.ready(vm)] == [first, second, third, fourth]
-    world.happens((t.FENCE, first, 0))
+    world.happens((FENCE, first, 0))
     assert [one.fence for one in world.state.ready(vm)] == [second, third, fourth]
 
 
@@ -766,8 +766,8 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
     for _ in range(3):
         world.state.add_buffer(16 * PAGE, NONE, 0)
     seen = world.happens(
-        (t.VM, 0), vma(t.VMA_ADD, 0), vma(t.VMA_ADD, 4, 2), vma(t.VMA_ADD, 8, 1, 1),
-        (t.VM, 1), vma(t.VMA_ADD, 0),
+        (VM, 0), vma(VMA_ADD, 0), vma(VMA_ADD, 4, 2), vma(VMA_ADD, 8, 1, 1),
+        (VM, 1), vma(VMA_ADD, 0),
     )  # fmt: skip
     assert seen.changed == {0, 1}
     assert (one.mapped, one.linked, one.vmas) == (3, 2, {0: 2, 1: 1})
@@ -777,7 +777,7 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
     assert one.references() == 1 + 2 + 3 + 2 + 1
     one.handle = False
     assert one.references() == 2 + 3 + 2 + 1
-    world.happens((t.VM, 0), vma(t.VMA_REMOVE, 0), vma(t.VMA_REMOVE, 8, 1, 1))
+    world.happens((VM, 0), vma(VMA_REMOVE, 0), vma(VMA_REMOVE, 8, 1, 1))
     assert (one.mapped, one.linked, one.vmas) == (1, 1, {0: 1, 1: 0})
     assert [world.state.links(number) for number in range(3)] == [2, 0, 0]
     assert one.muddled == NONE
@@ -785,13 +785,13 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
 
 
 MUDDLES: dict[str, list[Event]] = {
-    "added over another": [vma(t.VMA_ADD, 3)],
-    "added over a part": [vma(t.VMA_ADD, 1, 2)],
-    "removed where none is": [vma(t.VMA_REMOVE, 9)],
-    "removed in part": [vma(t.VMA_REMOVE, 2)],
-    "removed of another buffer": [vma(t.VMA_REMOVE, 2, 2, 1)],
-    "removed of another place": [vma(t.VMA_REMOVE, 2, 2, 0, 1)],
-    "added with no end": [(t.VMA_ADD, 9 * PAGE, 8 * PAGE, 0)],
+    "added over another": [vma(VMA_ADD, 3)],
+    "added over a part": [vma(VMA_ADD, 1, 2)],
+    "removed where none is": [vma(VMA_REMOVE, 9)],
+    "removed in part": [vma(VMA_REMOVE, 2)],
+    "removed of another buffer": [vma(VMA_REMOVE, 2, 2, 1)],
+    "removed of another place": [vma(VMA_REMOVE, 2, 2, 0, 1)],
+    "added with no end": [(VMA_ADD, 9 * PAGE, 8 * PAGE, 0)],
 }
 
 
@@ -799,17 +799,17 @@ MUDDLES: dict[str, list[Event]] = {
 def test_a_tree_that_cannot_be_is_muddled(what: str) -> None:
     world = World()
     vm = world.state.vms[0]
-    world.happens((t.VM, 0), vma(t.VMA_ADD, 2, 2), vma(t.VMA_ADD, 4), vma(t.VMA_REMOVE, 4))
+    world.happens((VM, 0), vma(VMA_ADD, 2, 2), vma(VMA_ADD, 4), vma(VMA_REMOVE, 4))
     assert vm.muddled == NONE
-    world.happens((t.VM, 0), *MUDDLES[what])
+    world.happens((VM, 0), *MUDDLES[what])
     assert vm.muddled == len(world.trace) - 1
 
 
 def test_counts_and_slots_that_are_told() -> None:
     world = World(2)
     seen = world.happens(
-        (t.VM, 1), (t.REFS, t.REFS_VM, 1, 4), (t.REFS, t.REFS_VM_BO, 3, 2),
-        (t.REFS, t.REFS_BUFFER, 3, 5), (t.REFS, t.REFS_PINS, 3, 1), (t.SLOT, 1, 2, 3),
+        (VM, 1), (t.REFS, t.REFS_VM, 1, 4), (t.REFS, t.REFS_VM_BO, 3, 2),
+        (t.REFS, t.REFS_BUFFER, 3, 5), (t.REFS, t.REFS_PINS, 3, 1), (SLOT, 1, 2, 3),
     )  # fmt: skip
     assert [one[1:] for one in seen.refs] == [
         (t.REFS_VM, 1, 1, 4), (t.REFS_VM_BO, 1, 3, 2), (t.REFS_BUFFER, NONE, 3, 5),
@@ -824,8 +824,8 @@ def test_counts_and_slots_that_are_told() -> None:
 
 def test_a_vm_number_holds_for_one_operation() -> None:
     world = World(2)
-    world.happens((t.VM, 1), vma(t.VMA_ADD, 0))
-    world.happens(vma(t.VMA_ADD, 4), (t.VM, 9), vma(t.VMA_ADD, 5), (t.ALLOC, 0x7000_0000, PAGE))
+    world.happens((VM, 1), vma(VMA_ADD, 0))
+    world.happens(vma(VMA_ADD, 4), (VM, 9), vma(VMA_ADD, 5), (t.ALLOC, 0x7000_0000, PAGE))
     assert [vm.mapped for vm in world.state.vms] == [0, 1]
     assert 0x7000_0000 not in world.state.owners
 
@@ -833,7 +833,7 @@ def test_a_vm_number_holds_for_one_operation() -> None:
 def test_a_table_belongs_to_the_vm_that_took_it_whichever_is_told() -> None:
     world = World(2)
     world.happens(*enable(1, ROOTS[0]), *enable(2, ROOTS[1]))
-    world.happens((t.VM, 1), store(ROOTS[0], 3, 0xF00D), (t.FREE, ROOTS[0], PAGE))
+    world.happens((VM, 1), store(ROOTS[0], 3, 0xF00D), (t.FREE, ROOTS[0], PAGE))
     assert [vm.exists for vm in world.state.vms] == [False, True]
     assert world.state.vms[1].view.observations == []
 

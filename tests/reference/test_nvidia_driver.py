@@ -11,8 +11,10 @@ from conformance.systems.nvidia.reference_target import NvidiaTarget
 from reference import trace as t
 from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia import driver as nvidia
 from reference.systems.nvidia.device import MARKED, NvidiaMmu
+from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
 from reference.systems.nvidia.physical_layout import (
     HOST,
     NCOH,
@@ -77,7 +79,7 @@ class World:
         """One that is refused, and changes nothing."""
         assert self.do(name, **args) == [], (name, args)
         assert self.result == result, (name, args)
-        assert not [e for e in self.trace if e.kind in (t.VMA_ADD, t.PT_REFS, t.REFS)]
+        assert not [e for e in self.trace if e.kind in (VMA_ADD, PT_REFS, t.REFS)]
 
     def get(self, size: int, shift: int = 12, **more: int) -> list[str]:
         return self.ok("get", size=size, shift=shift, **more)
@@ -137,26 +139,24 @@ class World:
 
     def refs(self) -> dict[str, tuple[int, int]]:
         """By level and first address: "0:10000"."""
-        return {
-            f"{e.a & 15}:{e.a & ~0xFFF:x}": (e.b, e.c) for e in self.trace if e.kind == t.PT_REFS
-        }
+        return {f"{e.a & 15}:{e.a & ~0xFFF:x}": (e.b, e.c) for e in self.trace if e.kind == PT_REFS}
 
     def states(self) -> list[str]:
         """Such as "0:0..1ffff 43"."""
         return [
-            f"{e.a & 15}:{e.a & ~15:x}..{e.b:x} {e.c:x}" for e in self.trace if e.kind == t.PT_STATE
+            f"{e.a & 15}:{e.a & ~15:x}..{e.b:x} {e.c:x}" for e in self.trace if e.kind == PT_STATE
         ]
 
     def vmas(self) -> list[str]:
         """Such as "+0..2fff 0/5 mapped": what came and what went, of which area, at which size."""
         said = []
         for e in self.trace:
-            if e.kind in (t.VMA_ADD, t.VMA_REMOVE):
+            if e.kind in (VMA_ADD, VMA_REMOVE):
                 word = to_unsigned(e.c)
-                line = f"{'+' if e.kind == t.VMA_ADD else '-'}{e.a:x}..{e.b:x}"
+                line = f"{'+' if e.kind == VMA_ADD else '-'}{e.a:x}..{e.b:x}"
                 line += f" {word >> 48}/{word & 7}"
-                line += " mapped" if word & t.AREA_MAPPED else ""
-                said.append(line + (" part" if word & t.AREA_PART else ""))
+                line += " mapped" if word & AREA_MAPPED else ""
+                said.append(line + (" part" if word & AREA_PART else ""))
         return said
 
     def counts(self) -> dict[int, int]:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reference.systems.gpuvm.events import backing_of
 from reference.trace import (
     KINDS,
     RECORD_BYTES,
     STORE,
     Event,
     Trace,
-    backing_of,
     event_from_json,
     event_to_json,
     invalidate_command,

@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
+from reference.systems.va_alloc.events import RANGE
 from reference.systems.va_alloc.promise import HOLE, LISTED, Range, VaSpace
-from reference.trace import RANGE, WARN, Trace
+from reference.trace import WARN, Trace
 
 ALL = 1 << 64
 

@@ -6,23 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.systems.gpuvm.mappings import Mapping
-from reference.systems.gpuvm.state import BufferState, Seen, VmState, mapping_of
-from reference.trace import (
-    ALLOC_FAILED,
+from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
-    BEGIN,
-    END,
     PT_MAP,
     PT_UNMAP,
-    REFS,
-    REFS_BUFFER,
-    REFS_VM,
-    REFS_VM_BO,
     VALIDATED,
     VMA,
     VMA_ADD,
     VMA_REMOVE,
+)
+from reference.systems.gpuvm.mappings import Mapping
+from reference.systems.gpuvm.state import BufferState, Seen, VmState, mapping_of
+from reference.trace import (
+    ALLOC_FAILED,
+    BEGIN,
+    END,
+    REFS,
+    REFS_BUFFER,
+    REFS_VM,
+    REFS_VM_BO,
     WARN,
     Trace,
 )

@@ -4,14 +4,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.systems.mali.telling import EVENT_WORDS as MALI
+from conformance.systems.mali.telling import vm_roots
+from conformance.systems.nvidia.telling import EVENT_WORDS as NVIDIA
+from conformance.systems.va_alloc.telling import EVENT_WORDS as VA_ALLOC
 from reference import trace as t
 from reference.formats import format_by_name
-from reports.events import LEAST_RUN, Run, event_text, runs, tell_events
-from reports.stores import annotate, vm_roots
+from reference.systems.gpuvm.events import (
+    PT_MAP,
+    PT_UNMAP,
+    VALIDATED,
+    VMA,
+    VMA_ADD,
+    VMA_REMOVE,
+    backing_of,
+)
+from reference.systems.mali.events import FENCE, SLOT, VM
+from reference.systems.nvidia.events import (
+    AREA_MAPPED,
+    AREA_NO_PAGE,
+    AREA_PART,
+    PT_REFS,
+    PT_STATE,
+    STATE_SPARSE,
+    TABLE_SPARSE,
+)
+from reference.systems.va_alloc.events import RANGE
+from reports.events import LEAST_RUN, EventWords, Run, event_text, runs, tell_events
+from reports.stores import annotate
 
 GEOMETRY = format_by_name("lpae-s1").geometry(48)
 ROOT, L1, L2, L3 = 0x80000000, 0x80001000, 0x80002000, 0x80003000
 PAGE, BLOCK = 0xF47, 0xF45
+
+WORDS = EventWords({**NVIDIA.texts, **VA_ALLOC.texts, **MALI.texts})
+"""Those of all systems; mappings are a VA manager's, and not areas."""
 
 held = st.integers(-(2**63), 2**63 - 1)
 
@@ -33,7 +60,7 @@ def linked():
 @given(data=st.data(), kind=st.sampled_from(sorted(t.KINDS)))
 def test_every_event_has_a_line_of_its_own(data, kind):
     event = t.Event(kind, *(data.draw(held) for _ in t.KINDS[kind][1]))
-    line = event_text(event)
+    line = event_text(event, words=WORDS)
     assert line == line.strip()
     assert "\n" not in line
     assert "0x-" not in line
@@ -66,30 +93,30 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         ),
         (t.Event(t.LOCK, 3), "lock        lock 3"),
         (
-            t.Event(t.VMA_ADD, 0x5000, 0x6FFF, t.backing_of(3, 0x2000)),
+            t.Event(VMA_ADD, 0x5000, 0x6FFF, backing_of(3, 0x2000)),
             "vma-add     0x5000..0x6fff (8K): buffer 3 from 0x2000",
         ),
         (
-            t.Event(t.VMA_REMOVE, 0, 0xFFF, t.backing_of(0xFFFF, (1 << 48) - 1)),
+            t.Event(VMA_REMOVE, 0, 0xFFF, backing_of(0xFFFF, (1 << 48) - 1)),
             "vma-remove  0x0..0xfff (4K): buffer 65535 from 0xffffffffffff",
         ),
         (
-            t.Event(t.VMA, -0x2000, -0x1001, 0),
+            t.Event(VMA, -0x2000, -0x1001, 0),
             "vma         0xffffffffffffe000..0xffffffffffffefff (4K): buffer 0 from 0x0",
         ),
         (
-            t.Event(t.RANGE, 0x5000, 0x6FFF, 3),
+            t.Event(RANGE, 0x5000, 0x6FFF, 3),
             "range       0x5000..0x6fff (8K): range 3",
         ),
         (
-            t.Event(t.RANGE, 0, 0xFFF, -1),
+            t.Event(RANGE, 0, 0xFFF, -1),
             "range       0x0..0xfff (4K): a hole",
         ),
         (
-            t.Event(t.PT_MAP, 0x5000, 0x4FFF, t.backing_of(1, 0)),
+            t.Event(PT_MAP, 0x5000, 0x4FFF, backing_of(1, 0)),
             "pt-map      0x5000 to 0x4fff, which is backwards: buffer 1 from 0x0",
         ),
-        (t.Event(t.PT_UNMAP, 0x5000, 0x6FFF), "pt-unmap    0x5000..0x6fff (8K)"),
+        (t.Event(PT_UNMAP, 0x5000, 0x6FFF), "pt-unmap    0x5000..0x6fff (8K)"),
         (t.Event(t.REFS, t.REFS_VM, 0, 4), "refs        VM: 4 references"),
         (t.Event(t.REFS, t.REFS_BUFFER, 2, 1), "refs        buffer 2: 1 reference"),
         (t.Event(t.REFS, t.REFS_VM_BO, 2, 0), "refs        link of buffer 2: none left"),
@@ -98,39 +125,39 @@ def test_every_event_has_a_line_of_its_own(data, kind):
         (t.Event(t.REFS, t.REFS_VM, 1, 2), "refs        VM 1: 2 references"),
         (t.Event(t.REFS, t.REFS_PINS, 2, 1), "refs        pages of buffer 2: 1 pin"),
         (t.Event(t.REFS, t.REFS_PINS, 2, 0), "refs        pages of buffer 2: none left"),
-        (t.Event(t.VALIDATED, 2), "validated   the pages of buffer 2 again"),
-        (t.Event(t.VM, 3), "vm          3, which the next events are about"),
-        (t.Event(t.FENCE, 3, 0), "fence       3 is signalled, without an error"),
-        (t.Event(t.FENCE, 3, -22), "fence       3 is signalled, with -EINVAL (-22)"),
-        (t.Event(t.SLOT, 3, 1, 2), "slot        1 has VM 3, 2 jobs running"),
-        (t.Event(t.SLOT, 3, 1, 1), "slot        1 has VM 3, 1 job running"),
-        (t.Event(t.SLOT, 3, -1, 0), "slot        VM 3 has none, no job running"),
+        (t.Event(VALIDATED, 2), "validated   the pages of buffer 2 again"),
+        (t.Event(VM, 3), "vm          3, which the next events are about"),
+        (t.Event(FENCE, 3, 0), "fence       3 is signalled, without an error"),
+        (t.Event(FENCE, 3, -22), "fence       3 is signalled, with -EINVAL (-22)"),
+        (t.Event(SLOT, 3, 1, 2), "slot        1 has VM 3, 2 jobs running"),
+        (t.Event(SLOT, 3, 1, 1), "slot        1 has VM 3, 1 job running"),
+        (t.Event(SLOT, 3, -1, 0), "slot        VM 3 has none, no job running"),
         (t.Event(t.MESSAGE, 0, t.MESSAGE_RESET), "message     the device is to be reset, later"),
-        (t.Event(t.PT_REFS, 4, 1, 0), "pt-refs     directory of 0x0, level 4: 1 reference"),
+        (t.Event(PT_REFS, 4, 1, 0), "pt-refs     directory of 0x0, level 4: 1 reference"),
         (
-            t.Event(t.PT_REFS, 0x200000 | t.TABLE_SPARSE, 2, 16),
+            t.Event(PT_REFS, 0x200000 | TABLE_SPARSE, 2, 16),
             "pt-refs     tables of 0x200000, sparse: 2 references to large pages, 16 to small ones",
         ),
-        (t.Event(t.PT_REFS, 0, 0, 0), "pt-refs     tables of 0x0: none left"),
+        (t.Event(PT_REFS, 0, 0, 0), "pt-refs     tables of 0x0: none left"),
         (
-            t.Event(t.PT_STATE, 0x10000, 0x2FFFF, 0x43),
+            t.Event(PT_STATE, 0x10000, 0x2FFFF, 0x43),
             "pt-state    large entries of 0x10000..0x2ffff (128K): count 3, VALID (0x43)",
         ),
         (
             # What does not fit in six bits goes on from bit 8.
-            t.Event(t.PT_STATE, 0, 0xFFFF, 0x1C1),
+            t.Event(PT_STATE, 0, 0xFFFF, 0x1C1),
             "pt-state    large entries of 0x0..0xffff (64K): count 65, VALID, SPARSE (0x1c1)",
         ),
         (
-            t.Event(t.PT_STATE, 1, 0x1FFFFF, t.STATE_SPARSE),
+            t.Event(PT_STATE, 1, 0x1FFFFF, STATE_SPARSE),
             "pt-state    directory entries of 0x0..0x1fffff (2M), level 1: SPARSE",
         ),
         (
-            t.Event(t.PT_STATE, 1, 0x1FFFFF, 0),
+            t.Event(PT_STATE, 1, 0x1FFFFF, 0),
             "pt-state    directory entries of 0x0..0x1fffff (2M), level 1: not sparse",
         ),
         (
-            t.Event(t.PT_STATE, 0, 0xFFFF, 0),
+            t.Event(PT_STATE, 0, 0xFFFF, 0),
             "pt-state    large entries of 0x0..0xffff (64K): count 0 (0x0)",
         ),
         (
@@ -144,17 +171,17 @@ def test_every_event_has_a_line_of_its_own(data, kind):
     ],
 )
 def test_what_events_say(event, said):
-    assert event_text(event) == said
+    assert event_text(event, words=WORDS) == said
 
 
 def test_areas_are_told_as_such():
-    backing = t.backing_of(2, t.AREA_MAPPED | t.AREA_PART | 5)
+    backing = backing_of(2, AREA_MAPPED | AREA_PART | 5)
     events = [
-        t.Event(t.PT_REFS, 4, 1, 0),
-        t.Event(t.VMA_REMOVE, 0, 0xFFF, t.backing_of(1, t.AREA_NO_PAGE)),
-        t.Event(t.VMA_ADD, 0, 0xFFF, backing),
+        t.Event(PT_REFS, 4, 1, 0),
+        t.Event(VMA_REMOVE, 0, 0xFFF, backing_of(1, AREA_NO_PAGE)),
+        t.Event(VMA_ADD, 0, 0xFFF, backing),
     ]
-    assert [line.text for line in tell_events(events, 1, 2)] == [
+    assert [line.text for line in tell_events(events, 1, 2, words=NVIDIA)] == [
         "vma-remove  0x0..0xfff (4K): area 1, no pages referenced",
         "vma-add     0x0..0xfff (4K): part of area 2, page size 5, mapped",
     ]
@@ -163,14 +190,14 @@ def test_areas_are_told_as_such():
 def test_counts_of_tables_and_memories_in_a_row_are_one_line():
     events = [
         t.Event(t.REFS, t.REFS_BUFFER, 0, 1),
-        t.Event(t.PT_REFS, 2, 2, 0),
-        t.Event(t.PT_REFS, 1 | t.TABLE_SPARSE, 1, 0),
-        t.Event(t.PT_REFS, 0x200000, 0, 0),
-        t.Event(t.PT_REFS, 0, 1, 16),
+        t.Event(PT_REFS, 2, 2, 0),
+        t.Event(PT_REFS, 1 | TABLE_SPARSE, 1, 0),
+        t.Event(PT_REFS, 0x200000, 0, 0),
+        t.Event(PT_REFS, 0, 1, 16),
         t.Event(t.REFS, t.REFS_BUFFER, 0, 2),
         t.Event(t.REFS, t.REFS_BUFFER, 1, 1),
     ]
-    assert [(line.first, line.text) for line in tell_events(events, 0, 6)] == [
+    assert [(line.first, line.text) for line in tell_events(events, 0, 6, words=NVIDIA)] == [
         (0, "refs        memory 0: 1 reference"),
         (
             1,
@@ -179,7 +206,7 @@ def test_counts_of_tables_and_memories_in_a_row_are_one_line():
         ),
         (5, "refs        memory 0: 2, memory 1: 1"),
     ]
-    assert [(line.first, line.last) for line in tell_events(events, 0, 6, alone=3)] == [
+    assert [(line.first, line.last) for line in tell_events(events, 0, 6, alone=3, words=NVIDIA)] == [
         (0, 0), (1, 2), (3, 3), (4, 4), (5, 6)
     ]  # fmt: skip
 
@@ -246,7 +273,7 @@ def test_gathers_frees_and_cleans_come_in_runs_too():
     assert len(tell_events(apart, 0, 4)) == 5
 
 
-VM = [t.Event(t.VM, 2), t.Event(t.VMA_ADD, 0x5000, 0x6FFF, t.backing_of(3, 0x2000))]
+IN_VM = [t.Event(VM, 2), t.Event(VMA_ADD, 0x5000, 0x6FFF, backing_of(3, 0x2000))]
 REFS = [
     t.Event(t.REFS, t.REFS_VM, 0, 5),
     t.Event(t.REFS, t.REFS_VM_BO, 3, 0),
@@ -256,8 +283,8 @@ REFS = [
 
 
 def test_where_there_are_several_vms_each_event_says_which_it_is_about():
-    events = [*VM, t.Event(t.PT_UNMAP, 0, 0xFFF), t.Event(t.VM, 1), REFS[1], VM[1]]
-    assert [line.text for line in tell_events(events, 1, len(events) - 1)] == [
+    events = [*IN_VM, t.Event(PT_UNMAP, 0, 0xFFF), t.Event(VM, 1), REFS[1], IN_VM[1]]
+    assert [line.text for line in tell_events(events, 1, len(events) - 1, words=MALI)] == [
         "vma-add     0x5000..0x6fff (8K) in VM 2: buffer 3 from 0x2000",
         "pt-unmap    0x0..0xfff (4K) in VM 2",
         "vm          1, which the next events are about",
@@ -265,23 +292,23 @@ def test_where_there_are_several_vms_each_event_says_which_it_is_about():
         "vma-add     0x5000..0x6fff (8K) in VM 1: buffer 3 from 0x2000",
     ]
     # It is said for one operation; the number of VM 0 is told all the same.
-    events += [t.Event(t.BEGIN, 1), VM[1], REFS[0]]
-    assert [line.text for line in tell_events(events, 7, len(events) - 1)] == [
+    events += [t.Event(t.BEGIN, 1), IN_VM[1], REFS[0]]
+    assert [line.text for line in tell_events(events, 7, len(events) - 1, words=MALI)] == [
         "vma-add     0x5000..0x6fff (8K): buffer 3 from 0x2000",
         "refs        VM 0: 5 references",
     ]
     # Where there is only one, it has no number.
-    assert tell_events(REFS, 0, 0)[0].text == "refs        VM: 5 references"
+    assert tell_events(REFS, 0, 0, words=MALI)[0].text == "refs        VM: 5 references"
 
 
 def test_counts_in_a_row_are_one_line():
-    (line,) = tell_events(REFS, 0, 3)
+    (line,) = tell_events(REFS, 0, 3, words=MALI)
     assert (line.first, line.last) == (0, 3)
     assert line.text == (
         "refs        VM: 5, link of buffer 3: 0, buffer 3: 2, pages of buffer 3: 1"
     )
-    events = [VM[0], *REFS, t.Event(t.SLOT, 0, 1, 1), *REFS[:2]]
-    told = [line.text for line in tell_events(events, 0, len(events) - 1, alone=3)]
+    events = [IN_VM[0], *REFS, t.Event(SLOT, 0, 1, 1), *REFS[:2]]
+    told = [line.text for line in tell_events(events, 0, len(events) - 1, alone=3, words=MALI)]
     assert told[1:] == [
         "refs        VM 0: 5, link of buffer 3 in VM 2: 0",
         "refs        buffer 3: 2 references",
@@ -293,17 +320,17 @@ def test_counts_in_a_row_are_one_line():
 
 def test_an_allocation_and_its_zeroing_are_one_line():
     events = linked()[:2]
-    assert [line.text for line in tell_events(events, 0, 1)] == [
+    assert [line.text for line in tell_events(events, 0, 1, words=MALI)] == [
         "alloc       4K at 0x80000000 zeroed"
     ]
-    assert len(tell_events(events, 0, 1, alone=1)) == 2
-    assert len(tell_events([events[0], t.Event(t.FILL, L1, 4096, 0)], 0, 1)) == 2
+    assert len(tell_events(events, 0, 1, alone=1, words=MALI)) == 2
+    assert len(tell_events([events[0], t.Event(t.FILL, L1, 4096, 0)], 0, 1, words=MALI)) == 2
 
 
 @given(
     events=st.lists(
         st.sampled_from(
-            [*stores(6), *linked()[:2], *REFS, *VM, t.Event(t.BARRIER), t.Event(t.GATHER, 0, 1)]
+            [*stores(6), *linked()[:2], *REFS, *IN_VM, t.Event(t.BARRIER), t.Event(t.GATHER, 0, 1)]
         ),
         max_size=30,
     ),
@@ -311,7 +338,7 @@ def test_an_allocation_and_its_zeroing_are_one_line():
 )
 def test_every_event_is_told_once_and_in_order(events, data):
     alone = data.draw(st.none() | st.integers(0, len(events) - 1)) if events else None
-    told = tell_events(events, 0, len(events) - 1, alone=alone)
+    told = tell_events(events, 0, len(events) - 1, alone=alone, words=MALI)
     assert [n for line in told for n in range(line.first, line.last + 1)] == list(
         range(len(events))
     )
@@ -395,15 +422,15 @@ def test_the_first_page_of_a_vm_is_its_root():
     other = ROOT + 0x10000
     events = [
         t.Event(t.BEGIN, 0),
-        t.Event(t.VM, 0),
+        t.Event(VM, 0),
         t.Event(t.ALLOC, other, 4096),
         # It could not be made: the next one has its number.
         t.Event(t.FREE, other, 4096),
         t.Event(t.BEGIN, 1),
         t.Event(t.ALLOC, 0x9000, 4096),
-        t.Event(t.VM, 0),
+        t.Event(VM, 0),
         *(event for event in linked() if event.kind != t.ATTACH),
-        t.Event(t.VM, 1),
+        t.Event(VM, 1),
         t.Event(t.ALLOC, other, 4096),
         t.Event(t.STORE, other + 8, 0, L1 | 3),
     ]
@@ -431,7 +458,7 @@ def test_pages_that_are_cleared_one_by_one_are_told_in_turn():
             t.Event(t.GATHER, 0x1000 * i, 0x1000),
         ]
     events.append(t.Event(t.BARRIER, 0))
-    turn, barrier = tell_events(events, 0, len(events) - 1)
+    turn, barrier = tell_events(events, 0, len(events) - 1, words=MALI)
     assert (turn.first, turn.last, turn.period) == (0, 1535, 3)
     assert turn.text == (
         "in turn     512 times: store 512 words in one table, 0x80003000..0x80003ff8: "
@@ -440,7 +467,7 @@ def test_pages_that_are_cleared_one_by_one_are_told_in_turn():
     )
     assert barrier.text == "barrier     full"
     # One that is out of order, or the offending one, is not lost in it.
-    told = tell_events(events, 0, len(events) - 1, alone=700)
+    told = tell_events(events, 0, len(events) - 1, alone=700, words=MALI)
     assert any((line.first, line.last) == (700, 700) for line in told)
     assert len(told) < 10
 
@@ -454,7 +481,7 @@ def test_invalidations_one_by_one_are_told_in_turn_too():
             t.Event(t.INVALIDATE, 0x1000 * i, 0x1000 * i + 0xFFF, command),
             t.Event(t.COMPLETE, i + 1),
         ]
-    (turn,) = tell_events(events, 0, len(events) - 1)
+    (turn,) = tell_events(events, 0, len(events) - 1, words=MALI)
     assert "invalidate 4 ranges, 0x0..0x3fff, leaf entries only, tickets 1 to 4:" in turn.text
     assert turn.text.endswith("complete 4 tickets, 1 to 4")
     assert "in turn     4 times: barrier 4 times: full; " in turn.text

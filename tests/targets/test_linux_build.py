@@ -21,6 +21,10 @@ from conformance.targets.linux.operations_header import HEADER, operations_heade
 from conformance.targets.linux.toolchain import check_host
 from reference import trace as events
 from reference.operations import Operation
+from reference.systems.gpuvm import events as gpuvm_events
+from reference.systems.mali import events as mali_events
+from reference.systems.nvidia import events as nvidia_events
+from reference.systems.va_alloc import events as va_alloc_events
 from reference.trace import Trace
 
 # One tree is configured, edited and built for all of them: a job for one worker.
@@ -182,9 +186,11 @@ def test_a_tree_that_was_built_in_place(own_tree: OwnTree) -> None:
 
 
 def test_the_vocabulary_is_that_of_the_model() -> None:
-    text = vocabulary()
+    text = vocabulary((gpuvm_events, mali_events, nvidia_events, va_alloc_events))
     for kind, (name, _) in events.KINDS.items():
-        assert f"#define MMU_{name.upper().replace('-', '_')} {kind}\n" in text
+        if kind < 0x100:
+            assert f"#define MMU_{name.upper().replace('-', '_')} {kind}\n" in text
+    assert f"#define MMU_AREA_PART {nvidia_events.AREA_PART}\n" in text
     assert f"#define MMU_SCOPE_WALK {events.SCOPE_WALK}\n" in text
     assert f"#define MMU_CAUSE_QUEUE {events.CAUSE_QUEUE}\n" in text
     assert f"#define MMU_REFS_VM_BO {events.REFS_VM_BO}\n" in text

@@ -8,8 +8,8 @@ import pytest
 from conformance.systems.va_alloc.linux_target import LinuxDrmMm
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.targets.linux.errors import HarnessError
-from reference import trace as t
 from reference.operations import Operation, Result
+from reference.systems.va_alloc.events import RANGE
 from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
 
@@ -62,7 +62,7 @@ def listed(trace: Trace) -> list[str]:
     return [
         f"{to_unsigned(e.a) // PAGE}..{to_unsigned(e.b) // PAGE} {'free' if e.c < 0 else f'#{e.c}'}"
         for e in trace
-        if e.kind == t.RANGE
+        if e.kind == RANGE
     ]
 
 
@@ -234,5 +234,5 @@ def test_linux_and_the_reference_say_the_same(drm_mm: LinuxDrmMm, seed: int) -> 
         ours, theirs = Trace(), Trace()
         expected = reference.perform(Operation(operation.name, held), ours)
         assert drm_mm.perform(operation, theirs) == expected, operation
-        said = [(e.a, e.b, e.c) for e in theirs if e.kind == t.RANGE]
+        said = [(e.a, e.b, e.c) for e in theirs if e.kind == RANGE]
         assert said == [(e.a, e.b, e.c) for e in ours]

@@ -13,6 +13,8 @@ from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import KernelTree
 from reference import trace as t
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
+from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
 from reference.systems.nvidia.physical_layout import (
     HOST,
     NCOH,
@@ -166,7 +168,7 @@ def refs(trace: Trace) -> dict[str, tuple[int, int]]:
     return {
         f"{to_unsigned(e.a) & 15}:{to_unsigned(e.a) & ~0xFFF:x}": (e.b, e.c)
         for e in trace
-        if e.kind == t.PT_REFS
+        if e.kind == PT_REFS
     }
 
 
@@ -175,7 +177,7 @@ def states(trace: Trace) -> list[str]:
     return [
         f"{to_unsigned(e.a) & 15}:{to_unsigned(e.a) & ~15:x}..{to_unsigned(e.b):x} {e.c:x}"
         for e in trace
-        if e.kind == t.PT_STATE
+        if e.kind == PT_STATE
     ]
 
 
@@ -183,12 +185,12 @@ def vmas(trace: Trace) -> list[str]:
     """Such as "+0..2fff 0/5 mapped": what came and what went, of which area, at which page size."""
     said = []
     for e in trace:
-        if e.kind not in (t.VMA_ADD, t.VMA_REMOVE):
+        if e.kind not in (VMA_ADD, VMA_REMOVE):
             continue
         first, last, word = (to_unsigned(x) for x in (e.a, e.b, e.c))
-        line = f"{'+' if e.kind == t.VMA_ADD else '-'}{first:x}..{last:x} {word >> 48}/{word & 7}"
-        line += " mapped" if word & t.AREA_MAPPED else ""
-        line += " part" if word & t.AREA_PART else ""
+        line = f"{'+' if e.kind == VMA_ADD else '-'}{first:x}..{last:x} {word >> 48}/{word & 7}"
+        line += " mapped" if word & AREA_MAPPED else ""
+        line += " part" if word & AREA_PART else ""
         said.append(line)
     return said
 

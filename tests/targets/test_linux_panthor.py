@@ -11,6 +11,8 @@ from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import DEBIAN_SOURCES
 from reference import trace as t
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
+from reference.systems.mali import events as mali_events
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 
@@ -116,7 +118,7 @@ def leaves(trace: Trace) -> list[int]:
 
 
 def slots(trace: Trace) -> list[tuple[int, int, int]]:
-    return [(event.a, event.b, event.c) for event in trace if event.kind == t.SLOT]
+    return [(event.a, event.b, event.c) for event in trace if event.kind == mali_events.SLOT]
 
 
 def counts(trace: Trace) -> dict[tuple[int, int], int]:
@@ -124,16 +126,16 @@ def counts(trace: Trace) -> dict[tuple[int, int], int]:
 
 
 def fences(trace: Trace) -> list[tuple[int, int]]:
-    return [(event.a, event.b) for event in trace if event.kind == t.FENCE]
+    return [(event.a, event.b) for event in trace if event.kind == mali_events.FENCE]
 
 
 def mappings(trace: Trace) -> list[str]:
     """Such as "+1000..1fff 0+0": what came into the tree of VMAs, and what went."""
     said = []
     for event in trace:
-        if event.kind in (t.VMA_ADD, t.VMA_REMOVE):
+        if event.kind in (VMA_ADD, VMA_REMOVE):
             first, last, word = (to_unsigned(x) for x in (event.a, event.b, event.c))
-            sign = "+" if event.kind == t.VMA_ADD else "-"
+            sign = "+" if event.kind == VMA_ADD else "-"
             said.append(f"{sign}{first:x}..{last:x} {word >> 48}+{word & (1 << 48) - 1:x}")
     return said
 
@@ -501,7 +503,7 @@ def test_closing_the_file_destroys_its_vms(panthor: LinuxPanthor) -> None:
     ready(panthor, VM, bind(0, PAGE), bind(0, PAGE, vm=1))
     results, trace = run(panthor, op("close_file"))
     assert results == [DONE]
-    assert [e.a for e in trace if e.kind == t.VM][:2] == [0, 1]
+    assert [e.a for e in trace if e.kind == mali_events.VM][:2] == [0, 1]
     assert counts(trace)[t.REFS_VM, 0] == counts(trace)[t.REFS_VM, 1] == 0
     assert counts(trace)[t.REFS_BUFFER, 0] == 1
     assert run(panthor, bind(0, PAGE), VM)[0] == [REFUSED, Result(0, 2)]
@@ -703,7 +705,7 @@ def test_binds_that_are_refused_change_nothing(panthor: LinuxPanthor, args: dict
     named = {"va": 0x10000, "size": PAGE, "bo": 0, **args}
     results, trace = run(panthor, bind(**named))
     assert results == [REFUSED]
-    assert not [e for e in trace if e.kind not in (t.VM, t.REFS)]
+    assert not [e for e in trace if e.kind not in (mali_events.VM, t.REFS)]
     assert counts(trace).get((t.REFS_VM, 0), 2) == 2
     # Nor is the VM any worse for being asked so later.
     assert run(panthor, queue(**named))[0] == [REFUSED]
@@ -714,7 +716,7 @@ def test_a_bind_of_no_bytes_is_no_bind(panthor: LinuxPanthor) -> None:
     ready(panthor)
     results, trace = run(panthor, bind(0x800, 0))
     assert results == [DONE]
-    assert not [e for e in trace if e.kind not in (t.VM, t.REFS)]
+    assert not [e for e in trace if e.kind not in (mali_events.VM, t.REFS)]
 
 
 def test_counts_of_a_buffer_that_is_bound(panthor: LinuxPanthor) -> None:
@@ -784,7 +786,7 @@ def test_a_queued_bind_waits_for_its_fence(panthor: LinuxPanthor) -> None:
     assert fences(trace) == [(1, 0)]
     # It is signalled after the device was flushed.
     flush = index(trace, t.REG_WRITE, 0x2440 + COMMAND, 4)
-    assert flush < index(trace, t.FENCE)
+    assert flush < index(trace, mali_events.FENCE)
     assert run(panthor, op("signal", fence=0), op("signal", fence=1))[0] == [REFUSED] * 2
 
 
@@ -811,7 +813,7 @@ def test_binds_of_another_vm_do_not_wait(panthor: LinuxPanthor) -> None:
     ready(panthor, VM, FENCE, queue(0, PAGE, 0), queue(0, PAGE, vm=1))
     _, trace = run(panthor, RUN)
     assert fences(trace) == [(2, 0)]
-    assert next(e.a for e in trace if e.kind == t.VM) == 1
+    assert next(e.a for e in trace if e.kind == mali_events.VM) == 1
     _, trace = run(panthor, op("signal", fence=0), RUN)
     assert fences(trace) == [(1, 0)]
 
@@ -946,7 +948,7 @@ def test_nodes_that_are_refused_change_nothing(panthor: LinuxPanthor, args: dict
     ready(panthor, VM, bo(vm=1), bo(), op("close", bo=2))
     results, trace = run(panthor, alloc(**args))
     assert results == [REFUSED]
-    assert not [e for e in trace if e.kind not in (t.VM, t.REFS)]
+    assert not [e for e in trace if e.kind not in (mali_events.VM, t.REFS)]
     assert counts(trace).get((t.REFS_VM, 0), 1) == 1
     assert run(panthor, alloc())[0] == [Result(0, KERNEL)]
 
@@ -978,7 +980,7 @@ def test_a_node_without_a_buffer_touches_no_table(panthor: LinuxPanthor) -> None
     ready(panthor, ACTIVE)
     for operation, count in ((alloc(), 3), (free(0), 2)):
         _, trace = run(panthor, operation)
-        assert [e.kind for e in trace] == [t.VM, t.REFS]
+        assert [e.kind for e in trace] == [mali_events.VM, t.REFS]
         assert counts(trace) == {(t.REFS_VM, 0): count}
 
 

@@ -9,11 +9,13 @@ from conformance.systems.mali.operations import SPECS
 from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
 from reference.operations import Operation, completed
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
+from reference.systems.mali.events import FENCE, SLOT
 from reference.trace import Trace
 
 PAGE = 0x1000
 LARGE = 0x200000
-TOLD = (t.VMA_ADD, t.VMA_REMOVE, t.FENCE, t.SLOT, t.REFS)
+TOLD = (VMA_ADD, VMA_REMOVE, FENCE, SLOT, t.REFS)
 
 
 def random_operation(draw: random.Random, vms: int, buffers: int, fences: int) -> Operation:

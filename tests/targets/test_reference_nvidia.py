@@ -14,6 +14,7 @@ from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.targets.protocol import Target
 from reference import trace as t
 from reference.operations import Operation, Result
+from reference.systems.nvidia.events import PT_STATE
 from reference.systems.nvidia.physical_layout import HOST, NCOH, VRAM, pfn_digit
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
@@ -62,7 +63,7 @@ class Names:
     def lines(self, trace: Trace) -> Iterator[str]:
         """What happened to tables and areas, but for barriers and states of entries."""
         for event in trace:
-            if event.kind in (t.BARRIER, t.PT_STATE):
+            if event.kind in (t.BARRIER, PT_STATE):
                 continue
             if event.kind == t.ALLOC:
                 self.tables[event.a] = (f"P{self.count}", event.b)

@@ -7,7 +7,7 @@ from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.rules.step import GpuvmStep
-from conformance.systems.gpuvm.telling import GpuvmViews
+from conformance.systems.gpuvm.telling import EVENT_WORDS, GpuvmViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
 from reference.systems.gpuvm.promise import GpuvmPromise
@@ -38,6 +38,7 @@ SYSTEM = System(
     moved_together=(("iova",), ("iova", "start"), ("iova", "start", "kernel_start")),
     valid=possible,
     hardware=HardwareRow("page tables", "what the driver was told to put there", False),
+    events=EVENT_WORDS,
     reference=GpuvmTarget,
     targets=(
         TargetKind(

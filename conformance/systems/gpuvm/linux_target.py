@@ -13,6 +13,7 @@ from conformance.systems.gpuvm.operations import SPECS
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import Unit
+from reference.systems.gpuvm import events
 
 SOURCE = "drivers/gpu/drm/drm_gpuvm.c"
 """The driver that is judged, from the tree's top."""
@@ -24,6 +25,7 @@ GPUVM = Unit(
     name="gpuvm",
     operations=SPECS,
     native=NATIVE,
+    events=(events,),
     objects=(
         # First comes one with the kernel's ordinary flags: our files are compiled with them.
         "lib/rbtree.o",

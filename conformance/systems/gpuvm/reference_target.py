@@ -6,18 +6,8 @@ from conformance.systems.gpuvm.operations import SPECS
 from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.gpuvm import driver as gpuvm
-from reference.trace import (
-    BACKING_SHIFT,
-    REFS,
-    REFS_BUFFER,
-    REFS_VM,
-    REFS_VM_BO,
-    VMA,
-    VMA_ADD,
-    VMA_REMOVE,
-    WORDS,
-    Trace,
-)
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA, VMA_ADD, VMA_REMOVE
+from reference.trace import REFS, REFS_BUFFER, REFS_VM, REFS_VM_BO, WORDS, Trace
 from reference.words import to_unsigned
 
 STEP_BUDGET = 1 << 14

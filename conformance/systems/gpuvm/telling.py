@@ -5,10 +5,21 @@ from collections.abc import Sequence
 from conformance.rules.rule import Violation
 from conformance.session import Session
 from reference.operations import Operation
+from reference.systems.gpuvm.events import (
+    BACKING_SHIFT,
+    PT_MAP,
+    PT_UNMAP,
+    VALIDATED,
+    VMA,
+    VMA_ADD,
+    VMA_REMOVE,
+)
 from reference.systems.gpuvm.mappings import Mapping, VaPromise
 from reference.systems.gpuvm.promise import ALL, PAGE
+from reference.trace import Event
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
+from reports.events import EventWords, in_vm, range_words
 
 
 class GpuvmViews:
@@ -63,3 +74,30 @@ def _window(operations: Sequence[Operation]) -> tuple[int, int] | None:
     if not firsts:
         return None
     return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, ALL - 1)
+
+
+# -- events -------------------------------------------------------------------------------------
+
+
+def _backing(word: int) -> str:
+    """What a mapping leads to."""
+    number, offset = word >> BACKING_SHIFT, word & ((1 << BACKING_SHIFT) - 1)
+    return f"buffer {number} from {offset:#x}"
+
+
+def _mapping_text(event: Event, vm: int | None) -> str:
+    where = f"{range_words(event.a, event.b)}{in_vm(vm)}"
+    return f"{event.name:<11} {where}: {_backing(to_unsigned(event.c))}"
+
+
+EVENT_WORDS = EventWords(
+    texts={
+        VMA_ADD: _mapping_text,
+        VMA_REMOVE: _mapping_text,
+        VMA: _mapping_text,
+        PT_MAP: _mapping_text,
+        PT_UNMAP: lambda e, vm: f"pt-unmap    {range_words(e.a, e.b)}{in_vm(vm)}",
+        VALIDATED: lambda e, vm: f"validated   the pages of buffer {e.a} again",
+    }
+)
+"""The VA manager's own events."""

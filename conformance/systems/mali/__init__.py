@@ -8,7 +8,7 @@ from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.rules.step import MaliStep
-from conformance.systems.mali.telling import MaliViews
+from conformance.systems.mali.telling import EVENT_WORDS, MaliViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
 from reference.systems.mali.promise import MaliPromise
@@ -40,6 +40,7 @@ SYSTEM = System(
     made_by={"fence": ("fence", "queue"), "node": ("alloc",)},
     create_implied=True,
     registers=MaliRegisters(),
+    events=EVENT_WORDS,
     reference=MaliTarget,
     targets=(
         TargetKind(

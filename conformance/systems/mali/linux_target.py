@@ -16,6 +16,8 @@ from conformance.systems.mali.operations import SPECS
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import Unit
+from reference.systems.gpuvm import events as gpuvm_events
+from reference.systems.mali import events
 
 SOURCE = "drivers/gpu/drm/panthor/panthor_mmu.c"
 """The driver that is judged, from the tree's top."""
@@ -27,6 +29,7 @@ PANTHOR = Unit(
     name="panthor",
     operations=SPECS,
     native=NATIVE,
+    events=(gpuvm_events, events),
     objects=(
         # First comes one with the kernel's ordinary flags: our files are compiled with them.
         "lib/rbtree.o",

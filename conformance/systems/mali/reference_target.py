@@ -7,6 +7,7 @@ from conformance.systems.mali.operations import SPECS
 from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.mali import driver as mali
+from reference.systems.mali.events import SLOT, VM
 from reference.systems.mali.state import NONE
 from reference.trace import (
     REFS,
@@ -14,8 +15,6 @@ from reference.trace import (
     REFS_PINS,
     REFS_VM,
     REFS_VM_BO,
-    SLOT,
-    VM,
     Trace,
 )
 

@@ -4,14 +4,19 @@ from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
+from conformance.systems.gpuvm import telling as gpuvm
 from conformance.table_segments import Window, mapped, promised, stale, walk
+from reference import trace as t
+from reference.numbers import errno_text
 from reference.operations import Operation
 from reference.systems.gpuvm.mappings import Mapping
+from reference.systems.mali.events import FENCE, SLOT, VM
 from reference.systems.mali.promise import ALL, PAGE, MaliPromise
 from reference.systems.mali.state import MaliState, MaliVm
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
-from reports.stores import annotate, vm_roots
+from reports.events import EventWords
+from reports.stores import annotate
 
 Segments = tuple[Segment, ...]
 
@@ -116,3 +121,52 @@ def _window(session: Session, operations: Sequence[Operation], vm: int) -> Windo
     if not firsts:
         return None
     return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, limit - 1)
+
+
+def vm_roots(events: Sequence[t.Event]) -> frozenset[int]:
+    """The allocations, by number of their event, that are root tables of VMs.
+
+    For systems that name VMs and attach no roots: the first page allocated in a VM is its root.
+    """
+    roots: dict[int, int] = {}
+    found: set[int] = set()
+    vm: int | None = None
+    for number, event in enumerate(events):
+        if event.kind == t.BEGIN:
+            vm = None
+        elif event.kind == VM:
+            vm = event.a
+        elif event.kind == t.ALLOC and vm is not None and vm not in roots:
+            roots[vm] = event.a
+            found.add(number)
+        elif event.kind == t.FREE:
+            # A number is used again where the VM could not be made after all.
+            roots = {other: pa for other, pa in roots.items() if pa != event.a}
+    return frozenset(found)
+
+
+# -- events -------------------------------------------------------------------------------------
+
+
+def _slot(event: t.Event) -> str:
+    """Which address space a VM has."""
+    where = f"VM {event.a} has none" if event.b < 0 else f"{event.b} has VM {event.a}"
+    jobs = f"{event.c} job{'' if event.c == 1 else 's'}" if event.c else "no job"
+    return f"{where}, {jobs} running"
+
+
+def _fence_text(event: t.Event, vm: int | None) -> str:
+    how = f"with {errno_text(event.b)}" if event.b else "without an error"
+    return f"fence       {event.a} is signalled, {how}"
+
+
+EVENT_WORDS = EventWords(
+    texts={
+        **gpuvm.EVENT_WORDS.texts,
+        VM: lambda e, vm: f"vm          {e.a}, which the next events are about",
+        FENCE: _fence_text,
+        SLOT: lambda e, vm: f"slot        {_slot(e)}",
+    },
+    subject=VM,
+)
+"""The driver's own events, and those of its VA manager."""

@@ -8,7 +8,7 @@ from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.registers import NvidiaRegisters
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
-from conformance.systems.nvidia.telling import NvidiaViews
+from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
 from reference.systems.nvidia.promise import NvidiaPromise
@@ -39,6 +39,7 @@ SYSTEM = System(
     registers=NvidiaRegisters(),
     make_promise=NvidiaPromise,
     make_step=NvidiaStep,
+    events=EVENT_WORDS,
     reference=NvidiaTarget,
     targets=(
         TargetKind(

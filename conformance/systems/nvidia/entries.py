@@ -14,6 +14,8 @@ from reference import trace as t
 from reference.formats.format import HOLE, INVALID, LEAF, TABLE
 from reference.formats.nvidia import APERTURE_NAMES, Half, NvidiaFormat, meaning_text
 from reference.numbers import size_text
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
+from reference.systems.nvidia.events import AREA_NO_PAGE
 from reference.words import to_signed, to_unsigned
 from reports.counterexample import Note
 from reports.stores import annotate_tree
@@ -135,8 +137,8 @@ def annotate(
         *_instance_notes(events),
     ]
     for number, event in enumerate(events):
-        if event.kind in (t.VMA_ADD, t.VMA_REMOVE) and event.c & t.AREA_NO_PAGE < len(fmt.pages):
-            page = fmt.pages[event.c & t.AREA_NO_PAGE]
+        if event.kind in (VMA_ADD, VMA_REMOVE) and event.c & AREA_NO_PAGE < len(fmt.pages):
+            page = fmt.pages[event.c & AREA_NO_PAGE]
             notes.append(Note(number, f"pages of {size_text(1 << int(page.shift))}"))
     return tuple(sorted(notes, key=lambda note: note.event))
 

@@ -14,8 +14,8 @@ from conformance.systems.nvidia.entries import word_text
 from reference.formats.format import LEAF, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.numbers import size_text
+from reference.systems.nvidia.events import STATE_SMALL, STATE_SPARSE
 from reference.systems.nvidia.state import NvidiaState, small_count
-from reference.trace import STATE_SMALL, STATE_SPARSE
 from reports.counterexample import Compared, Comparison
 
 RUNS_SHOWN = 3

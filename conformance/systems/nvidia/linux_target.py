@@ -16,6 +16,8 @@ from conformance.systems.nvidia.operations import SPECS
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import Unit
+from reference.systems.gpuvm import events as gpuvm_events
+from reference.systems.nvidia import events
 
 SOURCE = "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.c"
 """The driver that is judged, from the tree's top."""
@@ -30,6 +32,7 @@ NVKM = Unit(
     name="nvkm",
     operations=SPECS,
     native=NATIVE,
+    events=(gpuvm_events, events),
     objects=(
         # First comes one with the flags of the driver's folder: our files are compiled with them.
         "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/base.o",

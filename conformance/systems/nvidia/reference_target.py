@@ -6,24 +6,20 @@ from typing import Any
 from conformance.systems.nvidia.operations import SPECS
 from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia import driver as nvidia
-from reference.systems.nvidia.promise import ALWAYS, CHIPS
-from reference.trace import (
+from reference.systems.nvidia.events import (
     AREA_MAPPED,
     AREA_NO_PAGE,
     AREA_PART,
-    BACKING_SHIFT,
     PT_REFS,
     PT_STATE,
-    REFS,
-    REFS_BUFFER,
     STATE_SMALL,
     STATE_SPARSE,
     TABLE_SPARSE,
-    VMA_ADD,
-    VMA_REMOVE,
-    Trace,
 )
+from reference.systems.nvidia.promise import ALWAYS, CHIPS
+from reference.trace import REFS, REFS_BUFFER, Trace
 from reference.words import to_signed, to_unsigned
 
 ACCESS_BUDGET = 1 << 25

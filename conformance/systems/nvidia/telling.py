@@ -7,15 +7,29 @@ from conformance.session import Session
 from conformance.systems.nvidia.entries import annotate, word_text
 from conformance.systems.nvidia.large_entries import Entry, Moment, compared
 from conformance.table_segments import Window
+from reference import trace as t
 from reference.formats.format import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.numbers import range_text
 from reference.operations import Operation
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.device import NvidiaMmu
+from reference.systems.nvidia.events import (
+    AREA_MAPPED,
+    AREA_NO_PAGE,
+    AREA_PART,
+    PT_REFS,
+    PT_STATE,
+    STATE_SMALL,
+    STATE_SPARSE,
+    TABLE_SPARSE,
+)
 from reference.systems.nvidia.physical_layout import PAGE
 from reference.systems.nvidia.state import NvidiaState, ToldArea
 from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES, Piece
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
+from reports.events import EventWords, range_words
 
 Segments = tuple[Segment, ...]
 SEGMENTS_SHOWN = 256
@@ -223,3 +237,83 @@ def _window(session: Session, operations: Sequence[Operation]) -> Window:
     if not firsts or not limit:
         return (0, min(NEAR, limit) - 1) if limit else None
     return max(min(firsts) - NEAR, 0), min(max(lasts) + NEAR, limit - 1)
+
+
+# -- events -------------------------------------------------------------------------------------
+
+
+def _area_words(word: int) -> str:
+    """What is known of an area of addresses, or of a part of one."""
+    index, mapped, part = word & 7, word & AREA_MAPPED, word & AREA_PART
+    pages = "no pages referenced" if index == AREA_NO_PAGE else f"page size {index}"
+    return (
+        f"{'part of ' if part else ''}area {word >> BACKING_SHIFT}, {pages}"
+        f"{', mapped' if mapped else ''}"
+    )
+
+
+def _table(event: t.Event) -> str:
+    """Which software page table, and what it counts."""
+    return f"{_table_name(event)}: {_table_counts(event)}"
+
+
+def _table_name(event: t.Event) -> str:
+    word = to_unsigned(event.a)
+    level, first = word & 0xF, word & ~0xFFF
+    sparse = ", sparse" if word & TABLE_SPARSE else ""
+    if level:
+        return f"directory of {first:#x}, level {level}{sparse}"
+    return f"tables of {first:#x}{sparse}"
+
+
+def _table_counts(event: t.Event) -> str:
+    level = to_unsigned(event.a) & 0xF
+    if not event.b and not event.c:
+        return "none left"
+    if level:
+        return f"{event.b} reference{'' if event.b == 1 else 's'}"
+    return (
+        f"{event.b} reference{'' if event.b == 1 else 's'} to large pages, {event.c} to small ones"
+    )
+
+
+def _tables_text(events: Sequence[t.Event]) -> str:
+    """Counts of software page tables in a row as one line."""
+    told = []
+    for event in events:
+        level = to_unsigned(event.a) & 0xF
+        counts = str(event.b) if level else f"{event.b} to large pages, {event.c} to small ones"
+        if not event.b and not event.c:
+            counts = "none left"
+        told.append(f"{_table_name(event)}: {counts}")
+    return "pt-refs     " + "; ".join(told)
+
+
+def _state(event: t.Event) -> str:
+    """What is noted of entries of a software page table."""
+    level, first = to_unsigned(event.a) & 0xF, to_unsigned(event.a) & ~0xFFF
+    where = range_text(first, to_unsigned(event.b))
+    sparse = ["SPARSE"] if event.c & STATE_SPARSE else []
+    if level:
+        return f"directory entries of {where}, level {level}: {''.join(sparse) or 'not sparse'}"
+    count = event.c & (STATE_SMALL - 1) | event.c >> 8 << 6
+    flags = [*(["VALID"] if event.c & STATE_SMALL else []), *sparse]
+    said = ", ".join([f"count {count}", *flags])
+    return f"large entries of {where}: {said} ({to_unsigned(event.c):#x})"
+
+
+def _area_text(event: t.Event, vm: int | None) -> str:
+    return f"{event.name:<11} {range_words(event.a, event.b)}: {_area_words(to_unsigned(event.c))}"
+
+
+EVENT_WORDS = EventWords(
+    texts={
+        VMA_ADD: _area_text,
+        VMA_REMOVE: _area_text,
+        PT_REFS: lambda e, vm: f"pt-refs     {_table(e)}",
+        PT_STATE: lambda e, vm: f"pt-state    {_state(e)}",
+    },
+    together={PT_REFS: _tables_text},
+    counted={t.REFS_BUFFER: "memory"},
+)
+"""What the driver tells of its areas and software tables."""

@@ -37,6 +37,7 @@ PAGE_TABLES = Unit(
     name="page-tables",
     operations=_OPERATIONS,
     native=NATIVE,
+    events=(),
     objects=(
         "drivers/iommu/io-pgtable.o",
         "drivers/iommu/io-pgtable-arm.o",

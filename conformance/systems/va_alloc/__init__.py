@@ -7,7 +7,7 @@ from conformance.systems.va_alloc.operations import SPECS, possible
 from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
-from conformance.systems.va_alloc.telling import VaAllocViews
+from conformance.systems.va_alloc.telling import EVENT_WORDS, VaAllocViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
 from reference.systems.va_alloc.promise import VaAllocPromise
@@ -39,6 +39,7 @@ SYSTEM = System(
     hardware=HardwareRow("allocator", "what the allocator says that it has there", False),
     make_promise=VaAllocPromise,
     make_step=AllocStep,
+    events=EVENT_WORDS,
     reference=VaAllocTarget,
     targets=(
         TargetKind(

@@ -12,6 +12,7 @@ from conformance.systems.va_alloc.operations import SPECS
 from conformance.targets.linux.target import LinuxTarget
 from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import Unit
+from reference.systems.va_alloc import events
 
 SOURCE = "drivers/gpu/drm/drm_mm.c"
 """The driver that is judged, from the tree's top."""
@@ -23,6 +24,7 @@ DRM_MM = Unit(
     name="drm-mm",
     operations=SPECS,
     native=NATIVE,
+    events=(events,),
     objects=(
         # First comes one with the kernel's ordinary flags: our files are compiled with them.
         "lib/rbtree.o",

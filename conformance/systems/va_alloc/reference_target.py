@@ -6,8 +6,9 @@ from conformance.systems.va_alloc.operations import SPECS
 from conformance.targets.reference import ReferenceTarget
 from reference.operations import Operation, Result
 from reference.systems.va_alloc import driver as va_alloc
+from reference.systems.va_alloc.events import RANGE
 from reference.systems.va_alloc.promise import HOLE, LISTED
-from reference.trace import RANGE, Trace
+from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
 
 STEP_BUDGET = 1 << 14

@@ -6,9 +6,12 @@ from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.va_alloc.operations import PAGE
 from reference.operations import Operation
+from reference.systems.va_alloc.events import RANGE
 from reference.systems.va_alloc.promise import HOLE, Range
+from reference.trace import Event
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
+from reports.events import EventWords, range_words
 
 
 class VaAllocViews:
@@ -68,3 +71,12 @@ def _window(session: Session, operations: Sequence[Operation]) -> tuple[int, int
     if not firsts:
         return None
     return max(min(firsts) - PAGE, 0), min(max(lasts) + PAGE, (1 << 64) - 1)
+
+
+def _range_text(event: Event, vm: int | None) -> str:
+    owner = "a hole" if event.c < 0 else f"range {event.c}"
+    return f"range       {range_words(event.a, event.b)}: {owner}"
+
+
+EVENT_WORDS = EventWords(texts={RANGE: _range_text})
+"""The allocator's own events."""

@@ -26,6 +26,7 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 
 from conformance.targets.linux import kconfig, shadow
 from conformance.targets.linux.cache import CACHE_VARIABLE, cache_folder, keep_newest, locked
@@ -273,7 +274,7 @@ class _Work:
     def compile_own(self) -> tuple[list[Path], list[Path]]:
         """Compile our files: the objects of the kernel half in link order, and of the host half."""
         self.progress("compiling the harness")
-        _write_if_changed(self.own / "vocabulary.h", vocabulary())
+        _write_if_changed(self.own / "vocabulary.h", vocabulary(self.unit.events))
         _write_if_changed(self.own / HEADER, operations_header(self.unit.operations))
         recorded = _command_of(self.kbuild / self.objects[0])[:-1]
         plain = _without_watching(recorded)
@@ -388,18 +389,27 @@ class _Work:
         return target
 
 
-def vocabulary() -> str:
-    """The C header with the numbers of ``reference.trace``, so that both sides agree."""
+_IN_EVENTS = ("SCOPE_", "CAUSE_", "REFS_", "MESSAGE_", "BARRIER_")
+"""Numbers inside events that all systems share."""
+
+
+def vocabulary(events: Sequence[ModuleType] = ()) -> str:
+    """The C header with the numbers of events, so that both sides agree.
+
+    Those of ``reference.trace``, and those of the systems' ``events`` modules.
+    """
     lines = [
-        "/* Made from reference/trace.py by the build. */",
+        "/* Made from reference/trace.py and the system's events by the build. */",
         "#ifndef MMU_VOCABULARY_H",
         "#define MMU_VOCABULARY_H",
     ]
-    for number, (name, _) in sorted(trace.KINDS.items()):
-        lines.append(f"#define MMU_{name.upper().replace('-', '_')} {number}")
-    for prefix in ("SCOPE_", "CAUSE_", "REFS_", "MESSAGE_", "TABLE_", "STATE_", "AREA_"):
-        for name in sorted(name for name in vars(trace) if name.startswith(prefix)):
-            lines.append(f"#define MMU_{name} {getattr(trace, name)}")
+    for module in (trace, *events):
+        for name, value in sorted(vars(module).items()):
+            if not (name.isupper() and isinstance(value, int)):
+                continue
+            is_kind = trace.KINDS.get(value, ("",))[0].upper().replace("-", "_") == name
+            if is_kind or module is not trace or name.startswith(_IN_EVENTS):
+                lines.append(f"#define MMU_{name} {value}")
     lines.append("#endif")
     return "\n".join(lines) + "\n"
 
@@ -411,7 +421,7 @@ def _harness_identity(unit: Unit) -> str:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
     digest.update(Path(__file__).read_bytes())
-    made = vocabulary() + operations_header(unit.operations)
+    made = vocabulary(unit.events) + operations_header(unit.operations)
     digest.update(repr(unit).encode() + made.encode())
     return digest.hexdigest()
 

@@ -7,6 +7,7 @@ configuration and its built objects.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from reference.operations import Specs
 
@@ -76,21 +77,23 @@ class Unit:
     """One library.
 
     ``operations``: the table that its calls follow, the system's. ``native``: the folder of the
-    system's C files. ``objects``: kernel objects, as paths from the tree's top; each has its
-    source beside it. ``newer``: more of them, which only newer trees have. ``glue``: files of
-    ``native`` that call them, compiled like kernel files. ``watched``: files of the harness
-    that are compiled and watched like a driver. ``calls``: what the library exports besides
-    ``EXPORTS``. ``options``: must be in the configuration. ``seen``: hooks without which an
-    object cannot be watched; each object here has to use them, or the build fails rather than
-    miss events silently. ``wrapped``: functions of one object that, when another calls them, are
-    called through ``__wrap_`` functions of the glue. ``more_options``: switched on besides
-    ``OPTIONS``; a unit with some has a configuration, and so objects, of its own.
+    system's C files. ``events``: the modules that declare what it has to tell. ``objects``:
+    kernel objects, as paths from the tree's top; each has its source beside it. ``newer``: more
+    of them, which only newer trees have. ``glue``: files of ``native`` that call them, compiled
+    like kernel files. ``watched``: files of the harness that are compiled and watched like a
+    driver. ``calls``: what the library exports besides ``EXPORTS``. ``options``: must be in the
+    configuration. ``seen``: hooks without which an object cannot be watched; each object here
+    has to use them, or the build fails rather than miss events silently. ``wrapped``: functions
+    of one object that, when another calls them, are called through ``__wrap_`` functions of the
+    glue. ``more_options``: switched on besides ``OPTIONS``; a unit with some has a
+    configuration, and so objects, of its own.
     """
 
     name: str
     # What is in them is part of a library's identity, see the build; where they are is not.
     operations: Specs = field(repr=False, compare=False)
     native: Path = field(repr=False, compare=False)
+    events: tuple[ModuleType, ...] = field(repr=False, compare=False)
     objects: tuple[str, ...]
     newer: tuple[str, ...]
     glue: tuple[str, ...]

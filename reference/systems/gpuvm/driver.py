@@ -22,16 +22,15 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from reference.trace import (
-    ALLOC_FAILED,
+from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
     PT_MAP,
     PT_UNMAP,
     VALIDATED,
     VMA_ADD,
     VMA_REMOVE,
-    Trace,
 )
+from reference.trace import ALLOC_FAILED, Trace
 
 PAGE: Final = 4096
 """Bytes in a page."""

@@ -10,20 +10,17 @@ Source: formats.md B.6 (references), B.7.
 from collections.abc import Mapping as MappingOf
 from typing import Final
 
-from reference.systems.gpuvm.mappings import Mapping, VaPromise
-from reference.trace import (
-    ALLOC_FAILED,
+from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
     PT_MAP,
     PT_UNMAP,
-    REFS,
     VALIDATED,
     VMA,
     VMA_ADD,
     VMA_REMOVE,
-    WARN,
-    WORDS,
 )
+from reference.systems.gpuvm.mappings import Mapping, VaPromise
+from reference.trace import ALLOC_FAILED, REFS, WARN, WORDS
 from reference.words import to_unsigned
 
 OFFSET_MASK: Final = (1 << BACKING_SHIFT) - 1

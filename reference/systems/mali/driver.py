@@ -41,13 +41,13 @@ from reference.systems.gpuvm.driver import (
     page_of,
 )
 from reference.systems.mali.device import MaliMmu
+from reference.systems.mali.events import FENCE, VM
 from reference.systems.pagetable.driver import (
     PageTable,
     StepsExceeded,
     TableMemory,
 )
 from reference.trace import (
-    FENCE,
     MESSAGE,
     MESSAGE_POWER_OFF,
     MESSAGE_POWER_ON,
@@ -55,7 +55,6 @@ from reference.trace import (
     MESSAGE_WAS_RESET,
     REG_READ,
     REG_WRITE,
-    VM,
     WARN,
     Trace,
 )

@@ -21,6 +21,7 @@ from reference.formats.format import CACHE, NOEXEC, READ, WRITE, Geometry
 from reference.hardware.tlb import Fact
 from reference.hardware.view import TOP_VA, HardwareView, Observation
 from reference.physical_layout import BufferLayout, BufferPages
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.gpuvm.mappings import VaPromise
 from reference.systems.gpuvm.state import mapping_of
 from reference.systems.mali.device import (
@@ -34,6 +35,7 @@ from reference.systems.mali.device import (
     MmuObservation,
     place_at,
 )
+from reference.systems.mali.events import FENCE, SLOT, VM
 from reference.trace import (
     ALLOC,
     ALLOC_FAILED,
@@ -41,7 +43,6 @@ from reference.trace import (
     BARRIER_FULL,
     CLEAN,
     COMPLETE,
-    FENCE,
     FILL,
     FREE,
     INVALIDATE,
@@ -58,11 +59,7 @@ from reference.trace import (
     REG_WRITE,
     SCOPE_LEAF,
     SCOPE_WALK,
-    SLOT,
     STORE,
-    VM,
-    VMA_ADD,
-    VMA_REMOVE,
     WARN,
     WORDS,
     invalidate_command,

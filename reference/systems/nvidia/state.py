@@ -20,6 +20,7 @@ from mypy_extensions import i64
 
 from reference.formats.nvidia import NvidiaFormat, Page
 from reference.physical_layout import BufferPages
+from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.device import (
     ALL_PDB,
     START,
@@ -27,29 +28,28 @@ from reference.systems.nvidia.device import (
     NvidiaMmu,
     NvidiaObservation,
 )
+from reference.systems.nvidia.events import (
+    AREA_MAPPED,
+    AREA_NO_PAGE,
+    AREA_PART,
+    PT_REFS,
+    PT_STATE,
+    STATE_SMALL,
+    STATE_SPARSE,
+    TABLE_SPARSE,
+)
 from reference.systems.nvidia.physical_layout import MemoryLayout
 from reference.systems.nvidia.translations import MAPPED, NvidiaTranslations
 from reference.trace import (
     ALLOC_FAILED,
-    AREA_MAPPED,
-    AREA_NO_PAGE,
-    AREA_PART,
-    BACKING_SHIFT,
     BARRIER,
     BARRIER_FULL,
     DMA_MAP,
     DMA_UNMAP,
-    PT_REFS,
-    PT_STATE,
     REFS,
     REFS_BUFFER,
     REG_WRITE,
-    STATE_SMALL,
-    STATE_SPARSE,
     STORE,
-    TABLE_SPARSE,
-    VMA_ADD,
-    VMA_REMOVE,
     WARN,
     WORDS,
 )

@@ -16,7 +16,8 @@ from typing import Final
 from reference.calls import LEGAL, Broken, Call, Traits
 from reference.operations import Operation, Result
 from reference.sorted_keys import SortedKeys
-from reference.trace import RANGE, WARN, WORDS
+from reference.systems.va_alloc.events import RANGE
+from reference.trace import WARN, WORDS
 from reference.words import to_signed, to_unsigned
 
 ALL: Final = 1 << 64

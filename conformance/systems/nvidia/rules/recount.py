@@ -7,6 +7,11 @@ A driver that keeps it does right: of what is kept nothing is said until one is 
 from dataclasses import dataclass
 
 from conformance.systems.nvidia.rules.step import NvidiaStep
+from reference.systems.nvidia.events import (
+    AREA_NO_PAGE,
+    STATE_SMALL,
+    STATE_SPARSE,
+)
 from reference.systems.nvidia.state import (
     NONE,
     Area,
@@ -16,7 +21,6 @@ from reference.systems.nvidia.state import (
     ToldTable,
     small_count,
 )
-from reference.trace import AREA_NO_PAGE, STATE_SMALL, STATE_SPARSE
 
 
 @dataclass(frozen=True, slots=True)
