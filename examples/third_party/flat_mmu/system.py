@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from conformance.machine import Machine
-from conformance.rules.progress import return_check, crash_check
+from conformance.rules.progress import crash_check, return_check
 from conformance.rules.rule import Rule
 from conformance.rules.step import CallStep
 from conformance.rules.violation import Violation
@@ -17,7 +17,7 @@ from conformance.targets.reference import ReferenceTarget
 from flat_mmu import driver as flat
 from flat_mmu.promise import ENTRIES, VALID, FlatPromise
 from reference.calls import Call
-from reference.operations import ArgSpec, Operation, Result, OperationSpec, specs_of
+from reference.operations import ArgSpec, Operation, OperationSpec, Result, specs_of
 from reports.counterexample import Segment, Views
 
 _SLOT = ArgSpec("slot", "count", default=0, high=ENTRIES - 1)
