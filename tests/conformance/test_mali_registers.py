@@ -1,16 +1,18 @@
 """Accesses of Mali's registers: by name, decoded, and what belongs together in one line."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.discovery import SYSTEMS
 from conformance.systems.mali.registers import MaliRegisters
 from reference import trace as t
 from reference.systems.mali import device as mmu
 from reports import terminal
-from reports.counterexample import Views
+from reports.counterexample import Views, load
 from reports.events import tell_events
 
 DECODER = MaliRegisters()
@@ -363,22 +365,28 @@ def test_what_the_device_completed_is_seen_to_be_completed(pieces):
 # -- in a telling -----------------------------------------------------------------------------
 
 
-def of_system(kb21, system, events, offending):
+@pytest.fixture(scope="module")
+def kb21():
+    return load(Path(__file__).parents[1] / "reports" / "data" / "kb-21.json")
+
+
+def told_of(kb21, system, events, offending):
+    """How the counterexample is told with these events instead of its own."""
     trace = t.Trace()
     for event in events:
         trace.append(event)
-    return dataclasses.replace(
-        kb21, system=system, trace=tuple(trace.to_json()), views=Views("x", offending, 1, None)
-    )
+    views = Views("x", offending, 1, None)
+    told = dataclasses.replace(kb21, system=system, trace=tuple(trace.to_json()), views=views)
+    return terminal.tell(told, vocabulary=SYSTEMS[system].vocabulary)
 
 
 def test_only_mali_has_these_registers(kb21):
     events = [t.Event(t.BEGIN, 1), STORE, ORDER, *locked(0, 1), t.Event(t.END, 0)]
-    mali = terminal.tell(of_system(kb21, "mali", events, 1))
+    mali = told_of(kb21, "mali", events, 1)
     assert "  3  command     AS 1: LOCK 0x0..0x7fff (32K), seen to end\n" in mali
     assert " 11  command     AS 1: FLUSH_PT of 0x0..0x7fff (32K), seen to end\n" in mali
     assert "register 0x" not in mali
-    other = terminal.tell(of_system(kb21, "pagetable", events, 1))
+    other = told_of(kb21, "pagetable", events, 1)
     assert "  3  reg-write   register 0x2450, value 0xe\n" in other
     assert "LOCK" not in other
 
@@ -386,11 +394,11 @@ def test_only_mali_has_these_registers(kb21):
 def test_events_are_told_from_the_last_flush_that_was_seen_to_end(kb21):
     flush = locked(0, 1)
     events = [t.Event(t.BEGIN, 0), *flush, t.Event(t.END, 0), t.Event(t.BEGIN, 1), STORE]
-    told = terminal.tell(of_system(kb21, "mali", events, len(events) - 1))
+    told = told_of(kb21, "mali", events, len(events) - 1)
     assert f"was completed at event {len(flush)}: told from there" in " ".join(told.split())
     assert "LOCK" not in told.split("event by event")[1]
     unseen = [*events[: len(flush)], *events[len(flush) + 1 :]]
-    told = terminal.tell(of_system(kb21, "mali", unseen, len(unseen) - 1))
+    told = told_of(kb21, "mali", unseen, len(unseen) - 1)
     assert "No invalidation was completed before it: told from the beginning" in " ".join(
         told.split()
     )

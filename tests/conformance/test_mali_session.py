@@ -1037,6 +1037,19 @@ def test_no_other_rule_is_broken_but_what_follows(identity):
     assert found == {identity, *ALSO.get(identity, ())}
 
 
+@pytest.mark.parametrize("identity", WRONG, ids=" ".join)
+def test_rules_change_nothing(identity):
+    session, operation = wrong_session(identity)
+    step = session._perform(operation)
+    session._judge(step)
+    again = SYSTEM.make_step(
+        step.call, step.result, step.promise, step.trace, step.begin_event, step.places
+    )
+    session._judge(again)
+    assert identity in [one.identity for one in step.violations]
+    assert again.violations == step.violations
+
+
 def test_every_rule_has_a_wrong_target():
     assert {rule for rule, _ in WRONG} == {rule.id for rule in MALI}
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from conformance.systems.mali.operations import SPECS
 from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
 from reference.formats.format import LEAF, TABLE
@@ -38,11 +37,6 @@ ENABLE = ["region 3f", "lock", "flush-mem"]
 DISABLED = ["root 0", "memattr 0", "config 1", "update"]
 
 
-def call(name: str, **args: int) -> Operation:
-    """An operation; arguments that are left out have their defaults, but may be of any value."""
-    return Operation(name, {**SPECS[name].defaults, **args})
-
-
 class World:
     """A device with VM 0 and buffer 0, its target, and the events of the last call."""
 
@@ -63,7 +57,7 @@ class World:
         """One operation; words may be given unsigned."""
         self.trace.clear()
         held = {key: to_signed(value) for key, value in args.items()}
-        result = self.target.perform(call(name, **held), self.trace)
+        result = self.target.perform(Operation(name, held), self.trace)
         assert not self.named("warn", "bug", "crash", "hang", "wild")
         return result
 
@@ -292,23 +286,23 @@ def test_entries_of_pages_and_of_large_pages(flags, bits, extra):
 def test_probe_unmasks_the_faults():
     target = MaliTarget()
     trace = Trace()
-    target.perform(call("create"), trace)
+    target.perform(Operation("create"), trace)
     assert [(e.a, e.b) for e in trace] == [(CLEAR, 0xFFFF), (MASK, 0xFFFF)]
     with pytest.raises(ValueError, match="'create'; there is only one"):
-        target.perform(call("create"), trace)
+        target.perform(Operation("create"), trace)
 
 
 def test_what_cannot_be_asked():
     target = MaliTarget()
     with pytest.raises(ValueError, match="'vm'; allowed is create"):
-        target.perform(call("vm"), Trace())
+        target.perform(Operation("vm"), Trace())
     for slots in (0, 17):
-        assert target.perform(call("create", slots=slots), Trace()) == REFUSED
-    target.perform(call("create"), Trace())
+        assert target.perform(Operation("create", {"slots": slots}), Trace()) == REFUSED
+    target.perform(Operation("create"), Trace())
     with pytest.raises(ValueError, match="operation is 'map'"):
         target.perform(Operation("map"), Trace())
     with pytest.raises(ValueError, match="operation bind has no number 'vm'"):
-        target.perform(Operation("bind"), Trace())
+        target.perform(Operation("bind", {"vm": "0"}), Trace())
 
 
 @pytest.mark.parametrize(
@@ -829,8 +823,8 @@ def test_unplug():
 @pytest.mark.parametrize("create", [{"va_bits": 27}, {"va_bits": 49}, {"pa_bits": 41}])
 def test_vms_that_cannot_be(create):
     target = MaliTarget()
-    target.perform(call("create", **create), Trace())
-    assert target.perform(call("vm"), Trace()) == REFUSED
+    target.perform(Operation("create", create), Trace())
+    assert target.perform(Operation("vm"), Trace()) == REFUSED
 
 
 def test_a_file_has_32_vms_and_128_can_be_made():

@@ -55,23 +55,21 @@ class MaliTarget(ReferenceTarget):
         self._told.clear()
         self._slots.clear()
 
-    def perform(self, operation: Operation, trace: Trace) -> Result:
-        """Carry out one operation of system ``mali``, and tell what it has left.
+    def admit(self, operation: Operation) -> None:
+        """Refuse what cannot be asked of the driver.
 
         Raises:
-            ValueError: an unknown operation, a missing argument, an operation before
+            ValueError: an unknown operation, an argument that is no number, an operation before
                 ``create``, or a second ``create``.
         """
+        super().admit(operation)
         name = operation.name
-        if name not in SPECS:
-            raise ValueError(f"operation is {name!r}; allowed are {', '.join(SPECS)}")
-        for arg in SPECS[name].args:
-            if not isinstance(operation.args.get(arg.name), int):
-                raise ValueError(f"operation {name} has no number {arg.name!r}")
+        for arg, value in operation.args.items():
+            if not isinstance(value, int):
+                raise ValueError(f"operation {name} has no number {arg!r}, but {value!r}")
         if (self.made is None) != (name == "create"):
             allowed = "allowed is create" if self.made is None else "there is only one"
             raise ValueError(f"operation is {name!r}; {allowed}")
-        return super().perform(operation, trace)
 
     def prepare(self, operation: Operation) -> None:
         """Give a call its budgets, and say which allocation of it fails."""
