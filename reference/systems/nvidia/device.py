@@ -895,17 +895,21 @@ class NvidiaMmu:
         """
         return [one for one in self.changes if one.first <= last and one.last >= first]
 
-    def possible(self, va: i64, limit: int = 64) -> list[Translation]:
+    def possible(
+        self, va: i64, limit: int = 64, hidden: set[Change] | None = None
+    ) -> list[Translation]:
         """Every translation of ``va`` that the device may use now, at most ``limit`` of them.
 
         Each step of a walk takes the word in memory, or one that it replaced and that may be
-        cached. What memory says comes first.
+        cached. What memory says comes first. ``hidden``: changes of what no walk came to.
         """
         found: list[Translation] = [self.translate(va)]
         if self.root < 0 or va < 0 or va >= self.format.limit:
             return found
         replaced: dict[i64, list[i64]] = {}
         for change in self.unflushed(va, va):
+            if hidden is not None and change in hidden:
+                continue
             if self.tables.get(change.holder.pa) is change.holder:
                 words = replaced.get(change.pa)
                 if words is None:

@@ -74,6 +74,8 @@ APERTURES: Final = (APERTURE_VRAM, APERTURE_HOST, APERTURE_NCOH)
 """The aperture through which memory of each target is reached."""
 ALWAYS: Final = ("create", "memory", "drop", "stick")
 """Operations that need no address space."""
+SUCCEEDING: Final = (*ALWAYS, "destroy", "join", "part")
+"""Operations that change something whenever they succeed."""
 
 OVER_BOOTED: Final = "a page of a directory, where all small tables are held"
 """A BAR's address space has small pages and large ones. An entry of a directory is a page or leads
@@ -204,7 +206,7 @@ class NvidiaPromise:
     def changed(self, call: NvidiaCall, result: Result) -> bool:
         """Whether the call changed anything that driver or device keep."""
         seen = self.state.seen
-        if call.operation.name in (*ALWAYS, "destroy", "join", "part"):
+        if call.operation.name in SUCCEEDING:
             return result.result == 0
         return seen.stores + seen.areas + seen.tables + seen.registers > 0
 

@@ -204,24 +204,21 @@ def cached_check(step: NvidiaStep) -> int:
         return 0
     if not mmu.changes:
         return step.seen.starts
-    every = mmu.changes
-    mmu.changes = [one for one in every if not _was_hidden(mmu, one)]
     found = _first_stale(step, mmu)
-    count = len(every)
-    mmu.changes = every
     if found is not None:
         _report_stale(step, *found)
-    return step.seen.starts + count
+    return step.seen.starts + len(mmu.changes)
 
 
 def _first_stale(
     step: NvidiaStep, mmu: NvidiaMmu
 ) -> tuple[Change, Translation, Translation] | None:
     """A change that is due: what memory says, what the device may use instead."""
+    hidden = {one for one in mmu.changes if _was_hidden(mmu, one)}
     for change in mmu.changes:
-        if change.how == MARKED and step.kind not in MAPS:
+        if change in hidden or (change.how == MARKED and step.kind not in MAPS):
             continue
-        found = _stale(mmu, change)
+        found = _stale(mmu, change, hidden)
         # Where memory itself is not what was promised, that is what has to be told.
         if found is not None and _is_promised(step, found[0]):
             return change, found[0], found[1]
@@ -281,14 +278,16 @@ def _report_stale(step: NvidiaStep, change: Change, now: Translation, old: Trans
     )
 
 
-def _stale(mmu: NvidiaMmu, change: Change) -> tuple[Translation, Translation] | None:
+def _stale(
+    mmu: NvidiaMmu, change: Change, hidden: set[Change]
+) -> tuple[Translation, Translation] | None:
     """(what memory says, what the device may use instead) for an address of a change."""
     step = int(mmu.format.tables[mmu.format.small].span)
     last = int(change.last)
     # An entry of a directory has many pages behind it: the first ones, and the last.
     addresses = list(range(int(change.first), min(last + 1, int(change.first) + 64 * step), step))
     for va in [*addresses, last + 1 - step]:
-        possible = mmu.possible(va)
+        possible = mmu.possible(va, hidden=hidden)
         for other in possible[1:]:
             if not other.same(possible[0]):
                 return possible[0], other
