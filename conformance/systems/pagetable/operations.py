@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from reference.formats import FORMATS, format_by_name
+from reference.formats import FORMATS
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
-from reference.systems.pagetable.promise import DEFAULT_BITS, filled
+from reference.systems.pagetable.promise import DEFAULT_BITS, filled, format_of
 from strategies.pagetable import bbm_levels
 
 _CALL = (
@@ -77,10 +77,9 @@ def configurable(operation: Operation, traits: Mapping[str, Sequence[str | int]]
     if operation.name != "create":
         return True
     try:
-        args = filled(operation).args
-        fmt = format_by_name(str(args["format"]))
-        fmt.check(int(args["ias"]), int(args["oas"]), int(args["pgsizes"]))
+        format_of(filled(operation))
     except ValueError:
         return False
+    args = operation.args
     declared = [str(one) for one in traits.get("block_unmap", ("refuse",))]
     return args["bbm"] in bbm_levels(str(args["block_unmap"]), declared)

@@ -67,6 +67,17 @@ def filled(create: Operation) -> Operation:
     return Operation(create.name, args)
 
 
+def format_of(create: Operation) -> Format:
+    """The format of the table that a create operation, filled in, names.
+
+    Raises:
+        ValueError: it has no such table.
+    """
+    fmt = format_by_name(create.string("format"))
+    fmt.check(create.number("ias"), create.number("oas"), create.number("pgsizes"))
+    return fmt
+
+
 class PageTableCall(Call):
     """One call. ``first``..``last``: the addresses whose translation it may change; 0, -1: none.
 
@@ -159,19 +170,22 @@ class Table:
     what was unmapped and not released.
     """
 
-    def __init__(self, config: Mapping[str, int | str]) -> None:
-        """Raises ValueError where the format does not have such a table."""
-        fmt = format_by_name(str(config["format"]))
-        ias, oas = int(config["ias"]), int(config["oas"])
-        self.config: Mapping[str, int | str] = config
-        self.pgsizes: int = int(config["pgsizes"])
-        self.bbm: int = int(config["bbm"])
+    def __init__(self, create: Operation) -> None:
+        """The table that ``create``, filled in, makes.
+
+        Raises:
+            ValueError: its format has no such table.
+        """
+        fmt = format_of(create)
+        ias = create.number("ias")
+        self.config: Mapping[str, int | str] = create.args
+        self.pgsizes: int = create.number("pgsizes")
+        self.bbm: int = create.number("bbm")
         self.limit: int = 1 << ias
-        self.pa_limit: int = 1 << oas
-        fmt.check(ias, oas, self.pgsizes)
+        self.pa_limit: int = 1 << create.number("oas")
         self.format: Format = fmt
         self.translations: Translations = Translations(fmt)
-        self.view: HardwareView = HardwareView(fmt.geometry(ias), bool(config["coherent"]))
+        self.view: HardwareView = HardwareView(fmt.geometry(ias), bool(create.number("coherent")))
         self.duties: Duties = Duties()
 
     def access_differences(self, first: int, last: int) -> list[Difference]:
@@ -253,8 +267,15 @@ class PageTablePromise:
         return None
 
     def takes(self, operation: Operation) -> bool:
-        """One table at a time: where there is none, only create does anything."""
-        return (operation.name == "create") == (self.table is None)
+        """One table at a time: where there is none, only create does anything.
+
+        Raises:
+            ValueError: a create names a table that its format does not have.
+        """
+        if operation.name != "create":
+            return self.table is not None
+        format_of(filled(operation))
+        return self.table is None
 
     def _existing(self) -> Table:
         assert self.table is not None
@@ -267,7 +288,7 @@ class PageTablePromise:
         name = operation.name
         if name == "create":
             operation = filled(operation)
-            self.table = Table(operation.args)
+            self.table = Table(operation)
         table = self._existing()
         view = table.view
         call = PageTableCall(operation)
