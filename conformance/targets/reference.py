@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from conformance import __version__
+from reference.drivers.budget import StepsExceeded
 from reference.operations import Operation, Result, Specs
 from reference.trace import CRASH, HANG, Trace
 
@@ -87,9 +88,11 @@ class ReferenceTarget:
             self.prepare(operation)
             result = self._calls[operation.name](**{**defaults, **operation.args})
             self.tell(operation, result, begin)
-        except Exception as error:
+        except (RecursionError, StepsExceeded):
+            trace.emit(HANG)
+        except Exception:
             # A driver that raises has crashed, whatever it raised.
-            trace.emit(HANG if is_endless(error) else CRASH)
+            trace.emit(CRASH)
         else:
             return result
         return Result(0, 0, False)
@@ -99,8 +102,3 @@ class ReferenceTarget:
 
     def tell(self, operation: Operation, result: Result, begin: int) -> None:
         """Tell what a call that began at event ``begin`` has left, where its events do not."""
-
-
-def is_endless(error: Exception) -> bool:
-    """Whether a driver, or a module that it is made of, did more than any call needs."""
-    return isinstance(error, RecursionError) or type(error).__name__ == "StepsExceeded"

@@ -314,8 +314,6 @@ def test_a_driver_that_raises_has_crashed():
     class Raising:
         """A driver module whose map raises; everything else is the reference driver's."""
 
-        from reference.systems.pagetable.driver import StepsExceeded
-
         @staticmethod
         def PageTable(*arguments):
             return Raiser(PageTableTarget().driver.PageTable(*arguments))

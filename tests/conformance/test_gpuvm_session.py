@@ -674,7 +674,7 @@ def test_a_driver_that_raises_when_it_is_made_has_crashed():
     class Raising:
         """A driver module that cannot make a VM."""
 
-        from reference.systems.gpuvm.driver import PAGE, StepsExceeded
+        from reference.systems.gpuvm.driver import PAGE
 
         @staticmethod
         def Gpuvm(*arguments):

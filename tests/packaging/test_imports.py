@@ -48,3 +48,17 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used(checkout):
     imported = set().union(*(imports(checkout / package) for package in MAY_IMPORT))
     used_without_import = {"pytest-xdist"}
     assert imported - set(MAY_IMPORT) == declared - used_without_import
+
+
+def test_a_driver_and_what_judges_it_share_no_reckoning(checkout):
+    drivers = {path.parent.name for path in (checkout / "reference/systems").glob("*/driver.py")}
+    assert len(drivers) >= 5
+    for path in (checkout / "reference").rglob("*.py"):
+        judged_by = path.name in ("promise.py", "state.py", "calls.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            module = str(node.module) if isinstance(node, ast.ImportFrom) else ""
+            if judged_by:
+                assert not module.endswith(".driver"), path
+                assert not module.startswith("reference.drivers"), path
+            if path.name == "driver.py" or path.parent.name == "drivers":
+                assert not module.endswith((".promise", ".state", ".calls")), path

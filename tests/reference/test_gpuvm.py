@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from reference.drivers.budget import StepsExceeded
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.driver import (
     CHUNK,
     PAGES,
     Gpuvm,
-    StepsExceeded,
     Vma,
     VmaTree,
 )

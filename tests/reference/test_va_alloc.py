@@ -3,16 +3,17 @@
 import errno
 import random
 import time
+from itertools import pairwise
 
 import pytest
 
+from reference.drivers.budget import StepsExceeded
 from reference.systems.va_alloc.driver import (
     ALL,
     BEST,
     HIGH,
     LOW,
     HoleList,
-    StepsExceeded,
     VaAllocator,
 )
 
@@ -121,6 +122,22 @@ def test_what_comes_back_joins_its_neighbours():
     assert allocator.free(2) == 0
     assert allocator.free(0) == 0
     assert holes(allocator) == [(0, 23)]
+
+
+def test_holes_are_joined_in_whatever_order_ranges_come_back():
+    allocator = VaAllocator(0, 16)
+    for at in range(16):
+        assert allocator.alloc(1, 1, BEST, 0, LAST) == (0, at)
+    assert holes(allocator) == []
+    order = list(range(16))
+    random.Random(0).shuffle(order)
+    for at in order:
+        assert allocator.free_at(at) == 0
+        assert allocator.free_at(at) == -errno.EINVAL
+        found = holes(allocator)
+        assert found == sorted(found)
+        assert all(one[1] < other[0] for one, other in pairwise(found))
+    assert holes(allocator) == [(0, 16)]
 
 
 def test_all_comes_back_in_the_end():

@@ -22,6 +22,7 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from reference.drivers.budget import Steps
 from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
     PT_MAP,
@@ -54,10 +55,6 @@ VMAS_TO_MAP: Final = 3
 """The new one, what is left before it, and what is left after it."""
 VMAS_TO_UNMAP: Final = 2
 """What is left before the range, and what is left after it."""
-
-
-class StepsExceeded(Exception):
-    """The driver did more than any call needs: it is in an endless loop."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -106,27 +103,17 @@ class Vma:
         self.offset = offset
 
 
-class VmaTree:
+class VmaTree(Steps):
     """The VMAs of a VM by address, none of which overlap.
 
     They are kept in order, in chunks of up to ``2*CHUNK``: finding one is two searches
     by halves, and inserting one moves no more than a chunk. No chunk is empty but the only one.
-    ``budget``: how many looks at a VMA are left before ``StepsExceeded``.
+    A step is a look at a VMA.
     """
 
     def __init__(self) -> None:
+        super().__init__(1 << 20)
         self.chunks: list[list[Vma]] = [[]]
-        self.budget: i64 = 1 << 20
-
-    def spend(self) -> None:
-        """Count one look.
-
-        Raises:
-            StepsExceeded: the budget is used up.
-        """
-        self.budget -= 1
-        if self.budget < 0:
-            raise StepsExceeded("the call did not return within its budget of looks")
 
     def place(self, page: i64) -> tuple[i64, i64]:
         """(chunk, index in it) of the first VMA that ends after ``page``.

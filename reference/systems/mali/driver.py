@@ -1,9 +1,10 @@
 """The MMU software of a Mali GPU with a command stream frontend, as it should be.
 
 A process has VMs, and binds parts of buffers to addresses in them, at once or in a queue. The
-VA manager of ``gpuvm`` splits mappings, the page-table code of ``pagetable`` stores entries,
-and both are used here for what a device needs beside: table pages that were reserved before,
-the region of addresses that is locked while entries change, and the flush at the end of it.
+VA manager of ``gpuvm`` splits mappings, the page-table code of ``pagetable`` stores entries, the
+allocator of ``va-alloc`` hands out the kernel's addresses, and all are used here for what a device
+needs beside: table pages that were reserved before, the region of addresses that is locked while
+entries change, and the flush at the end of it.
 The device walks for up to 16 address spaces (AS) at a time; a VM has one while its jobs run,
 and until another one needs it.
 
@@ -24,6 +25,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from reference.drivers.registers import Registers
+from reference.drivers.table_memory import NO_TABLE, TableMemory
 from reference.formats.format import CACHE, LEAF, NOEXEC, READ, WRITE, Geometry
 from reference.formats.format import INVALID as NO_ENTRY
 from reference.formats.lpae import LPAE_S1
@@ -42,19 +45,14 @@ from reference.systems.gpuvm.driver import (
 )
 from reference.systems.mali.device import MaliMmu
 from reference.systems.mali.events import FENCE, VM
-from reference.systems.pagetable.driver import (
-    PageTable,
-    StepsExceeded,
-    TableMemory,
-)
+from reference.systems.pagetable.driver import TABLE_BASE, TABLE_END, PageTable
+from reference.systems.va_alloc.driver import BEST, VaAllocator
 from reference.trace import (
     MESSAGE,
     MESSAGE_POWER_OFF,
     MESSAGE_POWER_ON,
     MESSAGE_RESET,
     MESSAGE_WAS_RESET,
-    REG_READ,
-    REG_WRITE,
     WARN,
     Trace,
 )
@@ -88,8 +86,6 @@ FAULTS: Final = 0xFFFF
 """The bits of the interrupt registers that say which AS faulted."""
 POLLS: Final = 10000
 """How often STATUS is looked at before a command counts as stuck: 100 ms, 10 us apart."""
-POLLS_TOLD: Final = 16
-"""Of a register that says the same again and again, so many answers are events."""
 BUS_BUDGET: Final = 1 << 20
 """Accesses in one operation: more than any needs, even if every AS is stuck."""
 
@@ -154,7 +150,7 @@ BIND_NOEXEC: Final = 2
 BIND_UNCACHED: Final = 4
 BIND_FLAGS: Final = 7
 
-__all__ = ["Device", "StepsExceeded"]
+__all__ = ["Device"]
 
 
 # -- arithmetic -----------------------------------------------------------------------------
@@ -258,49 +254,19 @@ def prot_of(flags: i64) -> i64:
 # -- registers ------------------------------------------------------------------------------
 
 
-class Bus:
-    """The way to the device's registers. Every access is an event.
-
-    ``budget``: how many are left before ``StepsExceeded``.
-    """
+class Bus(Registers):
+    """The way to the device."""
 
     def __init__(self, mmu: MaliMmu, trace: Trace) -> None:
+        super().__init__(trace, BUS_BUDGET)
         self.mmu: MaliMmu = mmu
-        self.trace: Trace = trace
-        self.budget: i64 = BUS_BUDGET
-        # The register that was read last, what it said, and how often in a row.
-        self.polled: i64 = -1
-        self.answer: i64 = 0
-        self.polls: i64 = 0
 
-    def spend(self) -> None:
-        """Count one access.
+    def ask(self, register: i64) -> i64:
+        """What the device answers to a read."""
+        return self.mmu.read(register)
 
-        Raises:
-            StepsExceeded: the budget is used up.
-        """
-        self.budget -= 1
-        if self.budget < 0:
-            raise StepsExceeded("the call did not return within its budget of accesses")
-
-    def read(self, register: i64) -> i64:
-        """32 bits."""
-        self.spend()
-        value: i64 = self.mmu.read(register)
-        if register != self.polled or value != self.answer:
-            self.polled = register
-            self.answer = value
-            self.polls = 0
-        self.polls += 1
-        if self.polls <= POLLS_TOLD:
-            self.trace.emit(REG_READ, register, value)
-        return value
-
-    def write(self, register: i64, value: i64) -> None:
-        """32 bits."""
-        self.spend()
-        self.polled = -1
-        self.trace.emit(REG_WRITE, register, value)
+    def give(self, register: i64, value: i64) -> None:
+        """What the device does on a write."""
         self.mmu.write(register, value)
 
     def write_wide(self, register: i64, value: int) -> None:
@@ -342,9 +308,8 @@ class Hardware:
 
     def wait(self, slot: i64) -> i64:
         """Until no command runs. ETIMEDOUT: one is stuck; a reset is asked for."""
-        for _ in range(POLLS):
-            if not self.bus.read(register_of(slot, STATUS)) & ACTIVE:
-                return 0
+        if self.bus.wait_for(register_of(slot, STATUS), ACTIVE, False, POLLS):
+            return 0
         self.ask_for_reset()
         return -errno.ETIMEDOUT
 
@@ -431,7 +396,7 @@ class TablePool(TableMemory):
     """
 
     def __init__(self, trace: Trace) -> None:
-        super().__init__(PAGE, trace)
+        super().__init__(TABLE_BASE, TABLE_END, PAGE, trace)
         self.spare: list[i64] = []
         self.removed: list[i64] = []
         self.kept: dict[i64, list[i64]] = {}
@@ -440,8 +405,8 @@ class TablePool(TableMemory):
         """Add ``count`` pages to ``spare``; False, and none added, where memory runs out."""
         before = len(self.spare)
         for _ in range(count):
-            page = super().allocate()
-            if page == 0:
+            page = super().allocate(PAGE, PAGE)
+            if page == NO_TABLE:
                 self.free_spare(before)
                 return False
             self.spare.append(page)
@@ -452,10 +417,10 @@ class TablePool(TableMemory):
         while len(self.spare) > left:
             super().free(self.spare.pop())
 
-    def allocate(self) -> i64:
-        """A page that was reserved; 0 if none is left."""
+    def allocate(self, size: i64, align: i64) -> i64:
+        """A page that was reserved; NO_TABLE if none is left."""
         if not self.spare:
-            return 0
+            return NO_TABLE
         return self.spare.pop(0)
 
     def free(self, pa: i64) -> None:
@@ -487,7 +452,7 @@ class Tables(PageTable):
     def make_root(self) -> bool:
         """Make the root, from a page that was reserved; False: there is none."""
         root = self.new_table()
-        if root == 0:
+        if root == NO_TABLE:
             return False
         self.barrier()
         self.roots.append(root)
@@ -556,64 +521,6 @@ class Tables(PageTable):
             table = self.format.next_table(level, entry)
             level += 1
         return False
-
-
-# -- the kernel's part of the addresses -----------------------------------------------------
-
-
-class KernelRange:
-    """Who has which bytes from ``start`` to ``end`` (exclusive)."""
-
-    def __init__(self, start: i64, end: i64) -> None:
-        # What is free, in order, none next to another; the size of what is not, by address.
-        self.holes: list[tuple[i64, i64]] = [(start, end)]
-        self.taken: dict[i64, i64] = {}
-
-    def alloc(self, size: i64, align: i64) -> i64:
-        """Take ``size`` bytes from the smallest hole in which they fit: the address, or -1."""
-        best: i64 = -1
-        found: i64 = -1
-        for start, end in self.holes:
-            at: i64 = (start + align - 1) // align * align
-            if at <= end - size and (found < 0 or end - start < best):
-                best = end - start
-                found = at
-        if found >= 0:
-            self.reserve(found, size)
-        return found
-
-    def reserve(self, va: i64, size: i64) -> bool:
-        """Take a certain range; False if it is not free."""
-        for number in range(len(self.holes)):
-            start, end = self.holes[number]
-            if start <= va and va <= end - size:
-                rest: list[tuple[i64, i64]] = []
-                if start < va:
-                    rest.append((start, va))
-                if va + size < end:
-                    rest.append((va + size, end))
-                self.holes[number : number + 1] = rest
-                self.taken[va] = size
-                return True
-        return False
-
-    def free(self, va: i64) -> None:
-        """Give back what was taken at an address."""
-        start: i64 = va
-        end: i64 = va + self.taken.pop(va)
-        rest: list[tuple[i64, i64]] = []
-        at: i64 = 0
-        for first, last in self.holes:
-            if last == start:
-                start = first
-            elif first == end:
-                end = last
-            else:
-                if first < start:
-                    at += 1
-                rest.append((first, last))
-        rest.insert(at, (start, end))
-        self.holes = rest
 
 
 # -- what a process has ---------------------------------------------------------------------
@@ -734,7 +641,7 @@ class Vm(Gpuvm):
         self.number: i64 = number
         self.handle: i64 = 0
         self.user_end: i64 = user_end
-        self.kernel: KernelRange = KernelRange(user_end, geometry.limit)
+        self.kernel: VaAllocator = VaAllocator(user_end, geometry.limit - user_end)
         self.tables: Tables = tables
         self.hardware: Hardware = hardware
         self.pool: TablePool = pool
@@ -1156,9 +1063,7 @@ class Device:
         ``accesses``: of entries; ``looks``: at VMAs of one VM.
         """
         self.trace = trace
-        self.bus.trace = trace
-        self.bus.budget = BUS_BUDGET
-        self.bus.polled = -1
+        self.bus.begin(trace, BUS_BUDGET)
         self.pool.trace = trace
         self.pool.budget = accesses
         self.pool.fail_at = 0
@@ -1173,6 +1078,7 @@ class Device:
         vm.trace = self.trace
         vm.tables.trace = self.trace
         vm.tree.budget = self.looks + LOOKS_EACH * vm.count
+        vm.kernel.holes.budget = vm.tree.budget
         vm.count += 1
         self.tell(vm.number)
 
@@ -1602,12 +1508,9 @@ class Device:
         # 2. The range. A size that reads as negative is more than there can be.
         if size < 0:
             return -errno.ENOSPC, 0
-        if va == AUTO_VA:
-            va = vm.kernel.alloc(size, LARGE_PAGE if size >= LARGE_PAGE else PAGE)
-            if va < 0:
-                return -errno.ENOSPC, 0
-        elif va < 0 or not vm.kernel.reserve(va, size):
-            return -errno.ENOSPC, 0
+        result, va = self.take_range(vm, size, va)
+        if result != 0:
+            return result, 0
         # 3. The mapping. If it fails nothing is left.
         if bo != NONE:
             bind = Bind(vm, MAP, va, size, offset, BIND_NOEXEC)
@@ -1615,13 +1518,23 @@ class Device:
             if result == -errno.ETIMEDOUT:
                 self.unmap_node(vm, va, size)
             if result != 0:
-                vm.kernel.free(va)
+                vm.kernel.free_at(va)
                 return result, 0
         # 4. The node keeps the VM.
         vm.nodes.append(len(self.nodes))
         self.nodes.append(Node(vm, va, size, bo != NONE))
         vm.count += 1
         return 0, va
+
+    def take_range(self, vm: Vm, size: i64, va: i64) -> tuple[i64, i64]:
+        """Addresses of the kernel's part, at ``va`` or AUTO_VA: (result, address). ENOSPC."""
+        if va == AUTO_VA:
+            align = LARGE_PAGE if size >= LARGE_PAGE else PAGE
+            result, va = vm.kernel.alloc(size, align, BEST, 0, vm.kernel.end - 1)
+            return result, va
+        if va < 0:
+            return -errno.ENOSPC, 0
+        return vm.kernel.reserve(va, size), va
 
     def unmap_node(self, vm: Vm, va: i64, size: i64) -> i64:
         """Unmap a range of the kernel's."""
@@ -1649,7 +1562,7 @@ class Device:
         result: i64 = 0
         if node.mapped:
             result = self.unmap_node(vm, node.va, node.size)
-        vm.kernel.free(node.va)
+        vm.kernel.free_at(node.va)
         vm.nodes.remove(number)
         self.nodes[number] = None
         vm.count -= 1

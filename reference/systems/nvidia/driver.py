@@ -9,7 +9,7 @@ One rule makes an entry: it says what its state says. A page, if one is mapped; 
 pages below a large entry are referenced, nothing, so that the small table decides; else sparse,
 if it is marked so; else that there is nothing here, small pages included.
 
-Read it from the bottom up: table memory (``TableMemory``), registers (``Bus``), what software
+Read it from the bottom up: table memory (``DriverMemory``), registers (``Bus``), what software
 knows of a table (``Node``), the walk that changes tables (``Tables``), areas (``Vma``, ``Space``),
 and what a client asks for (``Device``).
 
@@ -27,6 +27,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from reference.drivers.registers import Registers
+from reference.drivers.table_memory import NO_TABLE, TableMemory
 from reference.formats.nvidia import (
     HOST as HOST_APERTURE,
 )
@@ -47,7 +49,6 @@ from reference.formats.nvidia import (
 from reference.formats.nvidia import (
     VRAM as VRAM_APERTURE,
 )
-from reference.hardware.memory import POISON
 from reference.physical_layout import BufferPages
 from reference.systems.nvidia.physical_layout import (
     HOST,
@@ -61,21 +62,14 @@ from reference.systems.nvidia.physical_layout import (
     pfn_digit,
 )
 from reference.trace import (
-    ALLOC,
-    ALLOC_FAILED,
     ATTACH,
     BARRIER,
     BARRIER_FULL,
     DETACH,
     DMA_MAP,
     DMA_UNMAP,
-    FILL,
-    FREE,
     REFS,
     REFS_BUFFER,
-    REG_READ,
-    REG_WRITE,
-    STORE,
     Trace,
 )
 
@@ -98,8 +92,8 @@ REPLAY_GLOBAL: Final = 0xB
 """Of all address spaces: ALL_PDB is in it."""
 POLLS: Final = 2000
 """How often STATUS is looked at before the device counts as stuck: 2 s, 1 ms apart."""
-POLLS_TOLD: Final = 16
-"""Of a register that says the same again and again, so many answers are events."""
+BUS_BUDGET: Final = 1 << 24
+"""Accesses to registers in one operation: more than any needs, even if the device is stuck."""
 
 # -- the instance block, D.2 ----------------------------------------------------------------
 
@@ -119,7 +113,6 @@ LARGE: Final = 0
 """The half of a pair of tables that has the large pages; of any other table, the only one."""
 SMALL: Final = 1
 
-NO_TABLE: Final = -1
 TABLE_BYTES: Final = 0x200_0000
 """Memory that there is for tables."""
 NO_PAGE: Final = 7
@@ -170,10 +163,6 @@ KINDS: Final = (
 that of the next. GM200 and later have 0x2a and 0x2b, too."""
 
 
-class StepsExceeded(Exception):
-    """A call did more accesses to tables than any call needs."""
-
-
 def plain_kind(kind: int, chip: int) -> int:
     """The uncompressed kind that goes with ``kind`` (itself, if it is one); -1: there is none."""
     if chip >= GM200 and kind in (0x2A, 0x2B):
@@ -198,92 +187,29 @@ def align_up(address: int, unit: int) -> int:
 # -- table memory ---------------------------------------------------------------------------
 
 
-class TableMemory:
-    """Memory for tables, of which every access is an event of ``trace``.
+class DriverMemory(TableMemory):
+    """The memory of the driver: for tables, and for what it knows of them.
 
-    ``fail_table``, ``fail_any``: the number of the next allocation of a table, or of anything,
-    that fails (1: the next one; 0: none). ``budget``: accesses left before ``StepsExceeded``.
+    ``fail_any``: the number of the next allocation, of a table or of anything, that fails (1: the
+    next one; 0: none).
     """
 
     def __init__(self, trace: Trace) -> None:
-        self.trace: Trace = trace
-        self.tables: dict[i64, list[i64]] = {}
-        self.spare: dict[i64, list[i64]] = {}
-        self.next: i64 = VRAM_END
-        self.fail_table: i64 = 0
+        super().__init__(VRAM_END, VRAM_END + TABLE_BYTES, PAGE, trace)
         self.fail_any: i64 = 0
-        self.budget: i64 = 1 << 24
-
-    def spend(self, count: i64) -> None:
-        """Count accesses.
-
-        Raises:
-            StepsExceeded: the budget is used up.
-        """
-        self.budget -= count
-        if self.budget < 0:
-            raise StepsExceeded("the call did not return within its budget of accesses")
 
     def take(self) -> bool:
         """Count an allocation that is no table's; False: it fails."""
-        self.spend(1)
+        self.spend()
         if self.fail_any > 0:
             self.fail_any -= 1
             return self.fail_any != 0
         return True
 
-    def allocate(self, size: i64, align: i64) -> i64:
-        """A table of ``size`` bytes of arbitrary content; NO_TABLE where memory has run out.
-
-        Tables smaller than a page whose ``align`` is, too, are cut from a page.
-        """
-        fails = not self.take()
-        if self.fail_table > 0:
-            self.fail_table -= 1
-            fails = fails or self.fail_table == 0
-        unit: i64 = max(size, align)
-        room: i64 = max(unit, PAGE)
-        if not self.spare.get(unit) and self.next + room > VRAM_END + TABLE_BYTES:
-            fails = True
-        if fails:
-            self.trace.emit(ALLOC_FAILED, size)
-            return NO_TABLE
-        spare = self.spare.setdefault(unit, [])
-        if not spare:
-            for at in range(self.next, self.next + room, unit):
-                spare.append(at)
-            self.next += room
-        pa = spare.pop(0)
-        self.tables[pa] = [POISON] * (size >> 3)
-        self.trace.emit(ALLOC, pa, size)
-        return pa
-
-    def free(self, pa: i64, align: i64) -> None:
-        """Give a table back."""
-        self.spend(1)
-        size: i64 = len(self.tables.pop(pa)) << 3
-        self.trace.emit(FREE, pa, size)
-        self.spare[max(size, align)].append(pa)
-
-    def zero(self, pa: i64) -> None:
-        """Clear a whole table."""
-        words = self.tables[pa]
-        self.spend(len(words))
-        self.tables[pa] = [0] * len(words)
-        self.trace.emit(FILL, pa, len(words) << 3, 0)
-
-    def read(self, pa: i64, index: i64) -> i64:
-        """Word ``index`` of the table at ``pa``."""
-        self.spend(1)
-        return self.tables[pa][index]
-
-    def store(self, pa: i64, index: i64, word: i64) -> None:
-        """Store word ``index`` of the table at ``pa``."""
-        self.spend(1)
-        words = self.tables[pa]
-        old: i64 = words[index]
-        words[index] = word
-        self.trace.emit(STORE, pa + index * 8, old, word)
+    def fails(self) -> bool:
+        """Count a table among all allocations, and among those of tables."""
+        is_had = self.take()
+        return super().fails() or not is_had
 
     def barrier(self) -> None:
         """What was stored is seen by the device from here on."""
@@ -293,49 +219,30 @@ class TableMemory:
 # -- registers ------------------------------------------------------------------------------
 
 
-class Bus:
-    """The registers that ask for invalidations. Every access is an event.
+class Bus(Registers):
+    """The registers that ask for invalidations.
 
     ``busy``: for how many looks at STATUS the device gets nothing done; -1: for good.
     """
 
     def __init__(self, trace: Trace) -> None:
-        self.trace: Trace = trace
+        super().__init__(trace, BUS_BUDGET)
         self.busy: i64 = 0
-        self.answer: i64 = -1
-        self.polls: i64 = 0
 
-    def begin(self, trace: Trace) -> None:
-        """A new operation: what was read before is forgotten."""
-        self.trace = trace
-        self.polls = 0
+    def ask(self, register: i64) -> i64:
+        """STATUS; no other register is read."""
+        if self.busy == 0:
+            return STATUS_IDLE
+        if self.busy > 0:
+            self.busy -= 1
+        return 0
 
-    def status(self) -> i64:
-        """STATUS."""
-        value: i64 = STATUS_IDLE
-        if self.busy != 0:
-            value = 0
-            if self.busy > 0:
-                self.busy -= 1
-        if value != self.answer or self.polls == 0:
-            self.answer = value
-            self.polls = 0
-        self.polls += 1
-        if self.polls <= POLLS_TOLD:
-            self.trace.emit(REG_READ, STATUS, value)
-        return value
-
-    def write(self, register: i64, value: i64) -> None:
-        """32 bits."""
-        self.polls = 0
-        self.trace.emit(REG_WRITE, register, value)
+    def give(self, register: i64, value: i64) -> None:
+        """The device does it at once."""
 
     def wait(self, bits: i64) -> bool:
         """Until STATUS has one of these bits. False: the device is stuck."""
-        for _ in range(POLLS):
-            if self.status() & bits:
-                return True
-        return False
+        return self.wait_for(STATUS, bits, True, POLLS)
 
     def invalidate(self, root: i64, kind: i64, has_high: bool) -> bool:
         """An invalidation of the address space with this root. False: it was not completed."""
@@ -477,8 +384,8 @@ class Tables:
     not completed; until one is, tables, pages and memories that are no longer used are kept.
     """
 
-    def __init__(self, memory: TableMemory, bus: Bus, format_: NvidiaFormat, chip: i64) -> None:
-        self.memory: TableMemory = memory
+    def __init__(self, memory: DriverMemory, bus: Bus, format_: NvidiaFormat, chip: i64) -> None:
+        self.memory: DriverMemory = memory
         self.bus: Bus = bus
         self.format: NvidiaFormat = format_
         self.chip: i64 = chip
@@ -493,7 +400,7 @@ class Tables:
         self.hub_only: bool = False
         self.pending: bool = False
         self.stuck: bool = False
-        self.kept_tables: list[tuple[i64, i64]] = []
+        self.kept_tables: list[i64] = []
         self.kept_pages: list[tuple[i64, i64]] = []
         self.kept_memories: list[Memory] = []
 
@@ -517,20 +424,19 @@ class Tables:
         if self.stuck:
             return
         while self.kept_tables:
-            pa, align = self.kept_tables.pop(0)
-            self.memory.free(pa, align)
+            self.memory.free(self.kept_tables.pop(0))
         while self.kept_pages:
             pa, size = self.kept_pages.pop(0)
             self.memory.trace.emit(DMA_UNMAP, pa, size)
         while self.kept_memories:
             self.release(self.kept_memories.pop(0))
 
-    def free_table(self, pa: i64, align: i64) -> None:
+    def free_table(self, pa: i64) -> None:
         """A table that nothing leads to any more."""
         if self.stuck:
-            self.kept_tables.append((pa, align))
+            self.kept_tables.append(pa)
         else:
-            self.memory.free(pa, align)
+            self.memory.free(pa)
 
     def unmap_page(self, pa: i64, size: i64) -> None:
         """A page that nothing leads to any more: the device is no longer let at it."""
@@ -652,7 +558,6 @@ class Tables:
         """Take off the table of a half, which nothing references, and free it."""
         parent = child.parent
         assert parent is not None
-        number: i64 = self.format.small if half == SMALL else child.number
         pa: i64 = child.pa[half]
         child.pa[half] = NO_TABLE
         parent.refs[LARGE] -= 1
@@ -670,7 +575,7 @@ class Tables:
             self.flush()
         # 2. Only now it is freed.
         if pa != NO_TABLE:
-            self.free_table(pa, self.align_of(number))
+            self.free_table(pa)
         if half == LARGE:
             child.marked.clear()
         else:
@@ -939,7 +844,7 @@ class Tables:
 
     def remove_all(self) -> None:
         """Take off every table that is left, and free them, the root last."""
-        tables: list[tuple[i64, i64]] = []
+        tables: list[i64] = []
         self.collect(self.root, tables)
         root = self.root
         used = sorted(set(root.children) | set(root.pages))
@@ -950,18 +855,17 @@ class Tables:
                 self.write_directory(root, index, False)
             self.memory.barrier()
             self.flush()
-        for pa, align in tables:
-            self.free_table(pa, align)
-        self.free_table(root.pa[LARGE], PAGE)
+        for pa in tables:
+            self.free_table(pa)
+        self.free_table(root.pa[LARGE])
 
-    def collect(self, node: Node, tables: list[tuple[i64, i64]]) -> None:
+    def collect(self, node: Node, tables: list[i64]) -> None:
         """The tables below a node."""
         for index in sorted(node.children):
             child = node.children[index]
             for half in (LARGE, SMALL):
                 if child.pa[half] != NO_TABLE:
-                    number: i64 = self.format.small if half == SMALL else child.number
-                    tables.append((child.pa[half], self.align_of(number)))
+                    tables.append(child.pa[half])
             self.collect(child, tables)
 
 
@@ -1039,9 +943,9 @@ class Space:
     """
 
     def __init__(
-        self, memory: TableMemory, bus: Bus, chip: i64, big: i64, raw: bool, page_block: int = 0
+        self, memory: DriverMemory, bus: Bus, chip: i64, big: i64, raw: bool, page_block: int = 0
     ) -> None:
-        self.memory: TableMemory = memory
+        self.memory: DriverMemory = memory
         self.format: NvidiaFormat = nvidia_format(CHIPS[chip], 16 if chip == GP100 else big)
         self.chip: i64 = chip
         self.tables: Tables = Tables(memory, bus, self.format, chip)
@@ -1859,7 +1763,7 @@ class Space:
         self.memory.store(pa, PDB_LIMIT, 0)
         self.memory.barrier()
         self.memory.trace.emit(DETACH, self.tables.root.pa[LARGE], 0)
-        self.memory.free(pa, PAGE)
+        self.memory.free(pa)
         self.instance = NO_TABLE
         return 0
 
@@ -1896,7 +1800,7 @@ class Device:
 
     def __init__(self, trace: Trace) -> None:
         self.trace: Trace = trace
-        self.memory: TableMemory = TableMemory(trace)
+        self.memory: DriverMemory = DriverMemory(trace)
         self.bus: Bus = Bus(trace)
         self.layout: MemoryLayout = MemoryLayout()
         self.memories: list[Memory] = []
@@ -1907,8 +1811,8 @@ class Device:
     def begin(self, trace: Trace, fail_at: int, budget: int) -> None:
         """Before each operation: where its events go, what fails, how many accesses it has."""
         self.trace = self.memory.trace = trace
-        self.bus.begin(trace)
-        self.memory.fail_table = fail_at if fail_at < ANY_ALLOCATION else 0
+        self.bus.begin(trace, BUS_BUDGET)
+        self.memory.fail_at = fail_at if fail_at < ANY_ALLOCATION else 0
         self.memory.fail_any = max(0, min(fail_at - ANY_ALLOCATION, 1 << 62))
         self.memory.budget = budget
 

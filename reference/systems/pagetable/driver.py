@@ -1,8 +1,9 @@
 """The page-table driver as it should be: map, unmap and translate on one table.
 
 This is the io_pgtable contract (formats.md F.4) in the order in which a reader
-of the hardware manual would carry it out. It works on table memory of its own,
-and everything that it does to that memory is an event of its trace.
+of the hardware manual would carry it out. It works on table memory of its own
+(``reference.drivers.table_memory``), and everything that it does to that memory is an
+event of its trace.
 
 Results are the kernel's: 0 or a negative errno value, and the bytes mapped or
 unmapped.
@@ -13,11 +14,9 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
+from reference.drivers.table_memory import NO_TABLE, TableMemory
 from reference.formats.format import INVALID, LEAF, READ, TABLE, WRITE, Format, Geometry
-from reference.hardware.memory import POISON
 from reference.trace import (
-    ALLOC,
-    ALLOC_FAILED,
     ATTACH,
     BARRIER,
     BARRIER_FULL,
@@ -30,13 +29,10 @@ from reference.trace import (
     CLEAN,
     COMPLETE,
     DETACH,
-    FILL,
-    FREE,
     GATHER,
     INVALIDATE,
     SCOPE_LEAF,
     SCOPE_WALK,
-    STORE,
     Trace,
     invalidate_command,
 )
@@ -44,86 +40,8 @@ from reference.trace import (
 TABLE_BASE: Final = 0x8000_0000
 """Physical address of the first table page that is handed out."""
 
-
-class StepsExceeded(Exception):
-    """The driver did more than any call needs: it is in an endless loop."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class TableMemory:
-    """The driver's table pages. Every access is an event of ``trace``.
-
-    ``fail_at``: the number of the next allocation that fails (1 is the next one; 0 none).
-    ``budget``: how many accesses are left before ``StepsExceeded``.
-    """
-
-    def __init__(self, granule: int, trace: Trace) -> None:
-        self.granule: i64 = granule
-        self.trace: Trace = trace
-        self.pages: dict[i64, list[i64]] = {}
-        self.free_pages: list[i64] = []
-        self.next_page: i64 = TABLE_BASE
-        self.fail_at: i64 = 0
-        self.budget: i64 = 1 << 20
-
-    def spend(self) -> None:
-        """Count one access.
-
-        Raises:
-            StepsExceeded: the budget is used up.
-        """
-        self.budget -= 1
-        if self.budget < 0:
-            raise StepsExceeded("the call did not return within its budget of accesses")
-
-    def allocate(self) -> i64:
-        """The pa of a new table page of arbitrary content; 0 where memory has run out."""
-        self.spend()
-        if self.fail_at > 0:
-            self.fail_at -= 1
-            if self.fail_at == 0:
-                self.trace.emit(ALLOC_FAILED, self.granule)
-                return 0
-        pa: i64 = self.next_page
-        if self.free_pages:
-            pa = self.free_pages.pop(0)
-        else:
-            self.next_page += self.granule
-        self.pages[pa] = [POISON] * (self.granule >> 3)
-        self.trace.emit(ALLOC, pa, self.granule)
-        return pa
-
-    def free(self, pa: i64) -> None:
-        """Give a table page back."""
-        self.spend()
-        self.trace.emit(FREE, pa, self.granule)
-        if pa in self.pages:
-            del self.pages[pa]
-            self.free_pages.append(pa)
-
-    def zero(self, pa: i64) -> None:
-        """Clear a whole table page."""
-        self.spend()
-        self.pages[pa] = [0] * (self.granule >> 3)
-        self.trace.emit(FILL, pa, self.granule, 0)
-
-    def read(self, table: i64, index: i64) -> i64:
-        """The entry at ``index`` of ``table``."""
-        self.spend()
-        page = self.pages.get(table)
-        if page is None:
-            return POISON
-        return page[index]
-
-    def store(self, table: i64, index: i64, word: i64) -> None:
-        """Store one entry."""
-        self.spend()
-        old: i64 = POISON
-        page = self.pages.get(table)
-        if page is not None:
-            old = page[index]
-            page[index] = word
-        self.trace.emit(STORE, table + index * 8, old, word)
+TABLE_END: Final = 1 << 40
+"""Where memory for tables ends: there is more than any run needs."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -153,7 +71,7 @@ class PageTable:
         self.split: bool = split
         self.trace: Trace = trace
         if memory is None:
-            memory = TableMemory(geometry.format.granule, trace)
+            memory = TableMemory(TABLE_BASE, TABLE_END, geometry.format.granule, trace)
         self.memory: TableMemory = memory
         self.last_level: i64 = geometry.format.levels - 1
         self.table_entries: i64 = geometry.format.granule // 8
@@ -178,7 +96,7 @@ class PageTable:
             count = self.geometry.entries(0)
         for _ in range(count):
             root = self.new_table()
-            if root == 0:
+            if root == NO_TABLE:
                 for made in self.roots:
                     self.memory.free(made)
                 self.roots.clear()
@@ -239,7 +157,7 @@ class PageTable:
                 return -errno.EEXIST, 0
             if kind == INVALID:
                 child = self.new_table()
-                if child == 0:
+                if child == NO_TABLE:
                     self.barrier()
                     return -errno.ENOMEM, 0
                 self.publish(table, index, level, child)
@@ -335,7 +253,7 @@ class PageTable:
     def split_block(self, table: i64, index: i64, level: i64, block: i64) -> bool:
         """Replace a block by a table of smaller leaves that say the same; False: no memory."""
         child = self.new_table()
-        if child == 0:
+        if child == NO_TABLE:
             return False
         step = self.format.span(level + 1)
         for part in range(self.table_entries):
@@ -377,9 +295,9 @@ class PageTable:
         return self.geometry.entries(level)
 
     def new_table(self) -> i64:
-        """The pa of a table whose entries are all invalid; 0: no memory."""
-        table = self.memory.allocate()
-        if table != 0:
+        """The pa of a table whose entries are all invalid; NO_TABLE: no memory."""
+        table = self.memory.allocate(self.format.granule, self.format.granule)
+        if table != NO_TABLE:
             self.memory.zero(table)
             self.clean(table, 0, self.table_entries)
         return table

@@ -28,6 +28,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from reference.drivers.budget import Steps
 from reference.sorted_keys import SortedKeys
 
 BEST: Final = 0
@@ -40,10 +41,6 @@ ADDRESS_BITS: Final = 64
 
 CHUNK: Final = 4
 """Holes in half a full chunk: so few that every way through it is soon taken."""
-
-
-class StepsExceeded(Exception):
-    """The allocator did more than any call needs: it is in an endless loop."""
 
 
 class Node:
@@ -71,28 +68,17 @@ class Hole:
         return self.size() << ADDRESS_BITS | self.first
 
 
-class HoleList:
+class HoleList(Steps):
     """Holes by address, in chunks of up to ``2*CHUNK``.
 
     ``largest``: for each chunk, the bytes of its largest hole, so that a search for many
-    bytes passes by chunks of small holes. No chunk is empty.
-    ``budget``: how many looks at a hole are left before ``StepsExceeded``.
+    bytes passes by chunks of small holes. No chunk is empty. A step is a look at a hole.
     """
 
     def __init__(self) -> None:
+        super().__init__(1 << 20)
         self.chunks: list[list[Hole]] = []
         self.largest: list[int] = []
-        self.budget: i64 = 1 << 20
-
-    def spend(self) -> None:
-        """Count one look.
-
-        Raises:
-            StepsExceeded: the budget is used up.
-        """
-        self.budget -= 1
-        if self.budget < 0:
-            raise StepsExceeded("the call did not return within its budget of looks")
 
     def place(self, address: int) -> tuple[i64, i64]:
         """(chunk, index in it) of the first hole that ends after ``address``.
@@ -266,6 +252,11 @@ class VaAllocator:
             end = after.end
         self.add_hole(first, end)
         return 0
+
+    def free_at(self, address: int) -> int:
+        """Give the node back that starts at an address. EINVAL: none does."""
+        node = self.starting.get(address)
+        return -errno.EINVAL if node is None else self.free(node.number)
 
     def find(self, first: int, last: int) -> Node | None:
         """The first node that has an address in ``first`` to ``last``."""

@@ -1,7 +1,8 @@
 """The promise of an allocator of addresses: which ranges callers have, and what has room.
 
 A flat list of the ranges that were given out, in one window. It knows no holes but those
-that lie between: :meth:`VaSpace.holes` and all that follows from it is counted anew.
+that lie between: :meth:`VaSpace.holes` and all that follows from it is counted anew. The driver
+keeps holes, and finds them by size and address: that both reckon what has room is meant.
 :class:`VaAllocPromise` says which calls have to succeed, and moves the list on.
 
 Addresses are unsigned words, in bytes; ranges are inclusive.

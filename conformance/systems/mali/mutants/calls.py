@@ -48,8 +48,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "the end of what the kernel has is taken for its last byte: nobody gets the last page",
         (
             (
-                "if at <= end - size and (found < 0 or end - start < best):",
-                "if at < end - size and (found < 0 or end - start < best):",
+                "self.kernel: VaAllocator = VaAllocator(user_end, geometry.limit - user_end)",
+                "self.kernel: VaAllocator = VaAllocator(user_end, geometry.limit - user_end - 1)",
             ),
         ),
         known="KB-19",

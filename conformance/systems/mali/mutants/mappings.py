@@ -111,8 +111,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "a node of 2 MiB or more may start at any page",
         (
             (
-                "va = vm.kernel.alloc(size, LARGE_PAGE if size >= LARGE_PAGE else PAGE)",
-                "va = vm.kernel.alloc(size, PAGE)",
+                "align = LARGE_PAGE if size >= LARGE_PAGE else PAGE",
+                "align = PAGE",
             ),
         ),
     ),
@@ -122,10 +122,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "the last page of a node is handed out again",
         (
             (
-                "rest.append((va + size, end))",
-                "rest.append((va + size - PAGE, end))",
+                "self.add_hole(end, hole.end)",
+                "self.add_hole(end - 0x1000, hole.end)",
             ),
         ),
+        module="reference.systems.va_alloc.driver",
     ),
     # -- pages --------------------------------------------------------------------------------
     Mutant(

@@ -224,11 +224,11 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             (
                 """
-                STORE,
+                REFS_BUFFER,
                 Trace,
                 """,
                 """
-                STORE,
+                REFS_BUFFER,
                 WARN,
                 Trace,
                 """,

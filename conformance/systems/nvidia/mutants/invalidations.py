@@ -48,13 +48,10 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                for _ in range(POLLS):
-                    if self.status() & bits:
-                        return True
-                return False
+                return self.wait_for(STATUS, bits, True, POLLS)
                 """,
                 """
-                return bool(self.status() & bits) or self.wait(bits)
+                return self.wait_for(STATUS, bits, True, POLLS) or self.wait(bits)
                 """,
             ),
         ),

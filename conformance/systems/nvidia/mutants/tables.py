@@ -109,7 +109,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 if child.refs[1 - half] and pa != NO_TABLE:
-                    self.free_table(pa, self.align_of(number))
+                    self.free_table(pa)
                     pa = NO_TABLE
                 if child.refs[1 - half] == 0:
                     del parent.children[child.index]
@@ -125,13 +125,13 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                for pa, align in tables:
-                    self.free_table(pa, align)
-                self.free_table(root.pa[LARGE], PAGE)
+                for pa in tables:
+                    self.free_table(pa)
+                self.free_table(root.pa[LARGE])
                 """,
                 """
-                for pa, align in tables:
-                    self.free_table(pa, align)
+                for pa in tables:
+                    self.free_table(pa)
                 """,
             ),
         ),
@@ -161,7 +161,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                self.memory.free(pa, PAGE)
+                self.memory.free(pa)
                 self.instance = NO_TABLE
                 """,
                 """
@@ -178,11 +178,11 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 if pa != NO_TABLE:
-                    self.free_table(pa, self.align_of(number))
+                    self.free_table(pa)
                 """,
                 """
                 if pa != NO_TABLE and child.refs[1 - half] == 0:
-                    self.free_table(pa, self.align_of(number))
+                    self.free_table(pa)
                 """,
             ),
         ),
@@ -194,18 +194,18 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                self.trace.emit(FREE, pa, size)
-                self.spare[max(size, align)].append(pa)
+                self.places[self.rooms[pa]].append(pa)
                 """,
                 """
-                self.trace.emit(FREE, pa, size)
-                spare = self.spare[max(size, align)]
-                spare.append(pa)
-                if size < PAGE and len(spare) * size == PAGE:
-                    self.trace.emit(FREE, min(spare), PAGE)
+                places = self.places[self.rooms[pa]]
+                places.append(pa)
+                size = len(words) << 3
+                if size < self.page and len(places) * size == self.page:
+                    self.trace.emit(FREE, min(places), self.page)
                 """,
             ),
         ),
+        module="reference.drivers.table_memory",
     ),
     Mutant(
         "kept-tables-freed-again",
@@ -215,14 +215,13 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 while self.kept_tables:
-                    pa, align = self.kept_tables.pop(0)
-                    self.memory.free(pa, align)
+                    self.memory.free(self.kept_tables.pop(0))
                 """,
                 """
                 while self.kept_tables:
-                    pa, align = self.kept_tables.pop(0)
-                    self.memory.free(pa, align)
-                    self.memory.trace.emit(FREE, pa, align)
+                    pa = self.kept_tables.pop(0)
+                    self.memory.free(pa)
+                    self.memory.free(pa)
                 """,
             ),
         ),
@@ -234,15 +233,14 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                self.trace.emit(FREE, pa, size)
-                self.spare[max(size, align)].append(pa)
+                self.places[self.rooms[pa]].append(pa)
                 """,
                 """
-                self.trace.emit(FREE, pa, size)
-                self.trace.emit(FILL, pa, size, 0)
-                self.spare[max(size, align)].append(pa)
+                self.trace.emit(FILL, pa, len(words) << 3, 0)
+                self.places[self.rooms[pa]].append(pa)
                 """,
             ),
         ),
+        module="reference.drivers.table_memory",
     ),
 )

@@ -293,11 +293,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                STORE,
+                SCOPE_WALK,
                 Trace,
                 """,
                 """
-                STORE,
+                SCOPE_WALK,
                 WARN,
                 Trace,
                 """,

@@ -258,14 +258,14 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 child = self.new_table()
-                if child == 0:
+                if child == NO_TABLE:
                     return False
                 step = self.format.span(level + 1)
                 """,
                 """
                 child = self.new_table()
                 spare = self.new_table()
-                if child == 0 or spare == 0:
+                if child == NO_TABLE or spare == NO_TABLE:
                     return False
                 self.memory.free(spare)
                 step = self.format.span(level + 1)
@@ -338,7 +338,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 child = self.new_table()
-                if child == 0:
+                if child == NO_TABLE:
                     return False
                 step = self.format.span(level + 1)
                 for part in range(self.table_entries):
@@ -349,7 +349,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 step = self.format.span(level + 1)
                 for part in range(self.table_entries):
                     self.memory.store(child, part, self.format.part(level, block, part * step))
-                if child == 0:
+                if child == NO_TABLE:
                     return False
                 """,
             ),
