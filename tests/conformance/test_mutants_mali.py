@@ -17,7 +17,12 @@ from reference.trace import CRASH, HANG
 SYSTEM = system_by_name("mali")
 PAGE = 0x1000
 RULES = {rule.id for rule in MALI}
-MODULES = {"", "reference.systems.gpuvm.driver", "reference.systems.pagetable.driver"}
+MODULES = {
+    "",
+    "reference.systems.gpuvm.driver",
+    "reference.systems.pagetable.driver",
+    "reference.systems.va_alloc.driver",
+}
 KNOWN = (2, 3, 4, 10, 11, 12, 13, 14, 17, 19, 31, 33, 34, 35, 38, 45, 48, 50, 54, 55)
 
 
