@@ -96,11 +96,11 @@ def test_at_least_half_of_the_steps_change_state(reference):
 class Noting(NvidiaTarget):
     """The reference, which notes the chips of the address spaces that it makes."""
 
-    made: list[str] = []  # noqa: RUF012
+    seen: list[str] = []  # noqa: RUF012
 
     def perform(self, operation, trace):
         if operation.name == "create":
-            self.made.append(operation.args["chip"])
+            self.seen.append(operation.args["chip"])
         return super().perform(operation, trace)
 
 
@@ -111,11 +111,11 @@ def test_a_target_of_one_chip_is_used_as_that_chip_alone(chip):
     )
     assert target.traits["chip"] == (chip,)
     noting = Noting(chips=target.traits["chip"])
-    noting.made = []
+    noting.seen = []
     result = run_shard(SYSTEM, noting, Plan(examples=6, shards=1), 0)
     assert (result.findings, result.tally.examples) == ({}, 6)
-    assert len(noting.made) >= 6
-    assert set(noting.made) == {chip}
+    assert len(noting.seen) >= 6
+    assert set(noting.seen) == {chip}
 
 
 # -- what is planted --------------------------------------------------------------------------
