@@ -14,8 +14,8 @@ from hypothesis.stateful import initialize, rule
 
 from conformance.machine import Machine, held
 from conformance.session import Outcome
-from conformance.systems.nvidia.operations import ANY_ALLOCATION, SPECS
-from reference.operations import Operation, make
+from conformance.systems.nvidia.operations import ANY_ALLOCATION
+from reference.operations import Operation
 from reference.systems.nvidia.physical_layout import VRAM
 from reference.systems.nvidia.promise import CHIPS, LARGEST_BOOT, MOST_PAGES, NvidiaPromise
 from reference.systems.nvidia.state import NONE, Area, NvidiaState, Part
@@ -48,12 +48,13 @@ class NvidiaMachine(Machine):
         return self.promise.state
 
     def do(self, name: str, **args: int | str) -> Outcome | None:
-        """Do one operation, with the defaults of what is left out; None: it was not done.
+        """Do one operation; None: it was not done.
 
         What is a misuse is not done. What broke a rule was undone, and has changed nothing.
         """
-        args = {**_DEFAULTS[name], **args}
-        if self.session.ended or self.promise.is_misuse(Operation(name, held(args))):
+        defaults = self.session.system.specs[name].defaults
+        operation = Operation(name, {**defaults, **held(args)})
+        if self.session.ended or self.promise.is_misuse(operation):
             return None
         changed = self.changed
         outcome = super().do(name, **args)
@@ -1111,8 +1112,6 @@ _MISHAPS: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
     "full": _full,
     "lack": _lack,
 }
-
-_DEFAULTS: Mapping[str, Mapping[str, int | str]] = {name: make(name, SPECS).args for name in SPECS}
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[NvidiaMachine]:
