@@ -20,8 +20,4 @@ PAGETABLE: tuple[Rule, ...] = (
     *translation.RULES,
     *progress.RULES,
 )
-"""The rules of system ``pagetable``, in the order in which a step is judged.
-
-Causes come before what follows from them: what a rule reports is taken over by
-the promise, so that a later rule does not report the same defect again.
-"""
+"""The rules, in the order in which a step is judged: causes before what follows from them."""
