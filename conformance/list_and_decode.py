@@ -8,7 +8,7 @@ from conformance.registry import catalogues, kinds
 from conformance.targets.linux.tree import find_tree
 from conformance.walking import format_of
 from reference.formats import FORMATS
-from reference.formats.format import Reading
+from reference.formats.entry import Reading
 from reference.formats.nvidia import NVIDIA_FORMATS, NvidiaFormat
 from reference.numbers import size_text
 from reference.words import hex_word, parse_word

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 
 from conformance.systems.nvidia.entries import half_text
 from reference.formats import FORMATS
-from reference.formats.format import (
+from reference.formats.access import access_text
+from reference.formats.entry import (
     INVALID,
     LEAF,
     ROLE_NAMES,
     SPARSE,
     TABLE,
-    Format,
-    Geometry,
     Reading,
-    access_text,
 )
+from reference.formats.format import Format, Geometry
 from reference.formats.nvidia import NVIDIA_FORMATS, Half, NvidiaFormat, meaning_text
 from reference.words import hex_word, parse_word, to_signed, to_unsigned
 

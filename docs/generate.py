@@ -12,17 +12,9 @@ from pathlib import Path
 from conformance.discovery import SYSTEMS, system_by_name
 from conformance.rules.rule import Rule
 from reference.formats import FORMATS
-from reference.formats.format import (
-    FIXED,
-    PROT_COUNT,
-    ROLE_NAMES,
-    USE_NAMES,
-    EntryKind,
-    Field,
-    Format,
-    access_text,
-    prot_text,
-)
+from reference.formats.access import PROT_COUNT, access_text, prot_text
+from reference.formats.entry import FIXED, ROLE_NAMES, USE_NAMES, EntryKind, Field
+from reference.formats.format import Format
 from reference.formats.nvidia import (
     ACCESS_NAMES,
     HOST,

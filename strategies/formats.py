@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.formats import FORMATS
-from reference.formats.format import PROT_COUNT, READ, WRITE, Format, Geometry
+from reference.formats.access import PROT_COUNT, READ, WRITE
+from reference.formats.format import Format, Geometry
 from reference.words import to_signed
 
 

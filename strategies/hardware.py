@@ -8,28 +8,28 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
+    NON_CACHED,
+    P_READ,
+    P_WRITE,
+    U_READ,
+    U_WRITE,
+    WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
     FIXED,
     IGNORED,
     INVALID,
     LEAF,
-    NON_CACHED,
-    P_READ,
-    P_WRITE,
     TABLE,
-    U_READ,
-    U_WRITE,
-    WRITE,
     EntryKind,
     Field,
-    Format,
-    Geometry,
-    Level,
 )
+from reference.formats.format import Format, Geometry, Level
 from reference.hardware.memory import PhysicalMemory
 from strategies.formats import entry_words
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.formats import FORMATS
-from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE, Format
+from reference.formats.access import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE
+from reference.formats.format import Format
 from strategies.pairs import Pairs
 
 _4K, _2M, _1G = 0x1000, 0x20_0000, 0x4000_0000

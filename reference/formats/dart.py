@@ -15,31 +15,32 @@ There is no vendor manual; everything here was found by reverse engineering.
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
-    FIXED,
-    IGNORED,
-    INVALID,
-    LEAF,
     NON_CACHED,
     P_READ,
     P_WRITE,
     PARTIAL,
     READ,
-    RESERVED,
-    TABLE,
     U_READ,
     U_WRITE,
     UNSTATED,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level
 
 _LINUX: Final = "Linux io-pgtable-dart.c"
 _REGISTERS: Final = "Linux apple-dart.c, TTBR of T8020; m1n1, hw/dart8020.py"

@@ -11,18 +11,11 @@ manual; the driver sources named in the table are the evidence.
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
     DEVICE,
-    FIXED,
     GLOBAL,
-    HINT,
-    IGNORED,
-    INVALID,
-    LEAF,
     MMIO,
     NOEXEC,
     NON_CACHED,
@@ -32,19 +25,27 @@ from reference.formats.format import (
     P_WRITE,
     PRIV,
     READ,
-    RESERVED,
     SHARE_INNER,
     SHARE_OUTER,
-    TABLE,
     U_EXEC,
     U_READ,
     U_WRITE,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    HINT,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level
 
 _ARM: Final = "Arm ARM (DDI 0487), VMSAv8-64 stage 1 block and page descriptors"
 _ARM_TABLE: Final = "Arm ARM (DDI 0487), VMSAv8-64 table descriptors"

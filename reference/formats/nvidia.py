@@ -26,7 +26,7 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from reference.formats.format import (
+from reference.formats.entry import (
     ADDRESS,
     ATTRIBUTE,
     ELSEWHERE,

@@ -14,18 +14,11 @@ There is no vendor manual; everything here was found by reverse engineering.
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
     DEVICE,
-    FIXED,
     GLOBAL,
-    HINT,
-    IGNORED,
-    INVALID,
-    LEAF,
     MMIO,
     NOEXEC,
     NON_CACHED,
@@ -34,17 +27,25 @@ from reference.formats.format import (
     P_WRITE,
     PRIV,
     READ,
-    RESERVED,
-    TABLE,
     U_READ,
     U_WRITE,
     UNKNOWN,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    HINT,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level
 
 _M1N1: Final = "m1n1, proxyclient/m1n1/hw/uat.py"
 _PATCH: Final = "Linux patch 'Add Apple UAT variant format' (2023-01-21) and its thread"

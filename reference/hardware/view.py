@@ -17,7 +17,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
+from reference.formats.access import ACCESS_MASK
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Geometry
 from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage
 from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
 from reference.hardware.walker import NO_ROOT, Walker

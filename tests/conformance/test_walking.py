@@ -11,7 +11,7 @@ from conformance.registry import make_target
 from conformance.systems.nvidia.operations import SPECS
 from conformance.walking import walked
 from reference.formats import FORMATS, format_by_name
-from reference.formats.format import CACHE, NOEXEC, READ, WRITE
+from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import ATTRIBUTE, LEAF, READ, WRITE, Format, Geometry
+from reference.formats.access import READ, WRITE
+from reference.formats.entry import ATTRIBUTE, LEAF
+from reference.formats.format import Format, Geometry
 from reference.hardware.bulk_walker import FAULT, IMAGE_LIMIT, NO_ACCESS, image_of, translate_many
 from reference.hardware.memory import POISON, PhysicalMemory
 from reference.hardware.view import HardwareView

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS, format_by_name
-from reference.formats.format import (
+from reference.formats.access import PROT_COUNT, access_text, prot_text
+from reference.formats.entry import (
     ADDRESS,
     ATTRIBUTE,
     FIXED,
@@ -15,18 +16,14 @@ from reference.formats.format import (
     IGNORED,
     INVALID,
     LEAF,
-    PROT_COUNT,
     RESERVED,
     ROLE_NAMES,
     TABLE,
     USE_NAMES,
     EntryKind,
     Field,
-    Format,
-    Level,
-    access_text,
-    prot_text,
 )
+from reference.formats.format import Format, Level
 from reference.words import to_signed, to_unsigned
 from strategies.formats import (
     aligned_addresses,

@@ -10,7 +10,7 @@ import pytest
 from conformance.systems.mali.operations import SPECS
 from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
-from reference.formats.format import LEAF, TABLE
+from reference.formats.entry import LEAF, TABLE
 from reference.operations import Operation, Result
 from reference.systems.mali import driver as mali
 from reference.systems.mali.device import locked_range

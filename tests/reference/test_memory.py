@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import INVALID
+from reference.formats.entry import INVALID
 from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage
 from reference.words import to_unsigned
 from strategies.formats import words

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.formats.format import TABLE
+from reference.formats.entry import TABLE
 from reference.formats.nvidia import (
     GF100_128K,
     GH100,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reference.formats.format import (
+from reference.formats.entry import (
     ADDRESS,
     FIXED,
     IGNORED,
@@ -13,9 +13,8 @@ from reference.formats.format import (
     TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level
 from reference.formats.lpae import LPAE_S1
 from reference.translations import Translations
 

@@ -5,20 +5,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import (
-    INVALID,
-    LEAF,
+from reference.formats.access import (
     P_EXEC,
     P_READ,
     P_WRITE,
     READ,
-    TABLE,
     U_EXEC,
     U_READ,
     U_WRITE,
     WRITE,
-    Format,
 )
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Format
 from reference.formats.lpae import LPAE_S1
 from reference.hardware.memory import POISON, PhysicalMemory
 from reference.hardware.walker import NO_ROOT, Walker

@@ -5,7 +5,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import PROT_COUNT, READ, WRITE
+from reference.formats.access import PROT_COUNT, READ, WRITE
 from reference.words import to_unsigned
 from strategies.formats import (
     aligned_addresses,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.reference_target import PageTableTarget
 from reference.formats import FORMATS, format_by_name
-from reference.formats.format import PROT_COUNT, READ, WRITE
+from reference.formats.access import PROT_COUNT, READ, WRITE
 from reference.operations import Operation, check
 from strategies import pagetable as draw
 

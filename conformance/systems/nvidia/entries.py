@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from reference import trace as t
-from reference.formats.format import HOLE, INVALID, LEAF, TABLE
+from reference.formats.entry import HOLE, INVALID, LEAF, TABLE
 from reference.formats.nvidia import APERTURE_NAMES, Half, NvidiaFormat, meaning_text
 from reference.numbers import size_text
 from reference.words import to_signed, to_unsigned

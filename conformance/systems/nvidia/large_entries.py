@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance.systems.nvidia.entries import word_text
-from reference.formats.format import LEAF, TABLE
+from reference.formats.entry import LEAF, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.numbers import size_text
 from reference.systems.nvidia.state import NvidiaState, small_count

@@ -7,7 +7,7 @@ from conformance.session import Session
 from conformance.systems.nvidia.entries import annotate, word_text
 from conformance.systems.nvidia.large_entries import Entry, Moment, compared
 from conformance.table_segments import Window
-from reference.formats.format import INVALID, ROLE_NAMES, TABLE
+from reference.formats.entry import INVALID, ROLE_NAMES, TABLE
 from reference.formats.nvidia import NvidiaFormat, meaning_text
 from reference.operations import Operation
 from reference.systems.nvidia.device import NvidiaMmu

@@ -24,7 +24,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import HOLE, INVALID, LEAF, SPARSE, TABLE
+from reference.formats.entry import HOLE, INVALID, LEAF, SPARSE, TABLE
 from reference.formats.nvidia import (
     VRAM,
     Half,

@@ -13,7 +13,9 @@ from typing import Final
 
 from mypy_extensions import i64, mypyc_attr
 
-from reference.formats.format import INVALID, LEAF, READ, TABLE, WRITE, Format, Geometry
+from reference.formats.access import READ, WRITE
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Format, Geometry
 from reference.hardware.memory import POISON
 from reference.trace import (
     ALLOC,
