@@ -24,7 +24,7 @@ from reference.words import to_signed
 from strategies.hardware import TABLE_BASE, TINY, walked_addresses, wild_tables
 
 PAGE = 0x1000
-EVERY = [*FORMATS.values(), TINY]
+EVERY = [*(fmt for fmt in FORMATS.values() if fmt.plain), TINY]
 
 
 def by_the_book(walker: Walker, va: int) -> tuple[list[tuple[int, int, int, int]], int, int]:
@@ -48,8 +48,8 @@ def by_the_book(walker: Walker, va: int) -> tuple[list[tuple[int, int, int, int]
             return steps, kind.output(word) + (va & ((1 << shift) - 1)), denied
         if kind.role == INVALID:
             return steps, -1, denied
-        if fmt.denied_by is not None:
-            denied |= fmt.denied_by(kind.values(word))
+        if fmt.permissions.denied_by is not None:
+            denied |= fmt.permissions.denied_by(kind.values(word))
         table = kind.output(word)
     raise AssertionError("the last level has a table entry")
 
