@@ -369,7 +369,7 @@ def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     import numpy as np
 
     from reference.formats import format_by_name
-    from reference.formats.format import LEAF
+    from reference.formats.entry import LEAF
     from reference.hardware.bulk_walker import FAULT, NO_ACCESS, image_of, translate_many
     from reference.hardware.view import HardwareView
     from reference.systems.pagetable.driver import PageTable

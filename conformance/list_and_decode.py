@@ -6,10 +6,9 @@ import textwrap
 from conformance.discovery import SYSTEMS
 from conformance.registry import catalogues, kinds
 from conformance.targets.linux.tree import find_tree
-from conformance.walking import format_of
-from reference.formats import FORMATS
-from reference.formats.format import Reading
-from reference.formats.nvidia import NVIDIA_FORMATS, NvidiaFormat
+from reference.formats import FORMATS, format_by_name
+from reference.formats.entry import Reading
+from reference.formats.format import Format
 from reference.numbers import size_text
 from reference.words import hex_word, parse_word
 
@@ -89,14 +88,12 @@ def _formats() -> list[str]:
     for fmt in FORMATS.values():
         lines.append(f"{fmt.name}  {fmt.title}")
         sizes = ", ".join(size_text(size) for size in fmt.page_sizes)
-        lines.append(
-            f"    pages {sizes}; ias {_range(fmt.ias_choices)}; oas {_range(fmt.oas_choices)}"
-        )
-    for nvidia in NVIDIA_FORMATS.values():
-        lines.append(f"{nvidia.name}  {nvidia.title}")
-        pages = [size_text(1 << int(one.shift)) for one in reversed(nvidia.pages) if one.vram]
-        tables = ", ".join(f"{number} {one.name}" for number, one in enumerate(nvidia.tables))
-        lines.append(f"    pages {', '.join(pages)}; ias {nvidia.va_bits}; tables {tables}")
+        facts = [f"pages {sizes}", f"ias {_range(fmt.ias_choices)}"]
+        if fmt.oas_choices:
+            facts.append(f"oas {_range(fmt.oas_choices)}")
+        if all(one.name for one in fmt.tables):
+            facts.append("tables " + ", ".join(f"{one.number} {one.name}" for one in fmt.tables))
+        lines.append(f"    {'; '.join(facts)}")
     return lines
 
 
@@ -117,39 +114,21 @@ def _mutants() -> list[str]:
 def decoded(format_name: str, word: str, level: int | None) -> str:
     """Every reading of a word in a format, with its fields.
 
-    ``level``: the level, or for formats of NVIDIA the number of the table, that it is from;
-    None for all.
+    ``level``: the level that it is from, by number; None for all.
 
     Raises:
         ValueError: no such format or level, or no 64-bit word.
     """
-    fmt = format_of(format_name)
-    if isinstance(fmt, NvidiaFormat):
-        return _decoded_nvidia(fmt, parse_word(word), level)
+    fmt = format_by_name(format_name)
     held = parse_word(word)
-    if level is not None and not 0 <= level < fmt.levels:
-        raise ValueError(f"level is {level}; allowed for {fmt.name} are 0 to {fmt.levels - 1}")
     lines = [f"{hex_word(held)} in {fmt.name} ({fmt.title})"]
     for reading in fmt.decode(held, level):
-        levels = ", ".join(str(one) for one in reading.levels)
-        lines += [f"level {levels}: {reading.text}", *_field_lines(reading)]
+        where = f"{fmt.title_of(reading.levels)}{_halves(fmt, reading)}"
+        lines += [f"{where}: {reading.text}", *_field_lines(reading)]
     return "\n".join(lines) + "\n"
 
 
-def _decoded_nvidia(fmt: NvidiaFormat, held: int, level: int | None) -> str:
-    """The same for a format with large and small tables: levels are its tables, by number."""
-    if level is not None and not 0 <= level < len(fmt.tables):
-        names = ", ".join(f"{number} {one.name}" for number, one in enumerate(fmt.tables))
-        raise ValueError(f"level is {level}; allowed for {fmt.name} are the tables {names}")
-    lines = [f"{hex_word(held)} in {fmt.name} ({fmt.title})"]
-    for reading in fmt.decode(held, level):
-        names = ", ".join(fmt.tables[number].name for number in reading.levels)
-        halves = _halves(fmt, reading)
-        lines += [f"{names}{halves}: {reading.text}", *_field_lines(reading)]
-    return "\n".join(lines) + "\n"
-
-
-def _halves(fmt: NvidiaFormat, reading: Reading) -> str:
+def _halves(fmt: Format, reading: Reading) -> str:
     """Which half of an entry says what a reading says, where an entry has two."""
     found = {
         half.name
@@ -164,8 +143,7 @@ def _field_lines(reading: Reading) -> list[str]:
     """A reading, field by field."""
     lines = []
     for field, value in reading.fields():
-        place = f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
         said = field.values.get(value, "")
         shown = f"{field.name} = {value:#x}{f' {said}' if said else ''}"
-        lines.append(f"    {place:<9}{shown:<36}  {field.meaning}")
+        lines.append(f"    {field.position:<9}{shown:<36}  {field.meaning}")
     return lines

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from conformance.rules.rule import Violation
-from reference.formats.format import LEAF, ROLE_NAMES, access_letters, access_text
+from reference.formats.access import access_letters, access_text
+from reference.formats.entry import LEAF, ROLE_NAMES
 from reference.hardware.view import HardwareView
 from reference.translations import Translations
 from reference.words import hex_word

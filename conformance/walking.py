@@ -3,20 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conformance.systems.nvidia.entries import half_text
-from reference.formats import FORMATS
-from reference.formats.format import (
-    INVALID,
-    LEAF,
-    ROLE_NAMES,
-    SPARSE,
-    TABLE,
-    Format,
-    Geometry,
-    Reading,
-    access_text,
-)
-from reference.formats.nvidia import NVIDIA_FORMATS, Half, NvidiaFormat, meaning_text
+from reference.formats import format_by_name
+from reference.formats.entry import HOLE, INVALID, ROLE_NAMES, Reading
+from reference.formats.format import Format, Geometry
+from reference.formats.walk import BEYOND, FOUND, NO_ROOT, NO_WORD, ZEROS, Fetch, Walk
 from reference.words import hex_word, parse_word, to_signed, to_unsigned
 
 WORD = 8
@@ -70,19 +60,6 @@ def read_image(file: str, base: int) -> Image:
     return Image(base, data)
 
 
-def format_of(name: str) -> Format | NvidiaFormat:
-    """The format called ``name``, with tables of one size of page each, or of two side by side.
-
-    Raises:
-        ValueError: there is none.
-    """
-    found = FORMATS.get(name) or NVIDIA_FORMATS.get(name)
-    if found is None:
-        allowed = ", ".join([*FORMATS, *NVIDIA_FORMATS])
-        raise ValueError(f"format is {name!r}; allowed are {allowed}")
-    return found
-
-
 def walked(
     format_name: str,
     roots: Sequence[str],
@@ -100,22 +77,19 @@ def walked(
             one for each register, from the first on.
         image_file: a file of table memory; see :class:`Image`.
         base: the physical address of its first byte.
-        ias: input address bits; None takes the most that the format has.
+        ias: input address bits; None takes the most that one table has.
         addresses: input addresses, any byte.
         fields: also say what each field of each entry holds.
 
     Raises:
         ValueError: one of them is not usable.
     """
-    fmt = format_of(format_name)
-    if isinstance(fmt, NvidiaFormat):
-        return _walked_nvidia(fmt, roots, image_file, base, ias, addresses, fields)
+    fmt = format_by_name(format_name)
     geometry = fmt.geometry(fmt.ias_choices[-1] if ias is None else ias)
     image = read_image(image_file, _address("base", base))
     tables = [_root(one, geometry, image) for one in roots]
-    most = int(geometry.entries(0)) if fmt.registers else 1
-    if not 1 <= len(tables) <= most:
-        allowed = f"1 to {most}" if most > 1 else "1"
+    if not 1 <= len(tables) <= geometry.roots:
+        allowed = f"1 to {geometry.roots}" if geometry.roots > 1 else "1"
         raise ValueError(
             f"{len(tables)} roots are given; allowed for {fmt.name} with ias {geometry.ias}: "
             f"{allowed}"
@@ -127,150 +101,74 @@ def walked(
         f"{image.base:#x}..{image.end - 1:#x}"
     ]
     for va in vas:
-        lines += ["", f"{va:#x}", *_walk(geometry, image, tables, va, fields)]
+        walk = Walk(geometry, tables, image.word, va)
+        lines += ["", f"{va:#x}", *_lines(walk, tables, fields), f"    -> {_end(walk)}"]
     return "\n".join(lines) + "\n"
 
 
-def _walk(
-    geometry: Geometry, image: Image, roots: Sequence[int], va: int, fields: bool
-) -> list[str]:
-    fmt = geometry.format
-    held = to_signed(va)
-    if not geometry.contains(held):
-        return [f"    -> nothing: the address is beyond the {geometry.ias} input bits"]
-    level = int(geometry.start_level)
-    table = roots[0]
+def _lines(walk: Walk, roots: Sequence[int], fields: bool) -> list[str]:
+    """What the walk looked at, line by line."""
+    fmt = walk.geometry.format
     lines = []
-    if fmt.registers:
-        number = int(geometry.index(0, held))
-        if number >= len(roots):
-            return [f"    -> nothing: no root is given for register {number}"]
-        table = roots[number]
-        lines.append(f"    level 0 register {number}: table at {table:#x}")
-        level += 1
-    denied = 0
-    while True:
-        index = int(geometry.index(level, held))
-        pa = table + index * WORD
-        word = image.word(pa)
-        if word is None:
-            lines.append(f"    level {level} [{index}] of {table:#x}: not in the image")
-            return [*lines, f"    -> unknown: the image does not have the entry at {pa:#x}"]
-        kind = fmt.kind(level, word)
-        lines.append(
-            f"    level {level} [{index}] of {table:#x}: {hex_word(word)}  {ROLE_NAMES[kind]}: "
-            f"{fmt.describe(level, word)}"
-        )
-        if fields:
-            lines += _field_lines(fmt.decode(word, level)[0])
-        if kind == TABLE:
-            denied |= fmt.denied(level, word)
-            table = int(fmt.next_table(level, word))
-            level += 1
+    if 0 <= walk.register < len(roots):
+        lines.append(f"    level 0 register {walk.register}: table at {roots[walk.register]:#x}")
+    for one in walk.fetches:
+        where = f"    {fmt.tables[one.level].title} [{one.index}] of {one.table:#x}: "
+        if one.word is None:
+            lines.append(f"{where}not in the image")
             continue
-        if kind != LEAF:
-            return [*lines, f"    -> nothing: translation fault, level {level}"]
-        offset = va & (int(fmt.span(level)) - 1)
-        access = access_text(fmt.meaning(level, word) & ~denied)
-        return [*lines, f"    -> {fmt.output(level, word) + offset:#x} {access}"]
+        lines.append(f"{where}{hex_word(one.word)}  {_entry_text(fmt, one, one.word)}")
+        if fields:
+            kind = one.half.candidate(one.word).kind
+            lines += _field_lines(Reading(kind, (one.level,), one.word))
+    return lines
+
+
+def _entry_text(fmt: Format, fetch: Fetch, word: int) -> str:
+    """What a half of an entry is to the walker, and what its fields say."""
+    half = fetch.half
+    role = int(half.role(word))
+    name = f"{half.name}: " if half.name else ""
+    text = f"{name}{ROLE_NAMES[role]}: {half.candidate(word).kind.describe(word)}"
+    if fetch.level == fmt.large and role == INVALID:
+        return f"{text} (small pages decide)"
+    if fetch.level == fmt.large and role == HOLE:
+        return f"{text} (small pages are not looked at)"
+    return text
+
+
+def _end(walk: Walk) -> str:
+    """What the walk came to."""
+    fmt = walk.geometry.format
+    if walk.end == FOUND:
+        return f"{walk.pa:#x} {fmt.permissions.granted_text(walk.meaning)}"
+    if walk.end == ZEROS:
+        return "sparse: reads give zeros, writes are dropped"
+    if walk.end == BEYOND:
+        return f"nothing: the address is beyond the {walk.geometry.ias} input bits"
+    if walk.end == NO_ROOT:
+        return f"nothing: no root is given for register {walk.register}"
+    if walk.end == NO_WORD:
+        return f"unknown: the image does not have the entry at {walk.fetches[-1].pa:#x}"
+    return f"nothing: translation fault, {fmt.tables[walk.level].title}"
 
 
 def _field_lines(reading: Reading) -> list[str]:
     lines = []
     for field, value in reading.fields():
-        bits = f"[{field.high}:{field.low}]" if field.high != field.low else f"[{field.low}]"
         said = f" {field.values[value]}" if value in field.values else ""
-        lines.append(f"        {bits:<9}{field.name} = {value:#x}{said}")
+        lines.append(f"        {field.position:<9}{field.name} = {value:#x}{said}")
     return lines
 
 
-# -- tables of two sizes of page side by side ---------------------------------------------------
-
-
-def _walked_nvidia(
-    fmt: NvidiaFormat,
-    roots: Sequence[str],
-    image_file: str,
-    base: str,
-    ias: int | None,
-    addresses: Sequence[str],
-    fields: bool,
-) -> str:
-    """As :func:`walked`, for a format of NVIDIA: one root, and always all input bits."""
-    if ias not in (None, fmt.va_bits):
-        raise ValueError(f"ias is {ias}; allowed for {fmt.name} are {fmt.va_bits}")
-    if len(roots) != 1:
-        raise ValueError(f"{len(roots)} roots are given; allowed for {fmt.name}: 1")
-    image = read_image(image_file, _address("base", base))
-    root = _placed_root(roots[0], int(fmt.tables[0].bytes), image)
-    lines = [
-        f"{fmt.name} ({fmt.title}), {fmt.va_bits} input bits, root {root:#x}, image "
-        f"{image.base:#x}..{image.end - 1:#x}"
-    ]
-    for va in [_address("VA", one) for one in addresses]:
-        lines += ["", f"{va:#x}"]
-        if va >> fmt.va_bits:
-            lines.append(f"    -> nothing: the address is beyond the {fmt.va_bits} input bits")
-        else:
-            found, end = _walk_from(fmt, image, 0, root, va, fields)
-            lines += [*found, f"    -> {end}"]
-    return "\n".join(lines) + "\n"
-
-
-def _walk_from(
-    fmt: NvidiaFormat, image: Image, number: int, table: int, va: int, fields: bool
-) -> tuple[list[str], str]:
-    """The walk from a table of this number on, and what it comes to.
-
-    Where an entry has two halves, the large one is looked at first. "" if a large entry leaves
-    it to the small table.
-    """
-    one = fmt.tables[number]
-    index = int(fmt.index(number, va))
-    lines: list[str] = []
-    for half in one.halves:
-        pa = table + (index * int(one.words) + int(half.word)) * WORD
-        word = image.word(pa)
-        where = f"    {one.name} [{index}] of {table:#x}: "
-        if word is None:
-            lines.append(f"{where}not in the image")
-            return lines, f"unknown: the image does not have the entry at {pa:#x}"
-        name = f"{half.name}: " if half.name else ""
-        lines.append(f"{where}{hex_word(word)}  {name}{half_text(fmt, number, half, word)}")
-        if fields:
-            lines += _field_lines(Reading(half.candidate(word).kind, (number,), word))
-        end = ""
-        if fmt.role(half, word) == TABLE:
-            child, at = int(half.child), int(fmt.output(half, word))
-            more, end = _walk_from(fmt, image, child, at, va, fields)
-            lines += more
-        elif fmt.role(half, word) != INVALID:
-            end = _end_text(fmt, number, half, word, va)
-        if end:
-            return lines, end
-    return lines, "" if number == fmt.large else f"nothing: translation fault, {one.name}"
-
-
-def _end_text(fmt: NvidiaFormat, number: int, half: Half, word: int, va: int) -> str:
-    """What a walk comes to that ends at a word which is not invalid."""
-    one = fmt.tables[number]
-    role = fmt.role(half, word)
-    if role == LEAF:
-        pa = int(fmt.output(half, word)) + (va & (int(one.span) - 1))
-        return f"{pa:#x} {meaning_text(int(fmt.meaning(half, word)))}"
-    if role == SPARSE:
-        return "sparse: reads give zeros, writes are dropped"
-    return f"nothing: translation fault, {one.name}"
-
-
 def _root(text: str, geometry: Geometry, image: Image) -> int:
+    """The address of a root table in the image, a multiple of its size."""
     fmt = geometry.format
-    size = fmt.granule if fmt.registers else min(geometry.root_bytes, fmt.granule)
-    return _placed_root(text, size, image)
-
-
-def _placed_root(text: str, size: int, image: Image) -> int:
-    """The address of a root, a multiple of ``size`` in the image."""
+    size = geometry.root_bytes
+    if geometry.start_level == 0 and fmt.roots > 1:
+        size = int(fmt.tables[1].bytes)
+    if fmt.plain:
+        size = min(size, fmt.granule)
     root = _address("root", text)
     if root % size:
         raise ValueError(f"root is {root:#x}; allowed are multiples of {size:#x}")

@@ -12,27 +12,17 @@ from pathlib import Path
 from conformance.discovery import SYSTEMS, system_by_name
 from conformance.rules.rule import Rule
 from reference.formats import FORMATS
-from reference.formats.format import (
+from reference.formats.entry import (
+    ATTRIBUTE,
     FIXED,
-    PROT_COUNT,
+    HINT,
+    LEAF,
     ROLE_NAMES,
     USE_NAMES,
     EntryKind,
     Field,
-    Format,
-    access_text,
-    prot_text,
 )
-from reference.formats.nvidia import (
-    ACCESS_NAMES,
-    HOST,
-    NVIDIA_FORMATS,
-    VOLATILE,
-    VRAM,
-    NvidiaFormat,
-    meaning_of,
-    meaning_text,
-)
+from reference.formats.format import Format
 from reference.words import hex_word
 from reports import terminal
 from reports.counterexample import load
@@ -82,8 +72,6 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "formats/index.md", formats_page()
     for one in FORMATS.values():
         yield f"formats/{one.name}.md", format_page(one)
-    for nvidia in NVIDIA_FORMATS.values():
-        yield f"formats/{nvidia.name}.md", nvidia_page(nvidia)
     for name, (title, words) in REPORTS.items():
         yield f"reports/{name}.md", report_page(name, title, words)
 
@@ -201,7 +189,7 @@ def formats_page() -> str:
         "| format | is | levels | page sizes | input bits | output bits |",
         "|---|---|---|---|---|---|",
     ]
-    for one in FORMATS.values():
+    for one in [fmt for fmt in FORMATS.values() if fmt.plain]:
         sizes = ", ".join(size(value) for value in one.page_sizes)
         lines.append(
             f"| [`{one.name}`]({one.name}.md) | {cell(one.title)} | {one.levels} | {sizes} "
@@ -214,19 +202,46 @@ def formats_page() -> str:
         "| format | is | tables | page sizes | sparse sizes | input bits |",
         "|---|---|---|---|---|---|",
     ]
-    for nvidia in NVIDIA_FORMATS.values():
-        pages = [size(1 << page.shift) for page in reversed(nvidia.pages) if page.vram]
-        sparse = [size(1 << page.shift) for page in reversed(nvidia.pages) if page.sparse]
+    for one in [fmt for fmt in FORMATS.values() if not fmt.plain]:
+        sizes = ", ".join(size(value) for value in one.page_sizes)
+        sparse = [size(1 << page.shift) for page in reversed(one.pages) if page.sparse]
         lines.append(
-            f"| [`{nvidia.name}`]({nvidia.name}.md) | {cell(nvidia.title)} "
-            f"| {', '.join(table.name for table in nvidia.tables)} | {', '.join(pages)} "
-            f"| {', '.join(sparse) or 'none'} | {nvidia.va_bits} |"
+            f"| [`{one.name}`]({one.name}.md) | {cell(one.title)} "
+            f"| {', '.join(table.name for table in one.tables)} | {sizes} "
+            f"| {', '.join(sparse) or 'none'} | {spread(one.ias_choices)} |"
         )
     return finished(lines)
 
 
 def format_page(one: Format) -> str:
-    """One format: levels, entries with every bit and its source, and what each prot becomes."""
+    """One format: levels, page sizes, entries with every bit and its source, and examples."""
+    lines = [
+        f"# {one.name}",
+        "",
+        f"{one.title}. Source: {one.source}.",
+        "",
+        walk_text(one),
+        "",
+        *(level_table(one) if one.plain else table_table(one)),
+        *([] if one.plain else page_size_table(one)),
+        "",
+        "## Entries",
+        *(plain_entries(one) if one.plain else half_entries(one)),
+        *examples(one),
+    ]
+    return finished(lines)
+
+
+def walk_text(one: Format) -> str:
+    """How a walk goes, and what of it is cached."""
+    if one.large >= 0:
+        hole = "Where it holds a hole, the small table is not looked at. " if one.has_hole() else ""
+        return (
+            "A walk goes from the first directory down to the last, whose entries lead to a large "
+            "and a small table. The large table is looked at first; where its entry is unmapped, "
+            f"the small one decides. {hole}The model takes all entries, those that are not valid "
+            "included, as cached until an invalidation: that is not written anywhere."
+        )
     start = (
         "Every walk starts at level 0."
         if one.fixed_start
@@ -237,59 +252,45 @@ def format_page(one: Format) -> str:
         if one.caches_invalid
         else "The device's caches hold no invalid entries."
     )
+    return f"{start} {invalid}"
+
+
+def level_table(one: Format) -> list[str]:
+    """The levels of a format in which one hangs below the other."""
     lines = [
-        f"# {one.name}",
-        "",
-        f"{one.title}. Source: {one.source}.",
-        "",
-        f"{start} {invalid}",
-        "",
         "## Levels",
         "",
         "| level | address bits | an entry translates | entries | kinds of entry |",
         "|---|---|---|---|---|",
     ]
-    for level in one.structure:
+    for level in one.tables:
         kinds = ", ".join(kind.name for kind in level.kinds)
         lines.append(
             f"| {level.number} | {level.shift + level.bits - 1}:{level.shift} "
-            f"| {size(level.span)} | {1 << level.bits} | {kinds} |"
+            f"| {size(level.span)} | {level.entries} | {kinds} |"
         )
-    lines += ["", "## Entries", "", "A word is of the one kind whose fixed fields it has."]
-    seen: list[EntryKind] = []
-    for level in one.structure:
-        for kind in level.kinds:
-            if kind not in seen:
-                seen.append(kind)
-                lines += kind_text(kind)
-    lines += prot_table(one)
-    return finished(lines)
+    return lines
 
 
-def nvidia_page(one: NvidiaFormat) -> str:
-    """One of NVIDIA's formats: tables, page sizes, entries half by half, and some pages."""
-    hole = "Where it holds a hole, the small table is not looked at. " if one.has_hole() else ""
+def table_table(one: Format) -> list[str]:
+    """The levels of a format whose tables have names, and sizes of their own."""
     lines = [
-        f"# {one.name}",
-        "",
-        f"{one.title}. Source: {one.source}.",
-        "",
-        "A walk goes from the first directory down to the last, whose entries lead to a large and "
-        "a small table. The large table is looked at first; where its entry is unmapped, the small "
-        f"one decides. {hole}The model takes all entries, those that are not valid included, as "
-        "cached until an invalidation: that is not written anywhere.",
-        "",
         "## Tables",
         "",
         "| number | name | address bits | an entry translates | entries | words in each | bytes |",
         "|---|---|---|---|---|---|---|",
     ]
-    for number, table in enumerate(one.tables):
+    for table in one.tables:
         lines.append(
-            f"| {number} | {table.name} | {table.shift + table.bits - 1}:{table.shift} "
+            f"| {table.number} | {table.name} | {table.shift + table.bits - 1}:{table.shift} "
             f"| {size(table.span)} | {table.entries} | {table.words} | {size(table.bytes)} |"
         )
-    lines += [
+    return lines
+
+
+def page_size_table(one: Format) -> list[str]:
+    """The page sizes, and what each may hold."""
+    lines = [
         "",
         "## Page sizes",
         "",
@@ -306,9 +307,22 @@ def nvidia_page(one: NvidiaFormat) -> str:
         lines.append(
             f"| {told} | {chain} | " + " | ".join("yes" if mark else "no" for mark in marks) + " |"
         )
-    lines += ["", "## Entries"]
+    return lines
+
+
+def plain_entries(one: Format) -> list[str]:
+    """Every kind of entry of a format in which a word is of exactly one."""
+    lines = ["", "A word is of the one kind whose fixed fields it has."]
+    for kind in dict.fromkeys(kind for level in one.tables for kind in level.kinds):
+        lines += kind_text(kind)
+    return lines
+
+
+def half_entries(one: Format) -> list[str]:
+    """Every kind that a half of an entry can be, once for halves that are alike."""
+    lines: list[str] = []
     seen: list[tuple[EntryKind, ...]] = []
-    for number, table in enumerate(one.tables):
+    for table in one.tables:
         for half in table.halves:
             if half.kinds in seen:
                 continue
@@ -318,35 +332,12 @@ def nvidia_page(one: NvidiaFormat) -> str:
             which = f", the {half.name} table's half{word}" if half.name else ""
             lines += [
                 "",
-                f"### {', '.join(names) if not half.name else one.tables[number].name}{which}",
+                f"### {', '.join(names) if not half.name else table.name}{which}",
                 "",
                 "A word is of the first of these kinds whose fixed fields it has.",
             ]
             for kind in half.kinds:
                 lines += kind_text(kind, "####", "")
-    lines += nvidia_examples(one)
-    return finished(lines)
-
-
-def nvidia_examples(one: NvidiaFormat) -> list[str]:
-    """What pages with one thing special each become, in the small table."""
-    lines = [
-        "",
-        "## Pages",
-        "",
-        f"What a page of {size(one.tables[one.small].span)} at address 0 becomes.",
-        "",
-        "| page | entry |",
-        "|---|---|",
-    ]
-    meanings = [meaning_of(VRAM), meaning_of(HOST, VOLATILE)]
-    meanings += [
-        meaning_of(VRAM, 1 << bit) for bit in range(len(ACCESS_NAMES)) if one.access >> bit & 1
-    ]
-    meanings.append(meaning_of(VRAM, 0, one.storage))
-    for meaning in meanings:
-        word = one.page(one.small, 0, meaning)
-        lines.append(f"| {cell(meaning_text(meaning))} | `{hex_word(word)}` |")
     return lines
 
 
@@ -359,6 +350,7 @@ def kind_text(kind: EntryKind, heading: str = "###", at: str = "level") -> list[
         "",
         f"To the walker: {ROLE_NAMES[kind.role]}.",
         "",
+        *live_text(kind),
         "| bits | field | use | meaning | values | source |",
         "|---|---|---|---|---|---|",
     ]
@@ -370,24 +362,60 @@ def kind_text(kind: EntryKind, heading: str = "###", at: str = "level") -> list[
     return lines
 
 
-def prot_table(one: Format) -> list[str]:
-    """What the encoder makes of each combination of permissions, at the smallest page size."""
-    level = one.level_of(one.page_sizes[0])
-    lines = [
+def live_text(kind: EntryKind) -> list[str]:
+    """Which fields of a leaf may change while it is valid, with a blank line after it."""
+    if kind.role != LEAF:
+        return []
+    encoded = [field for field in kind.fields if field.use in (ATTRIBUTE, HINT)]
+    ways = []
+    for way, mask in (("be set", kind.live_set), ("be cleared", kind.live_clear)):
+        names = [field.name for field in encoded if field.mask & mask]
+        ways.append((way, ", ".join(names)))
+    if ways[0][1] == ways[1][1]:
+        ways = [("change", ways[0][1])]
+    told = [f"{names} may {way}" for way, names in ways if names]
+    if not told:
+        return []
+    return [
+        f"In a valid entry {'; '.join(told)}; any other change needs break-before-make, but for "
+        "ignored bits.",
         "",
-        "## Permissions",
-        "",
-        f"What each `prot` becomes in a leaf of {size(one.page_sizes[0])} at address 0, and what "
-        "that grants: read, write, execute, unprivileged/privileged where they differ beyond "
-        "the format's rule; memory type; shareability.",
-        "",
-        "| prot | entry | grants |",
-        "|---|---|---|",
     ]
-    for prot in range(PROT_COUNT):
-        word = one.leaf(level, 0, prot)
-        granted = access_text(one.meaning(level, word))
-        lines.append(f"| {cell(prot_text(prot))} | `{hex_word(word)}` | {cell(granted)} |")
+
+
+def examples(one: Format) -> list[str]:
+    """What the encoder makes of what can be asked for, at the smallest page size."""
+    level = one.level_of(one.page_sizes[0])
+    permissions = one.permissions
+    pages = size(one.page_sizes[0])
+    if permissions.asked == "prot":
+        lines = [
+            "",
+            "## Permissions",
+            "",
+            f"What each `prot` becomes in a leaf of {pages} at address 0, and what that grants: "
+            "read, write, execute, unprivileged/privileged where they differ beyond the format's "
+            "rule; memory type; shareability.",
+            "",
+            "| prot | entry | grants |",
+            "|---|---|---|",
+        ]
+    else:
+        lines = [
+            "",
+            "## Pages",
+            "",
+            f"What a page of {pages} at address 0 becomes.",
+            "",
+            "| page | entry |",
+            "|---|---|",
+        ]
+    for asked in permissions.examples:
+        word = one.leaf(level, 0, asked)
+        told = permissions.asked_text(asked)
+        granted = permissions.granted_text(one.meaning(level, word))
+        last = f" {cell(granted)} |" if permissions.asked == "prot" else ""
+        lines.append(f"| {cell(told)} | `{hex_word(word)}` |{last}")
     return lines
 
 

@@ -19,7 +19,7 @@ its whole range is unmapped, or everything is destroyed.
 import errno
 from collections.abc import Mapping, Sequence
 
-from reference.formats.format import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE
+from reference.formats.access import CACHE, MMIO, NOEXEC, PRIV, READ, WRITE
 from reference.operations import Operation, Result
 from reference.trace import (
     ALLOC,

@@ -10,7 +10,8 @@ from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from reference import trace as t
-from reference.formats.format import INVALID, TABLE, Geometry
+from reference.formats.entry import INVALID, TABLE
+from reference.formats.format import Geometry
 from reference.numbers import size_text
 from reference.words import to_unsigned
 from reports.counterexample import Note

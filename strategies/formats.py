@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from reference.formats import FORMATS
-from reference.formats.format import PROT_COUNT, READ, WRITE, Format, Geometry
+from reference.formats.access import PROT_COUNT, READ, WRITE
+from reference.formats.format import Format, Geometry
 from reference.words import to_signed
 
 
@@ -40,7 +41,7 @@ def words() -> SearchStrategy[int]:
 @st.composite
 def entry_words(draw: st.DrawFn, fmt: Format, level: int) -> int:
     """A held word that is an entry of some kind of ``level``: kinds evenly, other bits any."""
-    kind = draw(st.sampled_from(fmt.structure[level].kinds))
+    kind = draw(st.sampled_from(fmt.tables[level].kinds))
     return (draw(words()) & ~kind.mask) | kind.match
 
 

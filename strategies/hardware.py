@@ -8,28 +8,28 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
+    NON_CACHED,
+    P_READ,
+    P_WRITE,
+    U_READ,
+    U_WRITE,
+    WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
     FIXED,
     IGNORED,
     INVALID,
     LEAF,
-    NON_CACHED,
-    P_READ,
-    P_WRITE,
     TABLE,
-    U_READ,
-    U_WRITE,
-    WRITE,
     EntryKind,
     Field,
-    Format,
-    Geometry,
-    Level,
 )
+from reference.formats.format import Format, Geometry, Level, Permissions, Sizes, Walks
 from reference.hardware.memory import PhysicalMemory
 from strategies.formats import entry_words
 
@@ -39,6 +39,7 @@ _SOURCE: Final = "made up"
 def _kind(name: str, role: int, levels: tuple[int, ...], match: int) -> EntryKind:
     address = ADDRESS if role != INVALID else IGNORED
     attribute = ATTRIBUTE if role != INVALID else IGNORED
+    live = ("read-only",) if role == LEAF else ()
     return EntryKind(
         name,
         role,
@@ -51,6 +52,8 @@ def _kind(name: str, role: int, levels: tuple[int, ...], match: int) -> EntryKin
             Field("read-only", 2, 2, attribute, "writing faults", _SOURCE),
             Field("type", 1, 0, FIXED, name, _SOURCE, match=match),
         ],
+        may_set=live,
+        may_clear=live,
     )
 
 
@@ -78,21 +81,24 @@ TINY: Final = Format(
     name="tiny",
     title="64 pages of 4 KiB, for tests",
     source=_SOURCE,
-    granule=0x1000,
-    structure=[
+    tables=[
         Level(0, 16, 2, [_TABLE, _LEAF, _NONE, _SPARE]),
         Level(1, 14, 2, [_TABLE, _LEAF, _NONE, _SPARE]),
         Level(2, 12, 2, [_NO_TABLE, _LEAF, _NONE, _SPARE]),
     ],
-    ias_choices=(18,),
-    oas_choices=(40,),
-    page_sizes=(0x1000, 0x4000, 0x10000),
-    fixed_start=True,
-    caches_invalid=False,
-    fields_of=_fields_of,
-    access_of=_access_of,
-    access_for=_access_for,
-    denied_by=lambda values: (U_WRITE | P_WRITE) if values["read-only"] else 0,
+    sizes=Sizes(
+        granule=0x1000,
+        ias_choices=(18,),
+        oas_choices=(40,),
+        page_sizes=(0x1000, 0x4000, 0x10000),
+    ),
+    permissions=Permissions(
+        fields_of=_fields_of,
+        access_of=_access_of,
+        access_for=_access_for,
+        denied_by=lambda values: (U_WRITE | P_WRITE) if values["read-only"] else 0,
+    ),
+    walks=Walks(fixed_start=True, caches_invalid=False),
 )
 """Three levels of four entries, which translate 64, 16 and 4 KiB each."""
 
@@ -121,7 +127,7 @@ def wild_tables(draw: st.DrawFn, geometry: Geometry) -> tuple[PhysicalMemory, in
         level = draw(st.integers(int(geometry.start_level), fmt.levels - 1))
         word = draw(entry_words(fmt, level))
         if fmt.kind(level, word) == TABLE and draw(st.integers(0, 9)):
-            entry = fmt.structure[level].table
+            entry = fmt.tables[level].table
             assert entry is not None
             word = (word & ~entry.address) | fmt.table(level, draw(tables))
         page.set(draw(places_in(int(geometry.entries(level)))), word)

@@ -15,31 +15,32 @@ There is no vendor manual; everything here was found by reverse engineering.
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
-    FIXED,
-    IGNORED,
-    INVALID,
-    LEAF,
     NON_CACHED,
     P_READ,
     P_WRITE,
     PARTIAL,
     READ,
-    RESERVED,
-    TABLE,
     U_READ,
     U_WRITE,
     UNSTATED,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level, Permissions, Sizes, Walks
 
 _LINUX: Final = "Linux io-pgtable-dart.c"
 _REGISTERS: Final = "Linux apple-dart.c, TTBR of T8020; m1n1, hw/dart8020.py"
@@ -50,6 +51,12 @@ _16K: Final = 1 << 14
 
 _LAST_PART: Final = 0xFFF
 """A page has 4096 parts; this is the last one."""
+
+_WALKS: Final = Walks(fixed_start=True, caches_invalid=True, roots=4)
+"""Every walk begins at one of a stream's root registers."""
+
+_LIVE: Final = ("no-read", "no-write")
+"""What may change in a valid leaf: permissions. Nothing is written about that; no driver does."""
 
 _START_TEXT: Final = {0: ""}
 _END_TEXT: Final = {_LAST_PART: ""}
@@ -174,6 +181,8 @@ def _dart1_kinds(low: int) -> tuple[list[EntryKind], list[EntryKind]]:
             Field("SP_DIS", 1, 1, ATTRIBUTE, "start and end do not count", _T8020),
             Field("valid", 0, 0, FIXED, "page", _T8020, match=1),
         ],
+        may_set=_LIVE,
+        may_clear=_LIVE,
     )
     return [table, invalid], [page, invalid]
 
@@ -210,21 +219,23 @@ def _dart1(name: str, title: str, low: int, ias_choices: tuple[int, ...]) -> For
         name=name,
         title=title,
         source=_T8020,
-        granule=1 << low,
-        structure=[
+        tables=[
             Level(0, low + 2 * index_bits, 2, [_root(), _no_root()]),
             Level(1, low + index_bits, index_bits, upper),
             Level(2, low, index_bits, lower),
         ],
-        ias_choices=ias_choices,
-        oas_choices=(36,),
-        page_sizes=(1 << low,),
-        fixed_start=True,
-        registers=True,
-        caches_invalid=True,
-        fields_of=_dart1_fields_of,
-        access_of=_dart1_access_of,
-        access_for=_dart1_access_for,
+        sizes=Sizes(
+            granule=1 << low,
+            ias_choices=ias_choices,
+            oas_choices=(36,),
+            page_sizes=(1 << low,),
+        ),
+        permissions=Permissions(
+            fields_of=_dart1_fields_of,
+            access_of=_dart1_access_of,
+            access_for=_dart1_access_for,
+        ),
+        walks=_WALKS,
     )
 
 
@@ -270,6 +281,8 @@ def _dart2_kinds() -> tuple[list[EntryKind], list[EntryKind]]:
             Field("no-cache", 1, 1, ATTRIBUTE, "uncached; 'real-time' in T6000 notes", _T8110),
             Field("valid", 0, 0, FIXED, "page", _T8110, match=1),
         ],
+        may_set=_LIVE,
+        may_clear=_LIVE,
     )
     return [table, invalid], [page, invalid]
 
@@ -302,21 +315,23 @@ DART2_16K: Final = Format(
     name="dart2-16k",
     title="Apple DART, second format (T6000, T8110), 16 KiB pages",
     source=_T8110,
-    granule=_16K,
-    structure=[
+    tables=[
         Level(0, 36, 2, [_root(), _no_root()]),
         Level(1, 25, 11, _UPPER),
         Level(2, 14, 11, _LOWER),
     ],
-    ias_choices=(32, 36, 37, 38),
-    oas_choices=(36, 42),
-    page_sizes=(_16K,),
-    fixed_start=True,
-    registers=True,
-    caches_invalid=True,
-    ias_within_oas=True,
-    fields_of=_dart2_fields_of,
-    access_of=_dart2_access_of,
-    access_for=_dart2_access_for,
+    sizes=Sizes(
+        granule=_16K,
+        ias_choices=(32, 36, 37, 38),
+        oas_choices=(36, 42),
+        page_sizes=(_16K,),
+        ias_within_oas=True,
+    ),
+    permissions=Permissions(
+        fields_of=_dart2_fields_of,
+        access_of=_dart2_access_of,
+        access_for=_dart2_access_for,
+    ),
+    walks=_WALKS,
 )
 """One root reaches 36 bits; 37 take two, 38 all four."""

@@ -1,19 +1,50 @@
-"""What an MMU format is: levels, kinds of entry, fields; and all that follows from them.
+"""What an MMU format is, and what it answers: the one API of all formats.
 
-A format is data. It lists, for each level of the page table, the kinds of entry
-that a 64-bit word can be there, and for each kind every bit of the word as a
-named field with its source. Three small functions go with the table: which field
-values an encoder chooses for a ``prot``, which access field values give, and
-which access a ``prot`` asks for (written without looking at the other two).
+A format is data
+    A format lists the *levels* of its page tables. A level says how many bytes an entry
+    translates, how many entries a table has, and, for each half of an entry, the kinds of entry
+    that it can be, every bit of each with its source (``reference.formats.entry``). With that go
+    which addresses and pages there are (``Sizes``), what can be asked for and what an entry
+    grants (``Permissions``), and where a walk begins (``Walks``). Encoder, decoder, descriptions,
+    walks and documentation come from these.
 
-From that come the encoder, the decoder, the one-line description, what the
-walker sees, and the comparison of two words. The methods that the walker and
-the drivers call for every word use masks that are worked out once, when the
-format is made; they check nothing, and a level outside the format is the
-caller's error.
+Levels
+    They are numbered from 0, the one with the largest span, on. In most formats the tables of
+    level n + 1 hang in entries of level n. Where one entry leads to two tables, of large and of
+    small pages for the same addresses, the level of the large ones comes before that of the
+    small ones, and the walk looks at it first; ``last_directory``, ``large`` and ``small`` are
+    the three. ``Half.child`` says which level an entry leads to, ``tables[n]`` is level n.
 
-Words and addresses are *held* (see ``reference.words``): two's complement, so
-that 64 bits fit a native signed integer. Addresses below 2**63 are themselves.
+Entries
+    An entry has one word or two, and one half or two. A *plain* level has entries of one word and
+    one half, each word of exactly one kind, at most one kind of table and one of leaf. A leaf is
+    always in the first half, and in its first word. What the methods here say of "a word" at a
+    level, they say of its first half; the other is asked for by ``tables[n].halves``.
+
+Roots
+    A context has one root table, or several root registers with a table each (``roots``), of
+    which the upper bits of the input address choose one. The registers are level 0 then, and a
+    walk begins there (``Geometry.roots`` above 1) or below (it has one root).
+
+Asking and granting
+    What a caller asks for is one number, of which ``Permissions.asks`` has the bits: a ``prot``
+    for an IOMMU, or what the entry is to mean. ``promised(asked)`` is what is to be granted,
+    ``leaf(level, pa, asked)`` is the entry, ``meaning(level, word)`` is what it grants:
+    ``meaning(level, leaf(level, pa, asked)) == promised(asked)``, and the two sides are written
+    without looking at each other. Table entries can take accesses away (``denied``).
+
+Changing a valid entry
+    ``may_change(level, old, new)`` says whether a valid entry may become another one while the
+    device uses it, with no invalid entry and invalidation between. Each kind says which bits may
+    be set and which may be cleared so. A change of kind, of the address, or of any bit of which
+    it is not said, needs break-before-make.
+
+Numbers
+    Words and addresses are *held* (see ``reference.words``): two's complement, so that 64 bits
+    fit a native signed integer. Addresses below 2**63 are themselves. What walkers and drivers
+    ask for every word (the first part of ``Format``) uses masks that are worked out once, when
+    the format is made. It checks nothing: a level outside the format, or a word that is not of
+    the kind asked about, is the caller's error. What people ask is checked.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,418 +52,229 @@ from typing import Final, final
 
 from mypy_extensions import i64
 
-from reference.words import bits, hex_word, to_signed, to_unsigned
-
-# -- what the walker sees in an entry ---------------------------------------------------
-
-INVALID: Final = 0
-"""Nothing: the walk ends in a fault. Encodings that are reserved are this, too."""
-TABLE: Final = 1
-"""The address of a table of the next level."""
-LEAF: Final = 2
-"""A translation: an output address and its attributes."""
-SPARSE: Final = 3
-"""No translation, and no fault: reads give zeros, writes are dropped."""
-HOLE: Final = 4
-"""Nothing, and nothing is looked for elsewhere: where two tables share a directory entry."""
-
-ROLE_NAMES: Final = ("invalid", "table", "leaf", "sparse", "hole")
-
-# -- prot: what a caller asks for, with the values of the kernel's IOMMU_* flags --------
-
-READ: Final = 1
-WRITE: Final = 2
-CACHE: Final = 4
-"""Coherent with the CPU's caches."""
-NOEXEC: Final = 8
-MMIO: Final = 0x10
-"""Device registers rather than memory."""
-PRIV: Final = 0x20
-"""The permissions are for privileged accesses; others get as little as possible."""
-
-PROT_COUNT: Final = 0x40
-"""``prot`` is 0 to 63: any combination of the six flags."""
-PROT_NAMES: Final = ("READ", "WRITE", "CACHE", "NOEXEC", "MMIO", "PRIV")
-"""Name of each prot bit, from bit 0."""
-
-# -- canonical access: what an entry grants, the same numbers for every format ----------
-#
-# U is the unprivileged observer, P the privileged one. Formats whose hardware does not
-# tell privileges apart give both the same; for UAT, U is the GPU and P the firmware.
-
-U_READ: Final = 1
-U_WRITE: Final = 2
-U_EXEC: Final = 4
-P_READ: Final = 8
-P_WRITE: Final = 0x10
-P_EXEC: Final = 0x20
-ACCESS_MASK: Final = 0x3F
-
-MEMORY_MASK: Final = 0xF00
-NON_CACHED: Final = 0x000
-CACHED: Final = 0x100
-DEVICE: Final = 0x200
-UNSTATED: Final = 0x300
-"""The entry has no say in the memory type."""
-OTHER_MEMORY: Final = 0x800
-"""0x800 + 0x100 * n: attribute number n, 0 to 7, to which no use is given."""
-
-SHARE_MASK: Final = 0x3000
-SHARE_NONE: Final = 0x0000
-"""Not shareable, or not stated by the format."""
-SHARE_OUTER: Final = 0x2000
-SHARE_INNER: Final = 0x3000
-
-GLOBAL: Final = 0x10000
-"""Not tagged with an address space: an invalidation by tag does not remove it."""
-PARTIAL: Final = 0x20000
-"""Only a part of the page can be accessed."""
-UNKNOWN: Final = 0x40000
-"""What the hardware grants is not known; the access bits are a guess."""
-
-# -- what a field of an entry is for ----------------------------------------------------
-
-FIXED: Final = 0
-"""Has one value in entries of this kind, and identifies the kind."""
-ADDRESS: Final = 1
-"""Bits of the output address or of the next table's address."""
-ATTRIBUTE: Final = 2
-"""Decides what an access may do."""
-HINT: Final = 3
-"""Used by the hardware, but not to decide what an access may do."""
-IGNORED: Final = 4
-"""Not looked at by the hardware: free for software."""
-RESERVED: Final = 5
-"""To be left zero."""
-ELSEWHERE: Final = 6
-"""Of the other half of an entry that points to two tables."""
-
-USE_NAMES: Final = ("fixed", "address", "attribute", "hint", "ignored", "reserved", "elsewhere")
+from reference.formats.access import PROT_COUNT, access_text, prot_text
+from reference.formats.entry import (
+    ATTRIBUTE,
+    HINT,
+    HOLE,
+    INVALID,
+    LEAF,
+    SPARSE,
+    TABLE,
+    EntryKind,
+    Half,
+    Reading,
+    is_partition,
+    overlap,
+)
+from reference.words import hex_word, to_signed
 
 _SLOTS: Final = 2048
-"""Meanings remembered for each level, by a few attribute bits; a power of two."""
+"""Meanings remembered for each plain level, by a few attribute bits; a power of two."""
 
-_EMPTY_VALUES: Final[dict[int, str]] = {}
+WORD_BYTES: Final = 8
+"""Bytes of a word of an entry, in every format."""
 
 
-def _ones(high: int, low: int) -> int:
-    """The held word with bits [high:low] set."""
-    return to_signed(((1 << (high - low + 1)) - 1) << low)
+# -- what a format's table says, part by part -------------------------------------------
 
 
 @final
-class Field:
-    """Bits [high:low] of an entry.
+class Sizes:
+    """Which addresses and pages a format has.
 
     Args:
-        name: as in the manual; fields of one kind that are encoded have names of their own.
-        high, low: inclusive, 63 >= high >= low >= 0.
-        use: FIXED, ADDRESS, ATTRIBUTE, HINT, IGNORED, RESERVED or ELSEWHERE.
-        meaning: one phrase for a reader.
-        source: where this is written or was measured.
-        values: text for values that have one; "" for a value that goes without saying.
-        match: the value of a FIXED field.
-        address_low: the lowest address bit that an ADDRESS field carries; low if left out.
-
-    Raises:
-        ValueError: an argument is outside what is said above.
+        granule: bytes of the smallest page; of a full table, too, where all are of one size.
+        ias_choices: input address bits that can be configured for one table, ascending.
+        oas_choices: output address bits that can be configured, ascending; none where nothing is.
+        page_sizes: bytes, ascending; each is what a leaf of some level translates.
+        ias_within_oas: whether there must be at least as many output bits as input bits.
+        whole_ias: input address bits of all roots together, where no choice has as many; else 0.
     """
 
     def __init__(
         self,
-        name: str,
-        high: int,
-        low: int,
-        use: int,
-        meaning: str,
-        source: str,
-        values: dict[int, str] = _EMPTY_VALUES,
-        match: int = 0,
-        address_low: int = -1,
+        granule: int,
+        ias_choices: Sequence[int],
+        oas_choices: Sequence[int],
+        page_sizes: Sequence[int],
+        ias_within_oas: bool = False,
+        whole_ias: int = 0,
     ) -> None:
-        if not 63 >= high >= low >= 0:
-            raise ValueError(
-                f"high, low of field {name} are {high}, {low}; allowed are 63 >= high >= low >= 0"
-            )
-        if not FIXED <= use <= ELSEWHERE:
-            raise ValueError(f"use of field {name} is {use}; allowed are 0 to {ELSEWHERE}")
-        if not 0 <= match < 1 << (high - low + 1) or (match and use != FIXED):
-            raise ValueError(
-                f"match of field {name} is {match}; allowed is what {high - low + 1} bits hold, "
-                "and only 0 unless use is FIXED"
-            )
-        if address_low < -1:
-            raise ValueError(
-                f"address_low of field {name} is {address_low}; allowed are 0 and above"
-            )
-        if use == ADDRESS and address_low < 0:
-            address_low = low
-        self.name: str = name
-        self.high: int = high
-        self.low: int = low
-        self.use: int = use
-        self.meaning: str = meaning
-        self.source: str = source
-        self.values: dict[int, str] = dict(values)
-        self.match: int = match
-        self.address_low: int = address_low
-        self.mask: int = _ones(high, low)
-
-    @property
-    def width(self) -> int:
-        """Number of bits, 1 to 64."""
-        return self.high - self.low + 1
-
-    @property
-    def position(self) -> str:
-        """The bits as the manual writes them: "[47:12]" or "[10]"."""
-        return f"[{self.high}:{self.low}]" if self.high != self.low else f"[{self.low}]"
-
-    def get(self, word: int) -> int:
-        """The field's value, 0 to 2**width-1, in a held word."""
-        return to_unsigned(bits(word, self.high, self.low))
-
-    def put(self, value: int) -> int:
-        """The held word that has ``value`` in this field and zeros elsewhere.
-
-        Raises:
-            ValueError: ``value`` does not fit.
-        """
-        if not 0 <= value < 1 << self.width:
-            raise ValueError(
-                f"{self.name} is {value:#x}; allowed are 0 to {(1 << self.width) - 1:#x}"
-            )
-        return to_signed(value << self.low)
-
-    def text(self, value: int) -> str:
-        """How ``value`` is shown in a one-line description; "" if it says nothing."""
-        said = self.values.get(value)
-        if self.use == ELSEWHERE:
-            return ""
-        if self.use == IGNORED:
-            if not value:
-                return ""
-            if self.width == 1:
-                return f"({self.name})"
-            return f"({self.name}{self.position}={value:#x})"
-        if self.use == RESERVED:
-            return f"{self.name}{self.position}={value:#x}" if value else ""
-        if said is not None:
-            return f"{self.name}={said}" if said else ""
-        if self.width == 1:
-            return self.name if value else ""
-        return f"{self.name}={value:#x}"
-
-    def __repr__(self) -> str:
-        return f"Field({self.name} {self.position} {USE_NAMES[self.use]})"
+        self.granule: int = granule
+        self.ias_choices: tuple[int, ...] = tuple(ias_choices)
+        self.oas_choices: tuple[int, ...] = tuple(oas_choices)
+        self.page_sizes: tuple[int, ...] = tuple(page_sizes)
+        self.ias_within_oas: bool = ias_within_oas
+        self.whole_ias: int = whole_ias
 
 
 @final
-class EntryKind:
-    """One kind of entry: which words are of it, and what each bit of them is.
+class Permissions:
+    """What can be asked of a mapping, and what an entry grants.
 
     Args:
-        name: "table", "block", "page", "invalid", "reserved", ...
-        role: INVALID, TABLE, LEAF, SPARSE or HOLE.
-        levels: the levels at which words are read so.
-        fields: every bit once, from bit 63 down to bit 0.
-
-    Raises:
-        ValueError: bits missing or twice, a role out of range, more or fewer than one
-            address in a table or leaf, or two encoded fields of one name.
+        fields_of: the leaf's attributes and hints, by name, for what is asked for; names that a
+            kind of leaf does not have are left out where there are several kinds.
+        access_of: what a leaf with these attributes, hints and fixed fields grants.
+        access_for: what is to be granted, as far as the hardware can express it; says what is
+            right without using the two above.
+        denied_by: the access bits that a table entry with these attributes takes away from
+            all leaves below; None where table entries take nothing away.
+        asks: the bits of the number that says what is asked for.
+        asked: what that number is called.
+        asked_text: such a number in words.
+        granted_text: what is granted, in words.
+        memories: where tables can be, as ``table_fields`` numbers it; the first is the usual one.
+        table_fields: the attributes of an entry for a table there; None: it has none.
+        examples: what is asked for in examples.
     """
 
     def __init__(
-        self, name: str, role: int, levels: tuple[int, ...], fields: Sequence[Field]
+        self,
+        fields_of: Callable[[int], dict[str, int]],
+        access_of: Callable[[dict[str, int]], int],
+        access_for: Callable[[int], int],
+        denied_by: Callable[[dict[str, int]], int] | None = None,
+        asks: int = PROT_COUNT - 1,
+        asked: str = "prot",
+        asked_text: Callable[[int], str] = prot_text,
+        granted_text: Callable[[int], str] = access_text,
+        memories: Sequence[int] = (0,),
+        table_fields: Callable[[int], dict[str, int]] | None = None,
+        examples: Sequence[int] = range(PROT_COUNT),
     ) -> None:
-        if not INVALID <= role <= HOLE:
-            raise ValueError(f"role of kind {name} is {role}; allowed are 0 to {HOLE}")
-        expected = 63
-        mask = match = attributes = ignored = address = address_bits = address_up = addresses = 0
-        names: set[str] = set()
-        for field in fields:
-            if field.high != expected:
-                raise ValueError(
-                    f"fields of kind {name} have {field.name} {field.position} where bit "
-                    f"{expected} comes next; allowed is each bit once, from 63 to 0"
-                )
-            expected = field.low - 1
-            if field.use == FIXED:
-                mask |= field.mask
-                match |= field.put(field.match)
-            elif field.use == ADDRESS:
-                addresses += 1
-                address = field.mask
-                address_up = field.address_low - field.low
-                address_bits = _ones(field.high + address_up, field.address_low)
-            elif field.use in (IGNORED, ELSEWHERE):
-                ignored |= field.mask
-            elif field.use == ATTRIBUTE:
-                attributes |= field.mask
-            if field.use in (ATTRIBUTE, HINT):
-                if field.name in names:
-                    raise ValueError(f"fields of kind {name} have {field.name} twice")
-                names.add(field.name)
-        if expected != -1:
-            raise ValueError(f"fields of kind {name} end above bit {expected}; allowed is 0")
-        if addresses != (1 if role in (TABLE, LEAF) else 0):
-            raise ValueError(
-                f"fields of kind {name} have {addresses} addresses; allowed is one in a table "
-                "or leaf and none in others"
-            )
-        self.name: str = name
-        self.role: int = role
-        self.levels: tuple[int, ...] = levels
-        self.fields: tuple[Field, ...] = tuple(fields)
-        self.mask: int = mask
-        """Held; the bits that identify the kind."""
-        self.match: int = match
-        """Held; their values: a word is of this kind if ``word & mask == match``."""
-        self.attributes: int = attributes
-        """Held; the bits on which the access depends."""
-        self.ignored: int = ignored
-        """Held; the bits that the hardware does not look at."""
-        self.address: int = address
-        """Held; the bits of the word that hold the address."""
-        self.address_bits: int = address_bits
-        """The bits of an address that the entry can hold."""
-        self.address_up: int = address_up
-        """How far the address is shifted up from its place in the word; below 0: down."""
+        self.fields_of: Callable[[int], dict[str, int]] = fields_of
+        self.access_of: Callable[[dict[str, int]], int] = access_of
+        self.access_for: Callable[[int], int] = access_for
+        self.denied_by: Callable[[dict[str, int]], int] | None = denied_by
+        self.asks: int = asks
+        self.asked: str = asked
+        self.asked_text: Callable[[int], str] = asked_text
+        self.granted_text: Callable[[int], str] = granted_text
+        self.memories: tuple[int, ...] = tuple(memories)
+        self.table_fields: Callable[[int], dict[str, int]] | None = table_fields
+        self.examples: tuple[int, ...] = tuple(examples)
 
-    def holds(self, word: int) -> bool:
-        """Whether a held word is of this kind."""
-        return (word & self.mask) == self.match
 
-    def value(self, word: int, name: str) -> int:
-        """The value of field ``name``, 0 or above, in a held word.
+@final
+class Walks:
+    """Where a walk begins, and what of it is cached.
 
-        Raises:
-            ValueError: no field has this name.
-        """
-        return self.field(name).get(word)
+    Args:
+        fixed_start: whether every walk begins at level 0; else it begins at the deepest level
+            whose full table covers the input addresses.
+        caches_invalid: whether the device's caches hold invalid entries, too.
+        roots: how many root registers a context has; with more than one they are level 0.
+    """
 
-    def field(self, name: str) -> Field:
-        """The field of this name (the highest one, should several have it).
+    def __init__(self, fixed_start: bool, caches_invalid: bool, roots: int = 1) -> None:
+        self.fixed_start: bool = fixed_start
+        self.caches_invalid: bool = caches_invalid
+        self.roots: int = roots
 
-        Raises:
-            ValueError: none has it.
-        """
-        for field in self.fields:
-            if field.name == name:
-                return field
-        allowed = ", ".join(field.name for field in self.fields)
-        raise ValueError(f"name is {name!r}; fields of {self.name} are {allowed}")
 
-    def values(self, word: int) -> dict[str, int]:
-        """The values of all attributes and hints of a held word, by name."""
-        return {
-            field.name: field.get(word) for field in self.fields if field.use in (ATTRIBUTE, HINT)
-        }
+@final
+class Page:
+    """A page size: the tables on the way to its entry, and what that may hold.
 
-    def encode(self, values: dict[str, int]) -> int:
-        """The held word of this kind with these attributes and hints, others zero, no address.
+    Args:
+        shift: log2 of the bytes that the entry translates.
+        chain: numbers of the levels on the way, the entry's own first, that of the root last.
+        sparse: whether the entry can be sparse.
+        vram: whether it can be a page in the device's own memory, or anywhere where a format
+            does not tell memories apart.
+        host: whether it can be a page in system memory.
+        compressed: whether it can be a page of compressed storage.
+        listed: log2 of the size as the driver's own table has it, where that differs.
+    """
 
-        Raises:
-            ValueError: an unknown name, or a value that does not fit.
-        """
-        word = self.match
-        left = dict(values)
-        for field in self.fields:
-            if field.use in (ATTRIBUTE, HINT) and field.name in left:
-                word |= field.put(left.pop(field.name))
-        if left:
-            allowed = ", ".join(f.name for f in self.fields if f.use in (ATTRIBUTE, HINT))
-            raise ValueError(f"values has {', '.join(left)}; {self.name} has {allowed}")
-        return word
-
-    def output(self, word: int) -> int:
-        """The address in a held word of this kind; 0 for kinds that have none."""
-        if self.address_up < 0:
-            # The shift is arithmetic; the mask removes the copies of the sign.
-            return (word >> -self.address_up) & self.address_bits
-        return (word & self.address) << self.address_up
-
-    def place(self, pa: int) -> int:
-        """The held word that has address ``pa`` in its place and zeros elsewhere.
-
-        Raises:
-            ValueError: the entry cannot hold ``pa``: it is too large, or misaligned.
-        """
-        if pa & ~self.address_bits:
-            raise ValueError(
-                f"pa is {pa:#x}; allowed for {self.name} are addresses with bits of "
-                f"{self.address_bits:#x} only"
-            )
-        if self.address_up < 0:
-            return to_signed(pa << -self.address_up)
-        return pa >> self.address_up
-
-    def describe(self, word: int) -> str:
-        """One line: the kind, the address, then what the other fields say, from bit 0 up."""
-        parts = [self.name]
-        if self.address:
-            parts.append(f"pa={self.output(word):#x}")
-        for field in reversed(self.fields):
-            if field.use not in (FIXED, ADDRESS):
-                parts.append(field.text(field.get(word)))
-        return " ".join(part for part in parts if part)
+    def __init__(
+        self,
+        shift: int,
+        chain: Sequence[int],
+        sparse: bool = False,
+        vram: bool = True,
+        host: bool = True,
+        compressed: bool = False,
+        listed: int = 0,
+    ) -> None:
+        self.shift: i64 = shift
+        self.chain: tuple[int, ...] = tuple(chain)
+        self.table: i64 = chain[0]
+        """The level of the entry."""
+        self.sparse: bool = sparse
+        self.vram: bool = vram
+        self.host: bool = host
+        self.compressed: bool = compressed
+        self.listed: i64 = listed or shift
 
     def __repr__(self) -> str:
-        return f"EntryKind({self.name} {ROLE_NAMES[self.role]} at {self.levels})"
+        return f"Page(shift {self.shift}, chain {self.chain})"
+
+
+# -- levels -----------------------------------------------------------------------------
 
 
 @final
 class Level:
-    """One level of a page table.
+    """One level: what its tables and their entries are like.
 
     Args:
         number: 0 is the level with the largest span.
         shift: log2 of the bytes that one entry translates.
         bits: log2 of the entries of a full table.
-        kinds: the kinds of entry of this level; each word is of exactly one of them.
+        kinds: of a plain level: the kinds of its entries; each word is of exactly one of them,
+            and a table entry leads to the next level.
+        halves: of any other level: one, or that of the large and that of the small table.
+        name: of its tables, where the manual names them: "PD0", "LPT", ...
 
     Raises:
-        ValueError: some word is of no kind or of two, or there are two kinds of table or leaf.
+        ValueError: some word is of no kind; or, for a plain level, of two, there are two kinds of
+            table or leaf, or an address that is above its place.
     """
 
-    def __init__(self, number: int, shift: int, bits: int, kinds: Sequence[EntryKind]) -> None:
-        share = 0
-        for i, kind in enumerate(kinds):
-            if number not in kind.levels:
-                raise ValueError(
-                    f"kinds of level {number} have {kind.name}, which is for {kind.levels}"
-                )
-            share += 1 << (64 - to_unsigned(kind.mask).bit_count())
-            for other in kinds[i + 1 :]:
-                if not (kind.match ^ other.match) & kind.mask & other.mask:
-                    raise ValueError(
-                        f"kinds of level {number} are not disjoint: {kind.name}, {other.name}"
-                    )
-        if share != 1 << 64:
-            raise ValueError(f"kinds of level {number} do not cover every word")
-        tables = [kind for kind in kinds if kind.role == TABLE]
-        leaves = [kind for kind in kinds if kind.role == LEAF]
-        if len(tables) > 1 or len(leaves) > 1:
-            raise ValueError(f"kinds of level {number} have more than one table or leaf")
-        for kind in (*tables, *leaves):
-            if kind.address_up < 0:
-                raise ValueError(
-                    f"address of {kind.name} is {-kind.address_up} bits above its place; "
-                    f"allowed at level {number} are bits at their place or below"
-                )
-        table = tables[0] if tables else None
-        leaf = leaves[0] if leaves else None
+    def __init__(
+        self,
+        number: int,
+        shift: int,
+        bits: int,
+        kinds: Sequence[EntryKind] = (),
+        halves: Sequence[Half] = (),
+        name: str = "",
+    ) -> None:
+        plain = len(kinds) > 0
+        table, leaf = _plain_kinds(number, kinds)
+        if plain:
+            halves = [Half("", 0, number + 1 if table is not None else -1, kinds)]
+        words = 1 + max([int(half.word) for half in halves])
         self.number: i64 = number
+        self.name: str = name
         self.shift: i64 = shift
         self.span: i64 = 1 << shift
         """Bytes that one entry translates."""
         self.bits: i64 = bits
-        self.kinds: tuple[EntryKind, ...] = tuple(kinds)
+        self.entries: i64 = 1 << bits
+        """Of a full table."""
+        self.index_mask: i64 = (1 << bits) - 1
+        self.words: i64 = words
+        """Words of an entry, 1 or 2."""
+        self.bytes: i64 = (WORD_BYTES * words) << bits
+        """Of a full table."""
+        self.halves: list[Half] = list(halves)
+        self.first: Half = halves[0]
+        """The half in which a leaf is, or the only one."""
+        self.has_children: bool = any(half.child >= 0 for half in halves)
+        """Whether its entries lead to tables."""
+        self.kinds: tuple[EntryKind, ...] = tuple(
+            dict.fromkeys(kind for half in halves for kind in half.kinds)
+        )
+        """Of all halves."""
+        self.plain: bool = plain
+        # What the hot methods use of a plain level. Without tables (or leaves), and where it is
+        # not plain, there is mask 0 and match 1, which no word passes.
         self.table: EntryKind | None = table
         self.leaf: EntryKind | None = leaf
-        # What the hot methods use. A level without tables (or leaves) has mask 0 and
-        # match 1, which no word passes.
-        self.index_mask: i64 = (1 << bits) - 1
         self.table_mask: i64 = table.mask if table else 0
         self.table_match: i64 = table.match if table else 1
         self.table_address: i64 = table.address if table else 0
@@ -448,44 +290,68 @@ class Level:
         self.leaf_attributes: i64 = leaf.attributes if leaf else 0
         self.leaf_heeded: i64 = ~leaf.ignored if leaf else 0
         self.leaf_words: list[int] = []
-        """The leaf without its address, held, for each prot; empty where there are no leaves."""
+        """The leaf without its address, held, for each prot; empty if there is none, or if it is
+        not a prot that is asked for."""
+        self.known_leaves: dict[int, tuple[EntryKind, int]] = {}
+        """Kind and word of a leaf without its address, by what was asked for."""
         self.is_page_size: bool = False
         """Whether the format offers this level's span as a page size."""
         # Meanings found so far: slot -> attribute bits (held; -1 none) and meaning.
-        self.known_bits: list[int] = [-1] * _SLOTS
-        self.known_meaning: list[int] = [0] * _SLOTS
+        self.known_bits: list[int] = [-1] * (_SLOTS if plain else 0)
+        self.known_meaning: list[int] = [0] * (_SLOTS if plain else 0)
         self.denials: dict[int, int] = {}
 
-    def __repr__(self) -> str:
-        return f"Level({self.number}, shift {self.shift}, {', '.join(k.name for k in self.kinds)})"
-
-
-@final
-class Reading:
-    """One way to read a word: as an entry of one kind, at the levels that have this kind."""
-
-    def __init__(self, kind: EntryKind, levels: tuple[int, ...], word: int) -> None:
-        self.kind: EntryKind = kind
-        self.levels: tuple[int, ...] = levels
-        self.word: int = word
-        """Held."""
-
     @property
-    def address(self) -> int | None:
-        """Output address of a leaf, address of the next table, or None."""
-        return self.kind.output(self.word) if self.kind.role in (TABLE, LEAF) else None
+    def title(self) -> str:
+        """What it is called: "level 2", or the name of its tables."""
+        return self.name or f"level {self.number}"
 
-    def fields(self) -> list[tuple[Field, int]]:
-        """Every field with its value (0 or above), from bit 63 down."""
-        return [(field, field.get(self.word)) for field in self.kind.fields]
+    def address_in(self, word: i64) -> i64:
+        """The bits that hold the address in a leaf of this level."""
+        return self.first.candidate(word).address
 
-    @property
-    def text(self) -> str:
-        """The one-line description."""
-        return self.kind.describe(self.word)
+    def page_step(self, word: i64) -> i64:
+        """What to add to a leaf of this level for one that leads to the memory after it."""
+        return self.span >> self.first.candidate(word).up
 
     def __repr__(self) -> str:
-        return f"Reading({hex_word(self.word)} at {self.levels}: {self.text})"
+        name = f" {self.name}" if self.name else ""
+        return f"Level({self.number}{name}, shift {self.shift}, {self.entries} entries)"
+
+
+def _plain_kinds(
+    number: int, kinds: Sequence[EntryKind]
+) -> tuple[EntryKind | None, EntryKind | None]:
+    """The kind of table and the kind of leaf among the kinds of a plain level.
+
+    Raises:
+        ValueError: the kinds are not those of a plain level.
+    """
+    if not kinds:
+        return None, None
+    for kind in kinds:
+        if number not in kind.levels:
+            raise ValueError(
+                f"kinds of level {number} have {kind.name}, which is for {kind.levels}"
+            )
+    both = overlap(kinds)
+    if both is not None:
+        raise ValueError(
+            f"kinds of level {number} are not disjoint: {both[0].name}, {both[1].name}"
+        )
+    if not is_partition(kinds):
+        raise ValueError(f"kinds of level {number} do not cover every word")
+    tables = [kind for kind in kinds if kind.role == TABLE]
+    leaves = [kind for kind in kinds if kind.role == LEAF]
+    if len(tables) > 1 or len(leaves) > 1:
+        raise ValueError(f"kinds of level {number} have more than one table or leaf")
+    for kind in (*tables, *leaves):
+        if kind.address_up < 0:
+            raise ValueError(
+                f"address of {kind.name} is {-kind.address_up} bits above its place; "
+                f"allowed at level {number} are bits at their place or below"
+            )
+    return tables[0] if tables else None, leaves[0] if leaves else None
 
 
 @final
@@ -497,7 +363,7 @@ class Geometry:
     """
 
     def __init__(self, format: "Format", ias: int, start_level: int) -> None:
-        start = format.structure[start_level]
+        start = format.tables[start_level]
         root_bits: int = max(0, ias - int(start.shift))
         self.format: Format = format
         self.ias: int = ias
@@ -505,15 +371,17 @@ class Geometry:
         self.levels: int = format.levels - start_level
         self.start_level: i64 = start_level
         self.root_entries: int = 1 << root_bits
-        self.root_bytes: int = format.word_bytes << root_bits
+        self.root_bytes: int = (format.word_bytes * int(start.words)) << root_bits
         self.root_mask: i64 = (1 << root_bits) - 1
+        self.roots: int = self.root_entries if start_level == 0 and format.roots > 1 else 1
+        """Root tables: one, or one for each register in use, which are level 0 then."""
 
     def index(self, level: i64, va: i64) -> i64:
         """Which entry of its table at ``level`` an input address uses.
 
         Bits of ``va`` at and above ``ias`` are not looked at; see :meth:`contains`.
         """
-        entry = self.format.structure[level]
+        entry = self.format.tables[level]
         if level == self.start_level:
             return (va >> entry.shift) & self.root_mask
         return (va >> entry.shift) & entry.index_mask
@@ -526,11 +394,11 @@ class Geometry:
         """Number of entries of a table at ``level``, start_level or above."""
         if level == self.start_level:
             return self.root_mask + 1
-        return self.format.structure[level].index_mask + 1
+        return self.format.tables[level].index_mask + 1
 
     def table_bytes(self, level: i64) -> i64:
         """Bytes of a table at ``level``, start_level or above."""
-        return self.entries(level) * self.format.word_bytes
+        return self.entries(level) * self.format.word_bytes * self.format.tables[level].words
 
     def __repr__(self) -> str:
         return (
@@ -539,30 +407,23 @@ class Geometry:
         )
 
 
+# -- the format -------------------------------------------------------------------------
+
+
 @final
 class Format:
-    """An MMU format. See the module's text for what it is made of.
+    """An MMU format. See the module's text for its contracts.
 
     Args:
         name: as users write it: "lpae-s1".
         title: in words, for people.
         source: the documents that the table was made from.
-        granule: bytes of a full table, and of the smallest page.
-        structure: the levels, 0 first.
-        ias_choices, oas_choices: input and output address bits that can be configured.
-        page_sizes: bytes, ascending; each is what a leaf of some level translates.
-        registers: whether level 0 is not a table in memory but registers of the device, one
-            for each root table.
-        fixed_start: whether every walk starts at level 0; else it starts at the deepest
-            level whose full table covers the input addresses.
-        caches_invalid: whether the device's caches hold invalid entries, too.
-        fields_of: the leaf's attributes and hints, by name, for a prot.
-        access_of: the canonical access of a leaf with these attributes and hints.
-        access_for: the canonical access that a prot asks for, as far as the hardware can
-            express it; says what is right without using the two above.
-        denied_by: the access bits that a table entry with these attributes takes away from
-            all leaves below; None where table entries have no attributes.
-        ias_within_oas: whether there must be at least as many output bits as input bits.
+        tables: the levels, 0 first.
+        sizes: which addresses and pages it has.
+        permissions: what can be asked for, and what an entry grants.
+        walks: where a walk begins.
+        pages: the page sizes, largest first, with what each may hold; left out where any leaf may
+            hold anything, and nothing is sparse.
 
     Raises:
         ValueError: the arguments do not fit together.
@@ -573,82 +434,84 @@ class Format:
         name: str,
         title: str,
         source: str,
-        granule: int,
-        structure: Sequence[Level],
-        ias_choices: Sequence[int],
-        oas_choices: Sequence[int],
-        page_sizes: Sequence[int],
-        fixed_start: bool,
-        caches_invalid: bool,
-        fields_of: Callable[[int], dict[str, int]],
-        access_of: Callable[[dict[str, int]], int],
-        access_for: Callable[[int], int],
-        denied_by: Callable[[dict[str, int]], int] | None = None,
-        ias_within_oas: bool = False,
-        registers: bool = False,
+        tables: Sequence[Level],
+        sizes: Sizes,
+        permissions: Permissions,
+        walks: Walks,
+        pages: Sequence[Page] = (),
     ) -> None:
-        sizes: list[int] = []
-        for i, level in enumerate(structure):
-            if level.number != i:
-                raise ValueError(f"structure of {name} has level {level.number} at place {i}")
-            if level.leaf is not None:
-                level.leaf_words = [level.leaf.encode(fields_of(p)) for p in range(PROT_COUNT)]
-                sizes.append(level.span)
-                level.is_page_size = level.span in page_sizes
-        if list(page_sizes) != sorted(set(page_sizes) & set(sizes)):
-            raise ValueError(
-                f"page_sizes of {name} are {list(page_sizes)}; allowed are those of "
-                f"{sorted(sizes)}, ascending"
-            )
+        _fill_levels(name, tables, sizes, permissions)
+        dual = [int(one.number) for one in tables if _leads_to_two(one)]
         self.name: str = name
         self.title: str = title
         self.source: str = source
-        self.word_bytes: int = 8
-        self.granule: int = granule
-        self.registers: bool = registers
-        self.structure: list[Level] = list(structure)
-        self.levels: int = len(structure)
-        self.ias_choices: tuple[int, ...] = tuple(ias_choices)
-        self.oas_choices: tuple[int, ...] = tuple(oas_choices)
-        self.page_sizes: tuple[int, ...] = tuple(page_sizes)
-        self.fixed_start: bool = fixed_start
-        self.caches_invalid: bool = caches_invalid
-        self.ias_within_oas: bool = ias_within_oas
-        self.fields_of: Callable[[int], dict[str, int]] = fields_of
-        self.access_of: Callable[[dict[str, int]], int] = access_of
-        self.denied_by: Callable[[dict[str, int]], int] | None = denied_by
-        self.promises: list[int] = [access_for(prot) for prot in range(PROT_COUNT)]
+        self.tables: list[Level] = list(tables)
+        self.levels: int = len(tables)
+        self.plain: bool = all(one.plain for one in tables)
+        """Whether all levels are."""
+        self.word_bytes: int = WORD_BYTES
+        self.last_directory: i64 = dual[0] if dual else -1
+        """The level whose entries lead to two tables; -1: none does."""
+        self.large: i64 = tables[dual[0]].halves[0].child if dual else -1
+        """The level of the large one of these; -1: there is none."""
+        self.small: i64 = len(tables) - 1
+        """The level of the smallest pages."""
+        self.granule: int = sizes.granule
+        self.ias_choices: tuple[int, ...] = sizes.ias_choices
+        self.oas_choices: tuple[int, ...] = sizes.oas_choices
+        self.ias_within_oas: bool = sizes.ias_within_oas
+        self.whole_ias: int = sizes.whole_ias
+        self.page_sizes: tuple[int, ...] = sizes.page_sizes
+        self.pages: tuple[Page, ...] = tuple(pages or _any_pages(tables))
+        self.limit: i64 = 1 << sizes.ias_choices[-1]
+        """The first input address beyond what the largest table translates."""
+        self.fixed_start: bool = walks.fixed_start
+        self.caches_invalid: bool = walks.caches_invalid
+        self.roots: int = walks.roots
+        self.registers: bool = walks.roots > 1 and walks.fixed_start
+        """Whether every table hangs in root registers, which are level 0."""
+        self.permissions: Permissions = permissions
+        self.promises: list[int] = []
+        """What each prot promises; empty if it is not a prot that is asked for."""
+        if permissions.asks == PROT_COUNT - 1:
+            self.promises = [permissions.access_for(prot) for prot in range(PROT_COUNT)]
 
     # -- what the walker and the drivers ask for every word -------------------------------
 
     def kind(self, level: i64, word: i64) -> i64:
-        """INVALID, TABLE or LEAF: what the walker sees in a held word at ``level``."""
-        entry = self.structure[level]
+        """INVALID, TABLE, LEAF, SPARSE or HOLE: what the walker sees in a held word."""
+        entry = self.tables[level]
         if (word & entry.leaf_mask) == entry.leaf_match:
             return LEAF
         if (word & entry.table_mask) == entry.table_match:
             return TABLE
-        return INVALID
+        return INVALID if entry.plain else entry.first.role(word)
 
     def output(self, level: i64, word: i64) -> i64:
         """The output address of a leaf's first byte. ``word`` is a leaf at ``level``, held."""
-        entry = self.structure[level]
+        entry = self.tables[level]
+        if not entry.plain:
+            return entry.first.output(word)
         return (word & entry.leaf_address) << entry.leaf_up
 
     def next_table(self, level: i64, word: i64) -> i64:
         """The address of the next table. ``word`` is a table entry at ``level``, held."""
-        entry = self.structure[level]
+        entry = self.tables[level]
+        if not entry.plain:
+            return entry.first.output(word)
         return (word & entry.table_address) << entry.table_up
 
     def meaning(self, level: i64, word: i64) -> i64:
-        """The canonical access of a leaf. ``word`` is a leaf at ``level``, held."""
-        entry = self.structure[level]
+        """What a leaf grants. ``word`` is a leaf at ``level``, held."""
+        entry = self.tables[level]
+        if not entry.plain:
+            return _first_meaning(self, entry, word)
         chosen: i64 = word & entry.leaf_attributes
         # Attributes sit at both ends of the word: fold the upper ones onto the lower.
         slot: i64 = ((chosen >> 2) ^ (chosen >> 43) ^ chosen) & (_SLOTS - 1)
         if entry.known_bits[slot] == chosen:
             return entry.known_meaning[slot]
-        found = self._find_meaning(entry, word)
+        found = _find_meaning(self, entry, word)
         entry.known_bits[slot] = chosen
         entry.known_meaning[slot] = found
         return found
@@ -658,33 +521,37 @@ class Format:
 
         ``word`` is a table entry at ``level``, held.
         """
-        entry = self.structure[level]
+        entry = self.tables[level]
         chosen = word & entry.table_attributes
         if chosen == 0:
             return 0
         known = entry.denials.get(chosen)
         if known is not None:
             return known
-        found = self._find_denial(entry, word)
+        found = _find_denial(self, entry, word)
         entry.denials[chosen] = found
         return found
 
-    def promised(self, prot: i64) -> i64:
-        """The canonical access that ``prot``, 0 to 63, asks for."""
-        return self.promises[prot]
+    def promised(self, asked: i64) -> i64:
+        """What is to be granted where ``asked`` is asked for: for a prot, 0 to 63."""
+        if self.promises:
+            return self.promises[asked]
+        return self.permissions.access_for(asked)
 
-    def leaf(self, level: i64, pa: i64, prot: i64) -> i64:
-        """The leaf at ``level`` that maps its page to ``pa`` with ``prot``, held.
+    def leaf(self, level: i64, pa: i64, asked: i64) -> i64:
+        """The leaf at ``level`` that maps its page to ``pa`` with what is asked for, held.
+
+        Of an entry of two words it is the first; the other is 0.
 
         Raises:
             ValueError: no leaves at this level, a ``pa`` that the entry cannot hold
-                (misaligned or too large), or a ``prot`` outside 0 to 63.
+                (misaligned or too large), or a number that cannot be asked for.
         """
-        entry = self.structure[level]
-        if pa & ~entry.leaf_pa or prot < 0 or prot >= PROT_COUNT or entry.leaf is None:
-            raise self._refusal(level, pa, prot, entry.leaf)
+        entry = self.tables[level]
         words = entry.leaf_words
-        return words[prot] | (pa >> entry.leaf_up)
+        if pa & ~entry.leaf_pa or asked < 0 or asked >= len(words):
+            return _any_leaf(self, entry, pa, asked)
+        return words[asked] | (pa >> entry.leaf_up)
 
     def part(self, level: i64, word: i64, offset: i64) -> i64:
         """The leaf of the next level that says what a block says for one part of it, held.
@@ -692,8 +559,11 @@ class Format:
         ``word`` is a leaf at ``level``, ``offset`` a multiple of the next level's span
         below this level's. Bits that only the block's level heeds are dropped.
         """
-        block = self.structure[level]
-        page = self.structure[level + 1]
+        block = self.tables[level]
+        page = self.tables[level + 1]
+        pa: i64 = self.output(level, word) + offset
+        if not page.plain:
+            return self.leaf(level + 1, pa, self.meaning(level, word))
         carried: i64 = (
             block.leaf_heeded
             & ~block.leaf_mask
@@ -702,28 +572,32 @@ class Format:
             & ~page.leaf_mask
             & ~page.leaf_address
         )
-        pa: i64 = self.output(level, word) + offset
         return (word & carried) | page.leaf_match | (pa >> page.leaf_up)
 
     def table(self, level: i64, pa: i64) -> i64:
-        """The entry at ``level`` that points to the table at ``pa``, held.
+        """The entry at ``level`` that leads to the table at ``pa``, and to no other, held.
+
+        Of an entry of two words it is the first; the other is 0.
 
         Raises:
             ValueError: no table entries at this level, or a ``pa`` that it cannot hold.
         """
-        entry = self.structure[level]
+        entry = self.tables[level]
         if pa & ~entry.table_pa or entry.table is None:
-            raise self._refusal(level, pa, 0, entry.table)
+            return _any_table(self, entry, pa)
         return entry.table_match | (pa >> entry.table_up)
 
-    def same(self, level: i64, old: i64, new: i64) -> bool:
-        """Whether two held words are equal to the hardware at ``level``.
+    def same(self, level: i64, old: i64, new: i64, part: i64 = 0) -> bool:
+        """Whether two held words say the same to the hardware, as word ``part`` of an entry.
 
-        Bits that the hardware ignores do not count, and all invalid words are the same.
+        Bits that the hardware ignores do not count, and all invalid words of a plain level are
+        the same.
         """
         if old == new:
             return True
-        entry = self.structure[level]
+        entry = self.tables[level]
+        if not entry.plain:
+            return _same_halves(entry, old, new, part)
         changed: i64 = old ^ new
         if (old & entry.leaf_mask) == entry.leaf_match:
             return (changed & entry.leaf_heeded) == 0
@@ -733,83 +607,191 @@ class Format:
             new & entry.table_mask
         ) != entry.table_match
 
+    def may_change(self, level: i64, old: i64, new: i64, part: i64 = 0) -> bool:
+        """Whether a word may be replaced by another while the device uses the entry.
+
+        ``old``, ``new``: held, valid, as word ``part`` of an entry at ``level``. False: it needs
+        break-before-make.
+        """
+        for half in self.tables[level].halves:
+            if half.word == part:
+                kind = half.candidate(old).kind
+                if half.candidate(new).kind is not kind or not kind.may_change(old, new):
+                    return False
+        return True
+
     def level_of(self, pgsize: i64) -> i64:
         """The level whose leaves translate ``pgsize`` bytes; -1 if it is no page size."""
-        for level in self.structure:
+        for level in self.tables:
             if level.is_page_size and level.span == pgsize:
                 return level.number
         return -1
 
     def span(self, level: i64) -> i64:
         """Bytes that one entry at ``level`` translates."""
-        return self.structure[level].span
+        return self.tables[level].span
 
     def shift(self, level: i64) -> i64:
         """log2 of :meth:`span`."""
-        return self.structure[level].shift
+        return self.tables[level].shift
+
+    def index(self, level: i64, va: i64) -> i64:
+        """Which entry of a full table at ``level`` an input address uses."""
+        entry = self.tables[level]
+        return (va >> entry.shift) & entry.index_mask
+
+    # -- entries that are more than a leaf or one table -----------------------------------
+
+    def sparse(self, level: i64) -> i64:
+        """The word (the first, of two; the second is 0) of a sparse entry.
+
+        Raises:
+            ValueError: entries of this level cannot be sparse.
+        """
+        return _marker(self, level, SPARSE)
+
+    def hole(self, level: i64) -> i64:
+        """The word that says that the small table is not to be looked at.
+
+        Raises:
+            ValueError: the level has no such entries.
+        """
+        return _marker(self, level, HOLE)
+
+    def can_be_sparse(self, level: i64) -> bool:
+        """Whether entries of this level can be sparse."""
+        return self.tables[level].first.kind_with(SPARSE) is not None
+
+    def has_hole(self) -> bool:
+        """Whether the large table can keep a walk from the small one."""
+        return self.large >= 0 and self.tables[self.large].first.kind_with(HOLE) is not None
+
+    def directory(self, level: i64, first: i64, second: i64 = -1, memory: int = -1) -> list[int]:
+        """The words of an entry that leads to tables, as many as it has.
+
+        Args:
+            level: that of the entry.
+            first: address of the next table, or of the large table; -1 for none.
+            second: address of the small table; -1 for none, as in entries with one half.
+            memory: where the tables are, one of ``Permissions.memories``; -1: the usual one.
+
+        Raises:
+            ValueError: no table entries there, no such memory or half, or an address that does
+                not fit.
+        """
+        one = self.tables[level]
+        memories = self.permissions.memories
+        where = memories[0] if memory < 0 else memory
+        if not one.has_children or where not in memories:
+            levels = [str(table.number) for table in self.tables if table.has_children]
+            raise ValueError(
+                f"level, memory are {level}, {where}; allowed for {self.name} are levels "
+                f"{', '.join(levels)}, memories {', '.join(str(one) for one in memories)}"
+            )
+        if second >= 0 and len(one.halves) == 1:
+            raise ValueError(f"second is {second:#x}; entries of {one.title} lead to one table")
+        fields: dict[str, int] = {}
+        if self.permissions.table_fields is not None:
+            fields = self.permissions.table_fields(where)
+        found = [0] * int(one.words)
+        for half, pa in zip(one.halves, (first, second), strict=False):
+            kind = half.kind_with(TABLE)
+            if pa != -1 and kind is not None:
+                word = _encode(kind, fields) | kind.place(pa)
+                found[half.word] = to_signed(found[half.word] | word)
+        return found
 
     # -- what people ask ------------------------------------------------------------------
 
     def kind_of(self, level: int, word: int) -> EntryKind:
-        """The kind of entry that a word (held or not) is at ``level``.
+        """The kind of entry that a word (held or not) is at ``level``, by its first half.
 
         Raises:
             ValueError: ``level`` or ``word`` is out of range.
         """
-        held = to_signed(word)
-        for kind in self._level(level).kinds:
-            if kind.holds(held):
-                return kind
-        raise AssertionError(f"{self.name}: {hex_word(held)} is of no kind at level {level}")
+        return self._level(level).first.candidate(to_signed(word)).kind
+
+    def kinds_of(self, level: int, *words: int) -> list[EntryKind]:
+        """The kind of each half of an entry, whose words are held or not.
+
+        Raises:
+            ValueError: there is no such level, or the number of words is not the entry's.
+        """
+        held = self._held(level, words)
+        return [half.candidate(held[half.word]).kind for half in self.tables[level].halves]
 
     def decode(self, word: int, level: int | None = None) -> list[Reading]:
-        """Every reading of a 64-bit word, held or not: one for each kind that it can be.
+        """Every reading of a 64-bit word, held or not: one for each kind that a half can be.
 
-        With ``level``, the one reading at that level.
+        Where entries have two words, the word is read as either. With ``level``, the readings at
+        that level: one for each half, if they differ.
 
         Raises:
             ValueError: ``word`` has more than 64 bits, or there is no such level.
         """
         held = to_signed(word)
-        if level is not None:
-            return [Reading(self.kind_of(level, held), (level,), held)]
         kinds: list[EntryKind] = []
         levels: list[list[int]] = []
-        for number in range(self.levels):
-            kind = self.kind_of(number, held)
-            if kind in kinds:
-                levels[kinds.index(kind)].append(number)
-            else:
-                kinds.append(kind)
-                levels.append([number])
+        for one in self.tables if level is None else [self._level(level)]:
+            number = int(one.number)
+            for half in one.halves:
+                kind = half.candidate(held).kind
+                if kind not in kinds:
+                    kinds.append(kind)
+                    levels.append([number])
+                elif number not in levels[kinds.index(kind)]:
+                    levels[kinds.index(kind)].append(number)
         return [Reading(kind, tuple(at), held) for kind, at in zip(kinds, levels, strict=True)]
 
-    def describe(self, level: int, word: int) -> str:
-        """One line that says what a word (held or not) is at ``level``.
+    def describe(self, level: int, *words: int) -> str:
+        """One line that says what an entry is: "large: table pa=0x105000 ...; small: ...".
+
+        ``words``: as many as the entry has, held or not.
 
         Raises:
-            ValueError: ``word`` has more than 64 bits, or there is no such level.
+            ValueError: as :meth:`kinds_of`.
         """
-        return self.kind_of(level, word).describe(to_signed(word))
+        held = self._held(level, words)
+        parts: list[str] = []
+        for half in self.tables[level].halves:
+            word = held[half.word]
+            text = half.candidate(word).kind.describe(word)
+            parts.append(f"{half.name}: {text}" if half.name else text)
+        return "; ".join(parts)
+
+    def title_of(self, levels: Sequence[int]) -> str:
+        """What these levels are called together: "level 1, 2", or "PD1, PD0"."""
+        names = [self.tables[level].name for level in levels]
+        if all(names):
+            return ", ".join(names)
+        return f"level {', '.join(str(level) for level in levels)}"
+
+    def page_of_shift(self, shift: int) -> Page | None:
+        """The page size of 2**shift bytes; None if there is none."""
+        for page in self.pages:
+            if page.shift == shift:
+                return page
+        return None
 
     def geometry(self, ias: int) -> Geometry:
-        """The layout for ``ias`` bits of input address.
+        """The layout for ``ias`` bits of input address: a choice, or ``whole_ias``.
 
         Raises:
             ValueError: the format has no such input size.
         """
-        if ias not in self.ias_choices:
+        if ias not in self.ias_choices and (ias != self.whole_ias or not ias):
             allowed = ", ".join(str(choice) for choice in self.ias_choices)
-            raise ValueError(f"ias is {ias}; allowed for {self.name} are {allowed}")
+            also = f", and {self.whole_ias} with all roots" if self.whole_ias else ""
+            raise ValueError(f"ias is {ias}; allowed for {self.name} are {allowed}{also}")
         start = 0
         if not self.fixed_start:
-            for level in self.structure:
+            for level in self.tables:
                 if level.shift + level.bits >= ias:
-                    start = level.number
+                    start = int(level.number)
         return Geometry(self, ias, start)
 
     def oas_for(self, ias: int) -> tuple[int, ...]:
-        """The output sizes that go with an input size, in bits.
+        """The output sizes that go with an input size, in bits; none where nothing is configured.
 
         Raises:
             ValueError: the format has no such input size.
@@ -826,7 +808,7 @@ class Format:
                 without its smallest.
         """
         outputs = self.oas_for(ias)
-        if oas not in outputs:
+        if oas not in outputs and self.oas_choices:
             allowed = ", ".join(str(choice) for choice in outputs)
             raise ValueError(f"oas is {oas}; allowed for {self.name} with ias {ias} are {allowed}")
         if page_bitmap & ~sum(self.page_sizes) or not page_bitmap & self.page_sizes[0]:
@@ -842,169 +824,167 @@ class Format:
 
     def _level(self, level: int) -> Level:
         if not 0 <= level < self.levels:
+            allowed = f"0 to {self.levels - 1}"
+            if all(one.name for one in self.tables):
+                allowed = "the tables " + ", ".join(
+                    f"{one.number} {one.name}" for one in self.tables
+                )
+            raise ValueError(f"level is {level}; allowed for {self.name} are {allowed}")
+        return self.tables[level]
+
+    def _held(self, level: int, words: Sequence[int]) -> list[int]:
+        one = self._level(level)
+        if len(words) != one.words:
             raise ValueError(
-                f"level is {level}; allowed for {self.name} are 0 to {self.levels - 1}"
+                f"words are {[hex_word(word) for word in words]}; entries of {one.title} of "
+                f"{self.name} have {one.words}"
             )
-        return self.structure[level]
-
-    def _find_meaning(self, entry: Level, word: int) -> int:
-        if entry.leaf is None:
-            raise ValueError(f"level is {entry.number}; {self.name} has no leaves there")
-        return self.access_of(entry.leaf.values(word))
-
-    def _find_denial(self, entry: Level, word: int) -> int:
-        if entry.table is None or self.denied_by is None:
-            return 0
-        return self.denied_by(entry.table.values(word))
-
-    def _refusal(self, level: int, pa: int, prot: int, kind: EntryKind | None) -> ValueError:
-        if kind is None:
-            return ValueError(f"level is {level}; {self.name} has no such entries there")
-        if not 0 <= prot < PROT_COUNT:
-            return ValueError(f"prot is {prot:#x}; allowed are 0 to {PROT_COUNT - 1:#x}")
-        return ValueError(
-            f"pa is {hex_word(pa)}; allowed for a {kind.name} at level {level} of {self.name} "
-            f"are addresses with bits of {kind.address_bits:#x} only"
-        )
+        return [to_signed(word) for word in words]
 
 
-# -- page sizes -------------------------------------------------------------------------
+# -- behind the methods for every word --------------------------------------------------
 
 
-def page_sizes_of(bitmap: int) -> tuple[int, ...]:
-    """The page sizes, in bytes and ascending, of a bitmap in which each is one bit.
-
-    Raises:
-        ValueError: ``bitmap`` is negative.
-    """
-    if bitmap < 0:
-        raise ValueError(f"bitmap is {bitmap}; allowed are 0 and above")
-    return tuple(1 << bit for bit in range(bitmap.bit_length()) if bitmap >> bit & 1)
+def _find_meaning(fmt: Format, entry: Level, word: int) -> int:
+    if entry.leaf is None:
+        raise ValueError(f"level is {entry.number}; {fmt.name} has no leaves there")
+    return fmt.permissions.access_of(_said(entry.leaf, word))
 
 
-def best_page_size(
-    page_sizes: Sequence[int] | int, iova: int, pa: int, size: int
-) -> tuple[int, int]:
-    """One step of mapping (or, with ``pa = iova``, unmapping) ``size`` bytes at ``iova``.
+def _first_meaning(fmt: Format, entry: Level, word: i64) -> i64:
+    """What the first half grants, at a level that is not plain; 0 if it is no leaf."""
+    one = entry.first.candidate(word)
+    if one.role != LEAF:
+        return 0
+    chosen = word & one.attributes
+    known = one.meanings.get(chosen)
+    if known is None:
+        known = fmt.permissions.access_of(_said(one.kind, word))
+        one.meanings[chosen] = known
+    return known
 
-    The page size is the largest that divides both addresses and fits. The count is how many
-    pages of it come before the first place where a larger size could be used, or else before
-    the end.
 
-    Args:
-        page_sizes: powers of two, ascending, or a bitmap of them.
-        iova, pa: bytes, 0 or above.
-        size: bytes, 1 or more.
+def _find_denial(fmt: Format, entry: Level, word: int) -> int:
+    if entry.table is None or fmt.permissions.denied_by is None:
+        return 0
+    return fmt.permissions.denied_by(entry.table.values(word))
 
-    Returns:
-        (page size in bytes, count, 1 or more).
 
-    Raises:
-        ValueError: no page size divides the addresses and fits, or an argument is negative.
-    """
-    sizes = page_sizes_of(page_sizes) if isinstance(page_sizes, int) else tuple(page_sizes)
-    if iova < 0 or pa < 0:
-        raise ValueError(f"iova, pa are {iova:#x}, {pa:#x}; allowed are 0 and above")
-    best = 0
-    larger = 0
-    for candidate in sizes:
-        if candidate <= size and not (iova | pa) & (candidate - 1):
-            best = candidate
-            larger = 0
-        elif not larger:
-            larger = candidate
-    if not best:
+def _any_leaf(fmt: Format, entry: Level, pa: int, asked: int) -> int:
+    """A leaf of a level that is not plain, or the refusal of one."""
+    known = entry.known_leaves.get(asked)
+    if known is None:
+        known = _new_leaf(fmt, entry, asked)
+        entry.known_leaves[asked] = known
+    kind, word = known
+    if pa & (entry.span - 1):
         raise ValueError(
-            f"iova, pa, size are {iova:#x}, {pa:#x}, {size:#x}; allowed are multiples of the "
-            f"smallest of {', '.join(f'{one:#x}' for one in sizes)}, and a size of at least that"
+            f"pa is {hex_word(pa)}; allowed are multiples of {entry.span:#x} at "
+            f"{entry.title} of {fmt.name}"
         )
-    if larger and not (iova ^ pa) & (larger - 1):
-        before = -iova & (larger - 1)
-        if before + larger <= size:
-            size = before
-    return best, size // best
+    return word | kind.place(pa)
 
 
-# -- canonical access in words ----------------------------------------------------------
-
-
-def _rwx(access: int) -> str:
-    """Three letters for the low three bits of ``access``."""
-    return (
-        ("r" if access & U_READ else "-")
-        + ("w" if access & U_WRITE else "-")
-        + ("x" if access & U_EXEC else "-")
+def _new_leaf(fmt: Format, entry: Level, asked: int) -> tuple[EntryKind, int]:
+    """The kind, and the word without an address, of a leaf for what is asked for."""
+    permissions = fmt.permissions
+    kinds = [kind for kind in entry.first.kinds if kind.role == LEAF]
+    if not kinds:
+        raise ValueError(f"level is {entry.number}; {fmt.name} has no such pages there")
+    if asked & ~permissions.asks:
+        raise ValueError(
+            f"{permissions.asked} is {permissions.asked_text(asked)}; allowed for {fmt.name} "
+            f"are 0 to {permissions.asks:#x} with bits of that only"
+        )
+    fields = permissions.fields_of(asked)
+    for kind in kinds:
+        word = _encode(kind, fields)
+        mine = entry.first.candidate(word).kind is kind
+        if mine and permissions.access_of(_said(kind, word)) == fmt.promised(asked):
+            return kind, word
+    raise ValueError(
+        f"level, {permissions.asked} are {entry.title}, {permissions.asked_text(asked)}; "
+        f"{fmt.name} has no such pages"
     )
 
 
-def _follows(user: int, privileged: int) -> bool:
-    """Whether the privileged access is what one expects from the unprivileged one.
+def _any_table(fmt: Format, entry: Level, pa: int) -> int:
+    """A table entry of a level that is not plain, or the refusal of one."""
+    kind = entry.first.kind_with(TABLE)
+    if kind is None:
+        raise ValueError(f"level is {entry.number}; {fmt.name} has no such entries there")
+    kind.place(pa)  # Refuses what does not fit; -1, too, which says "none" to the other.
+    return fmt.directory(entry.number, pa)[0]
 
-    That is: the same, or the same without execution of what the unprivileged may write.
+
+def _marker(fmt: Format, level: i64, role: int) -> i64:
+    one = fmt.tables[level]
+    kind = one.first.kind_with(role)
+    if kind is None:
+        what = "sparse entries" if role == SPARSE else "holes"
+        raise ValueError(f"table is {one.title}; {fmt.name} has no {what} there")
+    return kind.match
+
+
+# -- behind the making of a format -------------------------------------------------------
+
+
+def _fill_levels(
+    name: str, tables: Sequence[Level], sizes: Sizes, permissions: Permissions
+) -> None:
+    """Tell the levels of a format which of them are pages, and their leaves for each prot.
+
+    Raises:
+        ValueError: the levels are not numbered as they stand, or a page size is no leaf's.
     """
-    if user == privileged:
-        return True
-    return bool(user & U_WRITE) and privileged == user & ~U_EXEC
+    leaves: list[int] = []
+    for i, level in enumerate(tables):
+        if level.number != i:
+            raise ValueError(f"tables of {name} have level {level.number} at place {i}")
+        if level.first.kind_with(LEAF) is not None:
+            leaves.append(int(level.span))
+            level.is_page_size = level.span in sizes.page_sizes
+        if level.leaf is not None and permissions.asks == PROT_COUNT - 1:
+            level.leaf_words = [
+                level.leaf.encode(permissions.fields_of(prot)) for prot in range(PROT_COUNT)
+            ]
+    if list(sizes.page_sizes) != sorted(set(sizes.page_sizes) & set(leaves)):
+        raise ValueError(
+            f"page_sizes of {name} are {list(sizes.page_sizes)}; allowed are those of "
+            f"{sorted(leaves)}, ascending"
+        )
 
 
-def access_text(meaning: int) -> str:
-    """A canonical access in words: "rwx cached inner", "r-- device outer", "--x/rwx cached".
-
-    First who may read, write, execute; with a slash, unprivileged/privileged (GPU/firmware)
-    where the privileged access is not what follows from the unprivileged one: the same, or
-    the same less execution of what the unprivileged may write. Then the memory type, the
-    shareability, and "global", "partial" or "unknown" where they apply. Within one format,
-    two accesses with the same text are the same.
-    """
-    user = meaning & 7
-    privileged = meaning >> 3 & 7
-    parts = [_rwx(user) if _follows(user, privileged) else f"{_rwx(user)}/{_rwx(privileged)}"]
-    memory = meaning & MEMORY_MASK
-    if memory >= OTHER_MEMORY:
-        parts.append(f"attribute-{(memory - OTHER_MEMORY) >> 8}")
-    elif memory != UNSTATED:
-        parts.append(("non-cached", "cached", "device")[memory >> 8])
-    share = (meaning & SHARE_MASK) >> 12
-    if share:
-        parts.append(("", "share-1", "outer", "inner")[share])
-    if meaning & GLOBAL:
-        parts.append("global")
-    if meaning & PARTIAL:
-        parts.append("partial")
-    if meaning & UNKNOWN:
-        parts.append("unknown")
-    return " ".join(parts)
+def _leads_to_two(level: Level) -> bool:
+    """Whether an entry of this level leads to two tables."""
+    return len([half for half in level.halves if half.child >= 0]) == 2
 
 
-def access_letters(meaning: int) -> str:
-    """A canonical access in 4 or 5 letters, for strips: "rw-c", "rwxcp", "r--d".
-
-    * r, w, x or - each: read, write, execute;
-    * memory type: c cached, n non-cached, d device, . not stated by the entry, ? another;
-    * p: the letters are those of the privileged (firmware) observer, the other has less;
-      u: those of the unprivileged (GPU) one, the privileged has less than that;
-      m: mixed, the letters are what either has. Absent where :func:`access_text` has no slash.
-
-    Shorter than :func:`access_text`, and so not different for all that differs.
-    """
-    user = meaning & 7
-    privileged = meaning >> 3 & 7
-    memory = meaning & MEMORY_MASK
-    letter = "?" if memory >= OTHER_MEMORY else "ncd."[memory >> 8]
-    shown = _rwx(user | privileged) + letter
-    if _follows(user, privileged):
-        return _rwx(user) + letter
-    if user & ~privileged == 0:
-        return shown + "p"
-    if privileged & ~user == 0:
-        return shown + "u"
-    return shown + "m"
+def _any_pages(tables: Sequence[Level]) -> list[Page]:
+    """The page sizes, largest first, of levels each of which hangs in the one before it."""
+    return [
+        Page(int(level.shift), range(int(level.number), -1, -1))
+        for level in tables
+        if level.is_page_size
+    ]
 
 
-def prot_text(prot: int) -> str:
-    """A prot as its flags' names: "READ|WRITE|CACHE"; "0" for none."""
-    named = [name for i, name in enumerate(PROT_NAMES) if prot >> i & 1]
-    rest = prot & ~(PROT_COUNT - 1)
-    if rest:
-        named.append(f"{rest:#x}")
-    return "|".join(named) or "0"
+def _same_halves(entry: Level, old: i64, new: i64, part: i64) -> bool:
+    """Whether two words are of the same kinds, and differ in ignored bits alone."""
+    for half in entry.halves:
+        if half.word == part:
+            one = half.candidate(old)
+            if half.candidate(new) is not one or (old ^ new) & one.heeded:
+                return False
+    return True
+
+
+def _said(kind: EntryKind, word: int) -> dict[str, int]:
+    """The values of all fields of a word, by name: the fixed ones can say something, too."""
+    return {field.name: field.get(word) for field in kind.fields}
+
+
+def _encode(kind: EntryKind, fields: dict[str, int]) -> int:
+    """The word of a kind with those of the fields that it has and that are not fixed."""
+    wanted = {f.name for f in kind.fields if f.use in (ATTRIBUTE, HINT)}
+    return kind.encode({name: value for name, value in fields.items() if name in wanted})

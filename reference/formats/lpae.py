@@ -11,18 +11,11 @@ manual; the driver sources named in the table are the evidence.
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
     DEVICE,
-    FIXED,
     GLOBAL,
-    HINT,
-    IGNORED,
-    INVALID,
-    LEAF,
     MMIO,
     NOEXEC,
     NON_CACHED,
@@ -32,19 +25,27 @@ from reference.formats.format import (
     P_WRITE,
     PRIV,
     READ,
-    RESERVED,
     SHARE_INNER,
     SHARE_OUTER,
-    TABLE,
     U_EXEC,
     U_READ,
     U_WRITE,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    HINT,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level, Permissions, Sizes, Walks
 
 _ARM: Final = "Arm ARM (DDI 0487), VMSAv8-64 stage 1 block and page descriptors"
 _ARM_TABLE: Final = "Arm ARM (DDI 0487), VMSAv8-64 table descriptors"
@@ -96,12 +97,23 @@ def _memory_for(prot: int) -> int:
 
 # -- stage 1: the table -----------------------------------------------------------------
 
+_S1_LIVE: Final[tuple[str, ...]] = ("UXN", "PXN", "DBM", "GP", "AF", "AP")
+"""What may change in a valid leaf: permissions, and what is noted about the page; in a block nT,
+which is there to announce a change of size.
+
+A change of the output address, the memory type, the shareability, nG or the contiguous bit needs
+break-before-make. Source: Arm ARM (DDI 0487), using break-before-make when updating translation
+table entries.
+"""
+
 
 def _s1_leaf(name: str, level: int, type_bits: int) -> EntryKind:
     """A block or page. A block's address ends at its size; below it are bits of its own."""
     shift = _SHIFTS[level]
     below: list[Field] = []
+    live = _S1_LIVE
     if shift > 12:
+        live = (*_S1_LIVE, "nT")
         below = [
             Field("reserved", shift - 1, 17, RESERVED, "below the block's address", _ARM),
             Field("nT", 16, 16, HINT, "block or contiguous entry about to change size", _ARM),
@@ -131,6 +143,8 @@ def _s1_leaf(name: str, level: int, type_bits: int) -> EntryKind:
             Field("AttrIndx", 4, 2, ATTRIBUTE, "which memory type of MAIR", _LINUX, _INDEX_TEXT),
             Field("type", 1, 0, FIXED, name, _ARM, match=type_bits),
         ],
+        may_set=live,
+        may_clear=live,
     )
 
 
@@ -269,27 +283,33 @@ LPAE_S1: Final = Format(
     name="lpae-s1",
     title="Arm VMSAv8-64 stage 1, 4 KiB granule (SMMU, Mali CSF)",
     source=f"{_ARM}; {_LINUX}",
-    granule=_4K,
-    structure=[
+    tables=[
         Level(0, _SHIFTS[0], 9, [_S1_TABLE, _S1_RESERVED, _S1_INVALID]),
         Level(1, _SHIFTS[1], 9, [_S1_TABLE, _s1_leaf("block", 1, 1), _S1_INVALID]),
         Level(2, _SHIFTS[2], 9, [_S1_TABLE, _s1_leaf("block", 2, 1), _S1_INVALID]),
         Level(3, _SHIFTS[3], 9, [_s1_leaf("page", 3, 3), _S1_RESERVED, _S1_INVALID]),
     ],
-    ias_choices=tuple(range(32, 49)),
-    oas_choices=(32, 36, 40, 42, 44, 48),
-    page_sizes=(_4K, _2M, _1G),
-    fixed_start=False,
-    caches_invalid=False,
-    fields_of=_s1_fields_of,
-    access_of=_s1_access_of,
-    access_for=_s1_access_for,
-    denied_by=_s1_denied_by,
+    sizes=Sizes(
+        granule=_4K,
+        ias_choices=range(32, 49),
+        oas_choices=(32, 36, 40, 42, 44, 48),
+        page_sizes=(_4K, _2M, _1G),
+    ),
+    permissions=Permissions(
+        fields_of=_s1_fields_of,
+        access_of=_s1_access_of,
+        access_for=_s1_access_for,
+        denied_by=_s1_denied_by,
+    ),
+    walks=Walks(fixed_start=False, caches_invalid=False),
 )
 """Stage 1: walks start at level 1 for inputs of up to 39 bits, at level 0 above."""
 
 
 # -- Mali Midgard: the table ------------------------------------------------------------
+
+_MALI_LIVE: Final = ("NX", "PXN", "access rights")
+"""What may change in a valid leaf: permissions, as at stage 1; no manual says more."""
 
 
 def _mali_leaf(name: str, level: int) -> EntryKind:
@@ -318,6 +338,8 @@ def _mali_leaf(name: str, level: int) -> EntryKind:
             Field("AttrIndx", 4, 2, ATTRIBUTE, "which of MEMATTR", _LINUX_MALI, _INDEX_TEXT),
             Field("type", 1, 0, FIXED, name, _KBASE, match=1),
         ],
+        may_set=_MALI_LIVE,
+        may_clear=_MALI_LIVE,
     )
 
 
@@ -396,20 +418,23 @@ LPAE_MALI: Final = Format(
     name="lpae-mali",
     title="Mali Midgard tables in LPAE mode, 4 KiB granule",
     source=f"{_KBASE}; {_LINUX_MALI}",
-    granule=_4K,
-    structure=[
+    tables=[
         Level(0, _SHIFTS[0], 9, [_MALI_TABLE, _mali_leaf("block", 0), _MALI_INVALID]),
         Level(1, _SHIFTS[1], 9, [_MALI_TABLE, _mali_leaf("block", 1), _MALI_INVALID]),
         Level(2, _SHIFTS[2], 9, [_MALI_TABLE, _mali_leaf("block", 2), _MALI_INVALID]),
         Level(3, _SHIFTS[3], 9, [_mali_leaf("page", 3), _MALI_RESERVED, _MALI_INVALID]),
     ],
-    ias_choices=tuple(range(32, 49)),
-    oas_choices=(32, 36, 40),
-    page_sizes=(_4K, _2M, _1G),
-    fixed_start=True,
-    caches_invalid=False,
-    fields_of=_mali_fields_of,
-    access_of=_mali_access_of,
-    access_for=_mali_access_for,
+    sizes=Sizes(
+        granule=_4K,
+        ias_choices=range(32, 49),
+        oas_choices=(32, 36, 40),
+        page_sizes=(_4K, _2M, _1G),
+    ),
+    permissions=Permissions(
+        fields_of=_mali_fields_of,
+        access_of=_mali_access_of,
+        access_for=_mali_access_for,
+    ),
+    walks=Walks(fixed_start=True, caches_invalid=False),
 )
 """Midgard: always four levels, whatever the input size."""

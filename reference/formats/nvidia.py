@@ -7,14 +7,14 @@ where it holds the *hole* marker (GK104 and later) the small table is not looked
 on an entry may be *sparse*: reads give zeros, and writes are dropped. From GP100 on a directory
 entry may be a page itself.
 
-That does not fit the levels of ``format.py``, where each has one kind of table. So a format is a
-list of *tables* here, numbered from the root down, the large table before the small one; and
-an entry has one or two *halves*, each of which can be one of a list of kinds. Halves of GF100's
-directory entries share one word; those of GP100's last directory have a word each. A half is of
-the first kind in its list whose fixed fields the word has.
+So a level is a table of one type here, numbered from the root down, the large table before the
+small one. Halves of GF100's directory entries share one word; those of GP100's last directory
+have a word each. A half is of the first kind in its list whose fixed fields the word has.
 
 What a page grants is one number, the same for all generations: its *meaning* (access, aperture,
-peer, kind of storage). Words are held (see ``reference.words``).
+peer, kind of storage); it is also what is asked for. Words are held (see ``reference.words``).
+
+Nothing is written about bits that may change in a valid entry, so none are said to.
 
 NVIDIA has published headers (dev_mmu) for these entries; the layouts here are those of the
 headers and of the nouveau driver. What a device makes of entries that are not valid and are none
@@ -22,11 +22,11 @@ of the markers is written nowhere; they are called ``not valid`` here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, final
+from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import (
+from reference.formats.entry import (
     ADDRESS,
     ATTRIBUTE,
     ELSEWHERE,
@@ -41,9 +41,9 @@ from reference.formats.format import (
     TABLE,
     EntryKind,
     Field,
-    Reading,
+    Half,
 )
-from reference.words import hex_word, to_signed
+from reference.formats.format import Format, Level, Page, Permissions, Sizes, Walks
 
 # -- meaning: what a page says beside its address ---------------------------------------
 
@@ -139,441 +139,53 @@ def meaning_text(meaning: int) -> str:
     return " ".join(parts)
 
 
-# -- tables -----------------------------------------------------------------------------
-
-
-@final
-class _Candidate:
-    """One kind that a half can be, with what is looked at for every word as native numbers."""
-
-    def __init__(self, kind: EntryKind) -> None:
-        self.kind: EntryKind = kind
-        self.role: i64 = kind.role
-        self.mask: i64 = kind.mask
-        self.match: i64 = kind.match
-        self.heeded: i64 = ~kind.ignored
-        self.attributes: i64 = kind.attributes
-        self.address: i64 = kind.address
-        self.bits: i64 = kind.address_bits
-        self.up: i64 = max(kind.address_up, 0)
-        self.down: i64 = max(-kind.address_up, 0)
-        self.aperture_low: i64 = _aperture_low(kind)
-        self.meanings: dict[int, int] = {}
-
-
-def _aperture_low(kind: EntryKind) -> int:
-    """The lowest bit of a kind's aperture; 0 where it has none."""
-    for field in kind.fields:
-        if field.name == "aperture":
-            return field.low
-    return 0
-
-
-@final
-class Half:
-    """One reading of a directory or table entry: what it says about one table or page.
-
-    Args:
-        name: "" where an entry has one half; else "large" or "small".
-        word: which word of the entry it is in, 0 or 1.
-        child: number of the table that it can lead to; -1: it leads to none.
-        kinds: what it can be, in order: it is of the first that holds the word.
-
-    Raises:
-        ValueError: not every word is of a kind.
-    """
-
-    def __init__(self, name: str, word: int, child: int, kinds: Sequence[EntryKind]) -> None:
-        candidates = [_Candidate(kind) for kind in kinds]
-        if not candidates or not (kinds[-1].mask == 0 or _covers(kinds)):
-            raise ValueError(f"kinds of half {name!r} do not cover every word")
-        self.name: str = name
-        self.word: i64 = word
-        self.child: i64 = child
-        self.kinds: tuple[EntryKind, ...] = tuple(kinds)
-        self.candidates: list[_Candidate] = candidates
-
-    def candidate(self, word: i64) -> _Candidate:
-        """The candidate that a held word is."""
-        for one in self.candidates:
-            if (word & one.mask) == one.match:
-                return one
-        return self.candidates[-1]
-
-    def kind_with(self, role: int) -> EntryKind | None:
-        """The first kind of this role; None if there is none."""
-        for kind in self.kinds:
-            if kind.role == role:
-                return kind
-        return None
-
-
-def _covers(kinds: Sequence[EntryKind]) -> bool:
-    """Whether kinds with no fixed field but bit 0 are there for both of its values."""
-    plain = [kind.match for kind in kinds if kind.mask == 1]
-    return 0 in plain and 1 in plain
-
-
-@final
-class TableType:
-    """A directory or table: how many entries, what one translates, what it can be.
-
-    Args:
-        number: 0 is the root.
-        name: "PD0", "LPT", ...
-        shift: log2 of the bytes that one entry translates.
-        bits: log2 of the number of entries.
-        words: 64-bit words in an entry, 1 or 2.
-        halves: one, or the large and the small one.
-    """
-
-    def __init__(
-        self, number: int, name: str, shift: int, bits: int, words: int, halves: Sequence[Half]
-    ) -> None:
-        self.number: i64 = number
-        self.name: str = name
-        self.shift: i64 = shift
-        self.span: i64 = 1 << shift
-        self.bits: i64 = bits
-        self.entries: i64 = 1 << bits
-        self.index_mask: i64 = (1 << bits) - 1
-        self.words: i64 = words
-        self.bytes: i64 = (8 * words) << bits
-        self.halves: list[Half] = list(halves)
-        self.first: Half = halves[0]
-        self.has_children: bool = any(half.child >= 0 for half in halves)
-
-    def __repr__(self) -> str:
-        return f"TableType({self.number} {self.name}, shift {self.shift}, {self.entries} entries)"
-
-
-@final
-class Page:
-    """A page size: log2 of its bytes, the tables on the way to its entry, what it may hold.
-
-    ``chain``: numbers of tables, the entry's own first, the root last. ``sparse``, ``vram``,
-    ``host``, ``compressed``: whether an entry of this size can be sparse, be a page in the GPU's
-    memory, a page in system memory, a page of compressed storage. ``listed``: log2 of the size
-    as nouveau's table has it, where that differs from what the entry translates.
-    """
-
-    def __init__(
-        self,
-        shift: int,
-        chain: tuple[int, ...],
-        sparse: bool,
-        vram: bool,
-        host: bool,
-        compressed: bool,
-        listed: int = 0,
-    ) -> None:
-        self.shift: i64 = shift
-        self.chain: tuple[int, ...] = chain
-        self.table: i64 = chain[0]
-        self.sparse: bool = sparse
-        self.vram: bool = vram
-        self.host: bool = host
-        self.compressed: bool = compressed
-        self.listed: i64 = listed or shift
-
-    def __repr__(self) -> str:
-        return f"Page(shift {self.shift}, chain {self.chain})"
-
-
-@final
-class NvidiaFormat:
-    """The page tables of one generation with one size of large page.
-
-    Args:
-        name, title, source: as in ``format.Format``.
-        tables: from the root down, the large table before the small one.
-        pages: largest first.
-        page_fields: attributes and hints of a page, by name, for a meaning.
-        page_meaning: the meaning of a page's fields, the fixed ones included.
-        directory_fields: attributes of a directory entry for a table in this aperture.
-        access: the access bits that a page can express.
-        storage: the highest kind of storage that it can express.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        title: str,
-        source: str,
-        tables: Sequence[TableType],
-        pages: Sequence[Page],
-        page_fields: Callable[[int], dict[str, int]],
-        page_meaning: Callable[[dict[str, int]], int],
-        directory_fields: Callable[[int], dict[str, int]],
-        access: int,
-        storage: int,
-    ) -> None:
-        root = tables[0]
-        self.name: str = name
-        self.title: str = title
-        self.source: str = source
-        self.tables: list[TableType] = list(tables)
-        self.pages: tuple[Page, ...] = tuple(pages)
-        self.va_bits: int = int(root.shift + root.bits)
-        self.limit: i64 = 1 << self.va_bits
-        self.large: i64 = len(tables) - 2
-        """Number of the large table."""
-        self.small: i64 = len(tables) - 1
-        """Number of the small table."""
-        self.last_directory: i64 = len(tables) - 3
-        """Number of the directory whose entries lead to both."""
-        self.page_fields: Callable[[int], dict[str, int]] = page_fields
-        self.page_meaning: Callable[[dict[str, int]], int] = page_meaning
-        self.directory_fields: Callable[[int], dict[str, int]] = directory_fields
-        self.access: int = access
-        self.storage: int = storage
-        # Pages without their address, by table and meaning.
-        self.known_pages: list[dict[int, tuple[EntryKind, int]]] = [{} for _ in tables]
-
-    # -- what is asked for every word -------------------------------------------------------
-
-    def index(self, table: i64, va: i64) -> i64:
-        """Which entry of a table of this number an input address uses."""
-        one = self.tables[table]
-        return (va >> one.shift) & one.index_mask
-
-    def role(self, half: Half, word: i64) -> i64:
-        """INVALID, TABLE, LEAF, SPARSE or HOLE: what a half of this word is."""
-        return half.candidate(word).role
-
-    def output(self, half: Half, word: i64) -> i64:
-        """The address of the page or table in a half of this word; 0 where it has none."""
-        one = half.candidate(word)
-        if one.down:
-            return (word >> one.down) & one.bits
-        return (word & one.address) << one.up
-
-    def meaning(self, half: Half, word: i64) -> i64:
-        """The meaning of a page; 0 for what is none."""
-        one = half.candidate(word)
-        if one.role != LEAF:
-            return 0
-        chosen = word & one.attributes
-        known = one.meanings.get(chosen)
-        if known is None:
-            known = self.page_meaning({f.name: f.get(word) for f in one.kind.fields})
-            one.meanings[chosen] = known
-        return known
-
-    def address_in(self, table: TableType, word: i64) -> i64:
-        """The bits that hold the address in a page of this table."""
-        return table.first.candidate(word).address
-
-    def page_step(self, table: TableType, word: i64) -> i64:
-        """What to add to a page of this table for one that leads to the memory after it."""
-        return table.span >> table.first.candidate(word).up
-
-    def aperture(self, half: Half, word: i64) -> i64:
-        """Where the table is that a half of this word leads to: VRAM, HOST or NCOH."""
-        one = half.candidate(word)
-        number: i64 = (word >> one.aperture_low) & 3
-        return VRAM if number == 1 else number
-
-    def same(self, table: i64, part: i64, old: i64, new: i64) -> bool:
-        """Whether two words say the same to the device as word ``part`` of an entry.
-
-        Bits that it ignores do not count.
-        """
-        if old == new:
-            return True
-        for half in self.tables[table].halves:
-            if half.word == part:
-                one = half.candidate(old)
-                if half.candidate(new) is not one or (old ^ new) & one.heeded:
-                    return False
-        return True
-
-    # -- encoding ---------------------------------------------------------------------------
-
-    def page(self, table: i64, pa: i64, meaning: i64) -> i64:
-        """The word (the first, of two) of a page at ``pa`` in a table of this number, held.
-
-        Raises:
-            ValueError: no pages there, a ``pa`` that is misaligned or too large, or a meaning
-                that the entry cannot express.
-        """
-        known = self.known_pages[table].get(meaning)
-        if known is None:
-            known = self._new_page(table, meaning)
-            self.known_pages[table][meaning] = known
-        kind, word = known
-        if pa & (self.tables[table].span - 1):
-            raise ValueError(
-                f"pa is {pa:#x}; allowed are multiples of {self.tables[table].span:#x}"
-            )
-        return word | kind.place(pa)
-
-    def sparse(self, table: i64) -> i64:
-        """The word (the first, of two; the second is 0) of a sparse entry.
-
-        Raises:
-            ValueError: entries of this table cannot be sparse.
-        """
-        return self._marker(table, SPARSE)
-
-    def hole(self, table: i64) -> i64:
-        """The word that says that the small table is not to be looked at.
-
-        Raises:
-            ValueError: the table has no such entries.
-        """
-        return self._marker(table, HOLE)
-
-    def can_be_sparse(self, table: i64) -> bool:
-        """Whether entries of this table can be sparse."""
-        return self.tables[table].first.kind_with(SPARSE) is not None
-
-    def has_hole(self) -> bool:
-        """Whether the large table can keep a walk from the small one."""
-        return self.tables[self.large].first.kind_with(HOLE) is not None
-
-    def directory(
-        self, table: i64, first: i64, second: i64 = -1, aperture: int = VRAM
-    ) -> list[int]:
-        """The words of a directory entry, as many as it has.
-
-        Args:
-            table: number of the directory that the entry is in.
-            first: address of the next table, or of the large table; -1 for none.
-            second: address of the small table; -1 for none, as in directories with one half.
-            aperture: where the tables are: VRAM, HOST or NCOH.
-
-        Raises:
-            ValueError: no such directory, aperture or half, or an address that does not fit.
-        """
-        one = self.tables[table]
-        if not one.has_children or aperture not in (VRAM, HOST, NCOH):
-            raise ValueError(
-                f"table, aperture are {table}, {aperture}; allowed for {self.name} are tables "
-                f"0 to {self.last_directory}, apertures {VRAM}, {HOST} and {NCOH}"
-            )
-        if second >= 0 and len(one.halves) == 1:
-            raise ValueError(f"second is {second:#x}; entries of {one.name} lead to one table")
-        found = [0] * one.words
-        fields = self.directory_fields(aperture)
-        for half, pa in zip(one.halves, (first, second), strict=False):
-            kind = half.kind_with(TABLE)
-            if pa >= 0 and kind is not None:
-                word = _encode(kind, fields) | kind.place(pa)
-                found[half.word] = to_signed(found[half.word] | word)
-        return found
-
-    # -- for people -------------------------------------------------------------------------
-
-    def kinds_of(self, table: int, words: Sequence[int]) -> list[EntryKind]:
-        """The kind of each half of an entry, whose words are held or not.
-
-        Raises:
-            ValueError: there is no such table, or the number of words is not the entry's.
-        """
-        held = self._held(table, words)
-        return [half.candidate(held[half.word]).kind for half in self.tables[table].halves]
-
-    def decode(self, word: int, table: int | None = None) -> list[Reading]:
-        """Every reading of a 64-bit word, held or not: one for each kind that a half can be.
-
-        Where entries have two words, the word is read as either. With ``table``, the readings
-        in that table.
-
-        Raises:
-            ValueError: ``word`` has more than 64 bits, or there is no such table.
-        """
-        held = to_signed(word)
-        if table is not None and not 0 <= table < len(self.tables):
-            raise ValueError(
-                f"table is {table}; allowed for {self.name} are 0 to {len(self.tables) - 1}"
-            )
-        kinds: list[EntryKind] = []
-        numbers: list[list[int]] = []
-        for number, one in enumerate(self.tables):
-            if table is not None and number != table:
-                continue
-            for half in one.halves:
-                kind = half.candidate(held).kind
-                if kind not in kinds:
-                    kinds.append(kind)
-                    numbers.append([number])
-                elif number not in numbers[kinds.index(kind)]:
-                    numbers[kinds.index(kind)].append(number)
-        return [Reading(kind, tuple(at), held) for kind, at in zip(kinds, numbers, strict=True)]
-
-    def describe(self, table: int, words: Sequence[int]) -> str:
-        """One line that says what an entry is: "large table pa=0x105000 aperture=vram; ...".
-
-        Raises:
-            ValueError: as :meth:`kinds_of`.
-        """
-        held = self._held(table, words)
-        parts: list[str] = []
-        for half, kind in zip(self.tables[table].halves, self.kinds_of(table, words), strict=True):
-            text = kind.describe(held[half.word])
-            parts.append(f"{half.name}: {text}" if half.name else text)
-        return "; ".join(parts)
-
-    def page_of_shift(self, shift: int) -> Page | None:
-        """The page size of 2**shift bytes; None if there is none."""
-        for page in self.pages:
-            if page.shift == shift:
-                return page
-        return None
-
-    def __repr__(self) -> str:
-        return f"NvidiaFormat({self.name})"
-
-    # -- behind the above -------------------------------------------------------------------
-
-    def _held(self, table: int, words: Sequence[int]) -> list[int]:
-        if not 0 <= table < len(self.tables):
-            raise ValueError(
-                f"table is {table}; allowed for {self.name} are 0 to {len(self.tables) - 1}"
-            )
-        one = self.tables[table]
-        if len(words) != one.words:
-            raise ValueError(
-                f"words are {[hex_word(word) for word in words]}; entries of {one.name} of "
-                f"{self.name} have {one.words}"
-            )
-        return [to_signed(word) for word in words]
-
-    def _new_page(self, table: i64, meaning: int) -> tuple[EntryKind, int]:
-        access = meaning & ACCESS_MASK
-        if access & ~self.access or storage_in(meaning) > self.storage:
-            raise ValueError(
-                f"meaning is {meaning_text(meaning)}; {self.name} has access bits "
-                f"{self.access:#x} and kinds up to {self.storage:#x}"
-            )
-        fields = self.page_fields(meaning)
-        one = self.tables[table]
-        for kind in one.first.kinds:
-            if kind.role == LEAF:
-                word = _encode(kind, fields)
-                if (
-                    self.meaning(one.first, word) == meaning
-                    and one.first.candidate(word).kind is kind
-                ):
-                    return kind, word
-        raise ValueError(
-            f"table, meaning are {one.name}, {meaning_text(meaning)}; {self.name} has no such pages"
-        )
-
-    def _marker(self, table: i64, role: int) -> i64:
-        one = self.tables[table]
-        kind = one.first.kind_with(role)
-        if kind is None:
-            what = "sparse entries" if role == SPARSE else "holes"
-            raise ValueError(f"table is {one.name}; {self.name} has no {what} there")
-        return kind.match
-
-
-def _encode(kind: EntryKind, fields: dict[str, int]) -> int:
-    """The word of a kind with those of the fields that it has and that are not fixed."""
-    wanted = {f.name for f in kind.fields if f.use in (ATTRIBUTE, HINT)}
-    return kind.encode({name: value for name, value in fields.items() if name in wanted})
+def table_aperture(half: Half, word: i64) -> i64:
+    """Where the table is that a half of this word leads to: VRAM, HOST or NCOH."""
+    number: i64 = (word >> half.candidate(word).aperture_low) & 3
+    return VRAM if number == 1 else number
+
+
+def _same(meaning: int) -> int:
+    """What is asked for is what is to be granted."""
+    return meaning
+
+
+def _permissions(
+    page_fields: Callable[[int], dict[str, int]],
+    page_meaning: Callable[[dict[str, int]], int],
+    directory_fields: Callable[[int], dict[str, int]],
+    access: int,
+    storage: int,
+) -> Permissions:
+    """What pages can be: with these access bits, and kinds of storage up to this one."""
+    examples = [meaning_of(VRAM), meaning_of(HOST, VOLATILE)]
+    examples += [
+        meaning_of(VRAM, 1 << bit) for bit in range(len(ACCESS_NAMES)) if access >> bit & 1
+    ]
+    examples.append(meaning_of(VRAM, 0, storage))
+    return Permissions(
+        fields_of=page_fields,
+        access_of=page_meaning,
+        access_for=_same,
+        asks=meaning_of(NCOH, access, storage, 7),
+        asked="meaning",
+        asked_text=meaning_text,
+        granted_text=meaning_text,
+        memories=(VRAM, HOST, NCOH),
+        table_fields=directory_fields,
+        examples=examples,
+    )
+
+
+def _sizes(ias: int, shifts: Sequence[int]) -> Sizes:
+    """Input bits, and log2 of the page sizes, of a format in which nothing is configured."""
+    return Sizes(
+        granule=1 << 12, ias_choices=(ias,), oas_choices=(), page_sizes=[1 << one for one in shifts]
+    )
+
+
+_WALKS: Final = Walks(fixed_start=True, caches_invalid=True)
+"""One root. That what is not valid is cached is written nowhere, and taken to be so."""
 
 
 # -- what several generations share -----------------------------------------------------
@@ -774,9 +386,7 @@ def _gf_small_half() -> list[EntryKind]:
     return [none, table]
 
 
-def _gf_format(
-    chip: str, title: str, source: str, large: int, hole: bool, sparse: bool
-) -> NvidiaFormat:
+def _gf_format(chip: str, title: str, source: str, large: int, hole: bool, sparse: bool) -> Format:
     """GF100's tables with large pages of 2**large bytes, with what later chips added."""
     tables = (_GF_LPT, _GF_SPT)
     zero = _alone("unmapped", INVALID, tables, -1, "", "nothing", _GF100)
@@ -801,26 +411,28 @@ def _gf_format(
         Half("small", 0, _GF_SPT, _gf_small_half()),
     ]
     pages = [
-        Page(large, (_GF_LPT, _GF_PGD), sparse, True, False, True),
-        Page(12, (_GF_SPT, _GF_PGD), sparse, True, True, False),
+        Page(large, (_GF_LPT, _GF_PGD), sparse=sparse, host=False, compressed=True),
+        Page(12, (_GF_SPT, _GF_PGD), sparse=sparse),
     ]
     if sparse:
-        pages.insert(0, Page(large + 10, (_GF_PGD,), True, False, False, False, listed=27))
-    return NvidiaFormat(
+        pages.insert(
+            0, Page(large + 10, (_GF_PGD,), sparse=True, vram=False, host=False, listed=27)
+        )
+    return Format(
         name=f"{chip}-{1 << (large - 10)}k",
         title=f"{title}, {1 << (large - 10)} KiB large pages",
         source=source,
         tables=[
-            TableType(_GF_PGD, "PGD", large + 10, 30 - large, 1, halves),
-            TableType(_GF_LPT, "LPT", large, 10, 1, [Half("", 0, -1, large_kinds)]),
-            TableType(_GF_SPT, "SPT", 12, large - 2, 1, [Half("", 0, -1, small_kinds)]),
+            Level(_GF_PGD, large + 10, 30 - large, halves=halves, name="PGD"),
+            Level(_GF_LPT, large, 10, halves=[Half("", 0, -1, large_kinds)], name="LPT"),
+            Level(_GF_SPT, 12, large - 2, halves=[Half("", 0, -1, small_kinds)], name="SPT"),
         ],
+        sizes=_sizes(40, (12, large)),
+        permissions=_permissions(
+            _gf_page_fields, _gf_page_meaning, _gf_directory_fields, _GF_ACCESS, 0xFF
+        ),
+        walks=_WALKS,
         pages=pages,
-        page_fields=_gf_page_fields,
-        page_meaning=_gf_page_meaning,
-        directory_fields=_gf_directory_fields,
-        access=_GF_ACCESS,
-        storage=0xFF,
     )
 
 
@@ -1060,41 +672,40 @@ def _gp_page_kinds(large: bool) -> list[EntryKind]:
 
 _GP_UPPER_KINDS: Final = _gp_upper_kinds()
 
-GP100: Final = NvidiaFormat(
+GP100: Final = Format(
     name="gp100",
     title="NVIDIA Pascal to Ampere (GP100, GV100, TU102), second version",
     source=f"{_GP100}; {_HEADERS}",
     tables=[
-        TableType(0, "PD3", 47, 2, 1, [Half("", 0, 1, _GP_UPPER_KINDS)]),
-        TableType(1, "PD2", 38, 9, 1, [Half("", 0, 2, _GP_UPPER_KINDS)]),
-        TableType(2, "PD1", 29, 9, 1, [Half("", 0, _GP_PD0, _GP_UPPER_KINDS)]),
-        TableType(
+        Level(0, 47, 2, halves=[Half("", 0, 1, _GP_UPPER_KINDS)], name="PD3"),
+        Level(1, 38, 9, halves=[Half("", 0, 2, _GP_UPPER_KINDS)], name="PD2"),
+        Level(2, 29, 9, halves=[Half("", 0, _GP_PD0, _GP_UPPER_KINDS)], name="PD1"),
+        Level(
             _GP_PD0,
-            "PD0",
             21,
             8,
-            2,
-            [
+            halves=[
                 Half("large", 0, _GP_LPT, _gp_large_half()),
                 Half("small", 1, _GP_SPT, _gp_small_half()),
             ],
+            name="PD0",
         ),
-        TableType(_GP_LPT, "LPT", 16, 5, 1, [Half("", 0, -1, _gp_page_kinds(True))]),
-        TableType(_GP_SPT, "SPT", 12, 9, 1, [Half("", 0, -1, _gp_page_kinds(False))]),
+        Level(_GP_LPT, 16, 5, halves=[Half("", 0, -1, _gp_page_kinds(True))], name="LPT"),
+        Level(_GP_SPT, 12, 9, halves=[Half("", 0, -1, _gp_page_kinds(False))], name="SPT"),
     ],
     pages=[
-        Page(47, (0,), True, False, False, False),
-        Page(38, (1, 0), True, False, False, False),
-        Page(29, (2, 1, 0), True, False, False, False),
-        Page(21, (_GP_PD0, 2, 1, 0), True, True, False, True),
-        Page(16, (_GP_LPT, _GP_PD0, 2, 1, 0), True, True, False, True),
-        Page(12, (_GP_SPT, _GP_PD0, 2, 1, 0), True, True, True, False),
+        Page(47, (0,), sparse=True, vram=False, host=False),
+        Page(38, (1, 0), sparse=True, vram=False, host=False),
+        Page(29, (2, 1, 0), sparse=True, vram=False, host=False),
+        Page(21, (_GP_PD0, 2, 1, 0), sparse=True, host=False, compressed=True),
+        Page(16, (_GP_LPT, _GP_PD0, 2, 1, 0), sparse=True, host=False, compressed=True),
+        Page(12, (_GP_SPT, _GP_PD0, 2, 1, 0), sparse=True),
     ],
-    page_fields=_gp_page_fields,
-    page_meaning=_gp_page_meaning,
-    directory_fields=_gp_directory_fields,
-    access=_GP_ACCESS,
-    storage=0xFF,
+    sizes=_sizes(49, (12, 16, 21)),
+    permissions=_permissions(
+        _gp_page_fields, _gp_page_meaning, _gp_directory_fields, _GP_ACCESS, 0xFF
+    ),
+    walks=_WALKS,
 )
 
 
@@ -1295,78 +906,73 @@ def _gh_page_kinds(large: bool) -> list[EntryKind]:
 
 _GH_UPPER_KINDS: Final = _gh_directory_kinds(_GH_UPPER, False, 12, "next table")
 
-GH100: Final = NvidiaFormat(
+GH100: Final = Format(
     name="gh100",
     title="NVIDIA Hopper (GH100), third version",
     source=f"{_GH100}; {_HEADERS}",
     tables=[
-        TableType(0, "PD4", 56, 1, 1, [Half("", 0, 1, _GH_UPPER_KINDS)]),
-        TableType(1, "PD3", 47, 9, 1, [Half("", 0, 2, _GH_UPPER_KINDS)]),
-        TableType(2, "PD2", 38, 9, 1, [Half("", 0, _GH_PD1, _GH_UPPER_KINDS)]),
-        TableType(
+        Level(0, 56, 1, halves=[Half("", 0, 1, _GH_UPPER_KINDS)], name="PD4"),
+        Level(1, 47, 9, halves=[Half("", 0, 2, _GH_UPPER_KINDS)], name="PD3"),
+        Level(2, 38, 9, halves=[Half("", 0, _GH_PD1, _GH_UPPER_KINDS)], name="PD2"),
+        Level(
             _GH_PD1,
-            "PD1",
             29,
             9,
-            1,
-            [Half("", 0, _GH_PD0, _gh_directory_kinds((_GH_PD1,), True, 12, "next table"))],
+            halves=[Half("", 0, _GH_PD0, _gh_directory_kinds((_GH_PD1,), True, 12, "next table"))],
+            name="PD1",
         ),
-        TableType(
+        Level(
             _GH_PD0,
-            "PD0",
             21,
             8,
-            2,
-            [
+            halves=[
                 Half("large", 0, _GH_LPT, _gh_directory_kinds((_GH_PD0,), True, 8, "large table")),
                 Half("small", 1, _GH_SPT, _gh_small_half()),
             ],
+            name="PD0",
         ),
-        TableType(_GH_LPT, "LPT", 16, 5, 1, [Half("", 0, -1, _gh_page_kinds(True))]),
-        TableType(_GH_SPT, "SPT", 12, 9, 1, [Half("", 0, -1, _gh_page_kinds(False))]),
+        Level(_GH_LPT, 16, 5, halves=[Half("", 0, -1, _gh_page_kinds(True))], name="LPT"),
+        Level(_GH_SPT, 12, 9, halves=[Half("", 0, -1, _gh_page_kinds(False))], name="SPT"),
     ],
     pages=[
-        Page(56, (0,), True, False, False, False),
-        Page(47, (1, 0), True, False, False, False),
-        Page(38, (2, 1, 0), True, False, False, False),
-        Page(29, (_GH_PD1, 2, 1, 0), True, True, False, True),
-        Page(21, (_GH_PD0, _GH_PD1, 2, 1, 0), True, True, False, True),
-        Page(16, (_GH_LPT, _GH_PD0, _GH_PD1, 2, 1, 0), True, True, False, True),
-        Page(12, (_GH_SPT, _GH_PD0, _GH_PD1, 2, 1, 0), True, True, True, False),
+        Page(56, (0,), sparse=True, vram=False, host=False),
+        Page(47, (1, 0), sparse=True, vram=False, host=False),
+        Page(38, (2, 1, 0), sparse=True, vram=False, host=False),
+        Page(29, (_GH_PD1, 2, 1, 0), sparse=True, host=False, compressed=True),
+        Page(21, (_GH_PD0, _GH_PD1, 2, 1, 0), sparse=True, host=False, compressed=True),
+        Page(16, (_GH_LPT, _GH_PD0, _GH_PD1, 2, 1, 0), sparse=True, host=False, compressed=True),
+        Page(12, (_GH_SPT, _GH_PD0, _GH_PD1, 2, 1, 0), sparse=True),
     ],
-    page_fields=_gh_page_fields,
-    page_meaning=_gh_page_meaning,
-    directory_fields=_gh_directory_fields,
-    access=_GH_ACCESS,
-    storage=0xF,
+    sizes=_sizes(57, (12, 16, 21, 29)),
+    permissions=_permissions(
+        _gh_page_fields, _gh_page_meaning, _gh_directory_fields, _GH_ACCESS, 0xF
+    ),
+    walks=_WALKS,
 )
 
-NVIDIA_FORMATS: Final[dict[str, NvidiaFormat]] = {
-    one.name: one
-    for one in (
-        GF100_128K,
-        GF100_64K,
-        GK104_128K,
-        GK104_64K,
-        GM200_128K,
-        GM200_64K,
-        GP100,
-        GH100,
-    )
-}
-"""Every format, in the order in which they are listed to people."""
+NVIDIA: Final = (
+    GF100_128K,
+    GF100_64K,
+    GK104_128K,
+    GK104_64K,
+    GM200_128K,
+    GM200_64K,
+    GP100,
+    GH100,
+)
+"""The formats of this file."""
 
 
-def nvidia_format(chip: str, large: int = 16) -> NvidiaFormat:
+def nvidia_format(chip: str, large: int = 16) -> Format:
     """The format of a chip with large pages of 2**large bytes; GP100 and later have 16 only.
 
     Raises:
         ValueError: there is none.
     """
-    for name in (chip, f"{chip}-{1 << (large - 10)}k" if large >= 10 else chip):
-        found = NVIDIA_FORMATS.get(name)
-        if found is not None and found.tables[found.large].shift == large:
-            return found
+    names = (chip, f"{chip}-{1 << (large - 10)}k" if large >= 10 else chip)
+    for one in NVIDIA:
+        if one.name in names and one.tables[one.large].shift == large:
+            return one
     raise ValueError(
         f"chip, large are {chip!r}, {large}; allowed are gf100, gk104, gm200 with 16 or 17, and "
         "gp100, gh100 with 16"

@@ -7,25 +7,19 @@ unprivileged observer and the firmware the privileged one.
 
 Level 0 is no table in memory but a context's pair of root registers. Walks of a page
 table as a driver sees it start below: at level 1 for 39 input bits (a user's half of
-the address space), at level 2 for 36 (one entry of the kernel's half).
+the address space), at level 2 for 36 (one entry of the kernel's half). With 40 input bits,
+of which the highest is the half, a walk begins at the registers.
 
 There is no vendor manual; everything here was found by reverse engineering.
 """
 
 from typing import Final
 
-from reference.formats.format import (
-    ADDRESS,
-    ATTRIBUTE,
+from reference.formats.access import (
     CACHE,
     CACHED,
     DEVICE,
-    FIXED,
     GLOBAL,
-    HINT,
-    IGNORED,
-    INVALID,
-    LEAF,
     MMIO,
     NOEXEC,
     NON_CACHED,
@@ -34,17 +28,25 @@ from reference.formats.format import (
     P_WRITE,
     PRIV,
     READ,
-    RESERVED,
-    TABLE,
     U_READ,
     U_WRITE,
     UNKNOWN,
     WRITE,
+)
+from reference.formats.entry import (
+    ADDRESS,
+    ATTRIBUTE,
+    FIXED,
+    HINT,
+    IGNORED,
+    INVALID,
+    LEAF,
+    RESERVED,
+    TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level, Permissions, Sizes, Walks
 
 _M1N1: Final = "m1n1, proxyclient/m1n1/hw/uat.py"
 _PATCH: Final = "Linux patch 'Add Apple UAT variant format' (2023-01-21) and its thread"
@@ -83,6 +85,9 @@ _MEMORY_OF_INDEX: Final = (CACHED, DEVICE, NON_CACHED)
 _INDEX_TEXT: Final = {0: "0 cached", 1: "1 device", 2: "2 shared"}
 _AP_TEXT: Final = {0: "both", 1: "firmware", 2: "gpu", 3: "nobody"}
 _SHARE_TEXT: Final = {0: "", 1: "1 (reserved)", 2: "outer", 3: "inner"}
+
+_LIVE: Final = ("UXN", "PXN", "AF", "AP")
+"""What may change in a valid page: permissions, as at Arm's stage 1 (the firmware's CPU is one)."""
 
 _INVALID: Final = EntryKind(
     "invalid",
@@ -147,6 +152,8 @@ _PAGE: Final = EntryKind(
         Field("AttrIndx", 4, 2, ATTRIBUTE, "memory type for the firmware", _M1N1, _INDEX_TEXT),
         Field("TYPE", 1, 0, FIXED, "page", _PATCH, match=3),
     ],
+    may_set=_LIVE,
+    may_clear=_LIVE,
 )
 
 _RESERVED: Final = EntryKind(
@@ -226,20 +233,24 @@ UAT: Final = Format(
     name="uat",
     title="Apple AGX unified address translation, GPU and firmware, 16 KiB pages",
     source=f"{_M1N1}; {_PATCH}; {_DRIVER}",
-    granule=_16K,
-    structure=[
+    tables=[
         Level(0, 39, 1, [_ROOT, _INVALID]),
         Level(1, 36, 3, [_TABLE, _BLOCK, _INVALID]),
         Level(2, 25, 11, [_TABLE, _BLOCK, _INVALID]),
         Level(3, 14, 11, [_PAGE, _RESERVED, _INVALID]),
     ],
-    ias_choices=(36, 39),
-    oas_choices=(40, 42),
-    page_sizes=(_16K,),
-    fixed_start=False,
-    caches_invalid=False,
-    fields_of=_fields_of,
-    access_of=_access_of,
-    access_for=_access_for,
+    sizes=Sizes(
+        granule=_16K,
+        ias_choices=(36, 39),
+        oas_choices=(40, 42),
+        page_sizes=(_16K,),
+        whole_ias=40,
+    ),
+    permissions=Permissions(
+        fields_of=_fields_of,
+        access_of=_access_of,
+        access_for=_access_for,
+    ),
+    walks=Walks(fixed_start=False, caches_invalid=False, roots=2),
 )
 """A user's table has three levels (39 bits), the kernel's two (36 bits)."""

@@ -132,7 +132,7 @@ def _walk(
     denied: npt.NDArray[np.int32] | None = None
     level: i64 = geometry.start_level
     while True:
-        entry = fmt.structure[level]
+        entry = fmt.tables[level]
         index = va >> entry.shift
         index &= geometry.entries(level) - 1
         word = _fetch(words, base, fmt.granule, root, tables, aligned, index)

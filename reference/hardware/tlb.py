@@ -25,7 +25,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import LEAF, Geometry
+from reference.formats.entry import LEAF
+from reference.formats.format import Geometry
 from reference.hardware.memory import Path, PhysicalMemory, TablePage
 from reference.trace import SCOPE_LEAF, SCOPE_WALK
 

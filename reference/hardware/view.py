@@ -17,7 +17,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import ACCESS_MASK, INVALID, LEAF, TABLE, Geometry
+from reference.formats.access import ACCESS_MASK
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Geometry
 from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage
 from reference.hardware.tlb import FOREVER, Fact, MaximalTlb
 from reference.hardware.walker import NO_ROOT, Walker
@@ -588,16 +590,9 @@ class HardwareView:
             return
         self.counts[REPLACED_SIZE] += 1
         self.counts[REPLACED_VALUE] += 1
-        fmt = self.geometry.format
-        if old_kind == LEAF and new_kind == LEAF:
-            # A change of permissions alone needs no invalid entry between (formats.md F.2).
-            changed: i64 = fmt.meaning(level, old) ^ fmt.meaning(level, new)
-            if fmt.output(level, old) != fmt.output(level, new) or changed & ~ACCESS_MASK:
-                self._observe(REPLACED_VALUE, level, va, old, new, pa)
-        elif old_kind != new_kind:
-            self._observe(REPLACED_SIZE, level, va, old, new, pa)
-        else:
-            self._observe(REPLACED_VALUE, level, va, old, new, pa)
+        if not self.geometry.format.may_change(level, old, new):
+            kind: i64 = REPLACED_VALUE if old_kind == new_kind else REPLACED_SIZE
+            self._observe(kind, level, va, old, new, pa)
 
     def _may_conflict(self, level: i64, va: i64, new: i64, new_kind: i64, pa: i64) -> None:
         """An entry became valid: is another leaf still cached for one of its addresses?"""

@@ -8,7 +8,8 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import INVALID, LEAF, TABLE, Geometry
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Geometry
 from reference.hardware.memory import POISON, PhysicalMemory
 
 NO_ROOT: Final = -1
@@ -18,7 +19,7 @@ NO_ROOT: Final = -1
 class Step:
     """One fetch of a walk: level, the table's pa, the index in it, the word, and its kind.
 
-    ``kind`` is INVALID, TABLE or LEAF as ``reference.formats.format`` numbers them.
+    ``kind`` is INVALID, TABLE or LEAF as ``reference.formats.entry`` numbers them.
     """
 
     def __init__(self, level: i64, table: i64, index: i64, word: i64, kind: i64) -> None:

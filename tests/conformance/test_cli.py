@@ -22,7 +22,6 @@ from conformance.profiles import PROFILES
 from conformance.registry import kinds
 from conformance.systems.pagetable.mutants import MUTANTS
 from reference.formats import FORMATS
-from reference.formats.nvidia import NVIDIA_FORMATS
 from reference.operations import from_json
 from reports import counterexample, result
 
@@ -398,7 +397,7 @@ LISTS = {
     "systems": [*SYSTEMS, *OPERATIONS],
     "targets": [kind.pattern for kind in kinds()],
     "rules": sorted(RULES),
-    "formats": [*FORMATS, *NVIDIA_FORMATS],
+    "formats": list(FORMATS),
     "mutants": [one.id for one in MUTANTS],
 }
 
@@ -447,9 +446,9 @@ def test_decode_reads_entries_of_large_and_small_tables(command_here):
     assert "level is 6; allowed for gp100 are the tables 0 PD3, 1 PD2" in wrong.err
 
 
-@pytest.mark.parametrize("name", NVIDIA_FORMATS)
+@pytest.mark.parametrize("name", FORMATS)
 def test_any_word_can_be_decoded_in_any_table(name):
-    fmt = NVIDIA_FORMATS[name]
+    fmt = FORMATS[name]
     words = [0, 1, 8, 0x20, (1 << 64) - 1, 1 << 63]
     words += [derived_seed(name, number) for number in range(20)]
     for word in words:
@@ -458,20 +457,25 @@ def test_any_word_can_be_decoded_in_any_table(name):
             assert first.startswith(f"{word:#x} in {name} ")
             readings = [line for line in lines if not line.startswith(" ")]
             assert 1 <= len(readings) <= len(table.halves)
-            assert all(line.startswith((f"{table.name}:", f"{table.name}, ")) for line in readings)
+            assert all(
+                line.startswith((f"{table.title}:", f"{table.title}, ")) for line in readings
+            )
         assert len(decoded(name, hex(word), None)) > len(decoded(name, hex(word), 0))
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_any_word_can_be_decoded_at_any_level(name):
-    levels = [None, *range(FORMATS[name].levels)]
+    fmt = FORMATS[name]
     words = [0, 1, 3, (1 << 64) - 1, 1 << 63]
     words += [derived_seed(name, number) for number in range(60)]
     for word in words:
-        for level in levels:
+        for level in (None, *range(fmt.levels)):
             lines = decoded(name, hex(word), level).splitlines()
             assert lines[0].startswith(f"{word:#x} in {name} ")
             assert all(line.isprintable() for line in lines)
-            readings = [line for line in lines if line.startswith("level ")]
+            readings = [line for line in lines[1:] if not line.startswith(" ")]
             assert readings
-            assert level is None or all(f" {level}" in line for line in readings)
+            starts = tuple(one.name for one in fmt.tables if one.name) or "level "
+            assert all(line.startswith(starts) for line in readings)
+            shown = "" if level is None else fmt.tables[level].title.removeprefix("level")
+            assert all(shown in line for line in readings)

@@ -30,7 +30,7 @@ HOLE = GP100.hole(GP100.large)
 
 def page(pa, access=0, aperture=VRAM, kind=0, table=None):
     number = GP100.small if table is None else table
-    return GP100.page(number, pa, meaning_of(aperture, access, kind))
+    return GP100.leaf(number, pa, meaning_of(aperture, access, kind))
 
 
 def table(number, *children):

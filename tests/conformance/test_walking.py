@@ -11,7 +11,7 @@ from conformance.registry import make_target
 from conformance.systems.nvidia.operations import SPECS
 from conformance.walking import walked
 from reference.formats import FORMATS, format_by_name
-from reference.formats.format import CACHE, NOEXEC, READ, WRITE
+from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.view import HardwareView
@@ -19,6 +19,7 @@ from reference.operations import make
 from reference.systems.nvidia.translations import MAPPED, NOTHING, ZEROS
 from reference.systems.pagetable.driver import TABLE_BASE, PageTable
 from reference.trace import Trace
+from strategies.pagetable import FORMATS_TRIED
 
 
 def saved(folder, name, ias, pages):
@@ -41,7 +42,7 @@ def saved(folder, name, ias, pages):
     return file, [f"{root:#x}" for root in table.roots]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", FORMATS_TRIED)
 def test_every_format_finds_what_was_mapped(name, tmp_path):
     fmt = FORMATS[name]
     ias = fmt.ias_choices[-1]
@@ -130,7 +131,7 @@ def test_a_walk_of_nvidia_tables_says_what_it_cannot_do(tmp_path):
     assert told("0x0", ias=49) == told("0x0")
     with pytest.raises(ValueError, match="ias is 48; allowed for gp100 are 49"):
         told("0x0", ias=48)
-    with pytest.raises(ValueError, match="2 roots are given; allowed for gp100: 1"):
+    with pytest.raises(ValueError, match="2 roots are given; allowed for gp100 with ias 49: 1"):
         walked("gp100", [root, root], image, base, None, ["0x0"])
     with pytest.raises(ValueError, match=r"root is .* allowed are multiples of 0x20"):
         told("0x0", root=hex(mmu.root + 8))
@@ -196,6 +197,22 @@ def test_a_register_without_root_is_told(tmp_path):
     assert "level 0 register 0: table at 0x80000000\n" in told
     assert "-> 0x1000 " in told
     assert told.endswith("-> nothing: no root is given for register 3\n")
+
+
+def test_both_roots_of_a_context_can_be_given(tmp_path):
+    file, (root,) = saved(tmp_path, "uat", 39, {0x4000: (0x8000, READ)})
+    kernel = (1 << 39) | 0x4000
+    both = walked("uat", [root, root], str(file), hex(TABLE_BASE), 40, ["0x4004", hex(kernel)])
+    assert both.startswith(
+        f"uat ({format_by_name('uat').title}), 40 input bits, root {root} {root}"
+    )
+    assert "level 0 register 0: table at" in both
+    assert "level 0 register 1: table at" in both
+    assert both.count("-> 0x8004 ") == both.count("-> 0x8000 ") == 1
+    user = walked("uat", [root], str(file), hex(TABLE_BASE), 40, ["0x4004", hex(kernel)])
+    assert user.endswith("-> nothing: no root is given for register 1\n")
+    with pytest.raises(ValueError, match="2 roots are given; allowed for uat with ias 39: 1"):
+        walked("uat", [root, root], str(file), hex(TABLE_BASE), None, ["0x4004"])
 
 
 # -- the command ------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import ATTRIBUTE, LEAF, READ, WRITE, Format, Geometry
+from reference.formats.access import READ, WRITE
+from reference.formats.entry import ATTRIBUTE, LEAF
+from reference.formats.format import Format, Geometry
 from reference.hardware.bulk_walker import FAULT, IMAGE_LIMIT, NO_ACCESS, image_of, translate_many
 from reference.hardware.memory import POISON, PhysicalMemory
 from reference.hardware.view import HardwareView
@@ -16,7 +18,8 @@ from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
 from strategies.hardware import TABLE_BASE, TINY, walked_addresses, wild_tables
 
-EVERY = [*FORMATS.values(), TINY]
+PLAIN = [fmt for fmt in FORMATS.values() if fmt.plain]
+EVERY = [*PLAIN, TINY]
 PAGE = 0x1000
 
 
@@ -79,7 +82,7 @@ def mapped(geometry: Geometry, coherent: bool = True) -> HardwareView:
     return view
 
 
-@pytest.mark.parametrize("fmt", FORMATS.values(), ids=lambda fmt: fmt.name)
+@pytest.mark.parametrize("fmt", PLAIN, ids=lambda fmt: fmt.name)
 def test_what_a_driver_mapped(fmt: Format) -> None:
     for ias in fmt.ias_choices:
         geometry = fmt.geometry(ias)
@@ -139,7 +142,7 @@ def test_attributes_that_share_a_slot() -> None:
     memory = PhysicalMemory(PAGE)
     root, upper, *lower = (memory.allocate(TABLE_BASE + PAGE * n, PAGE) for n in range(6))
     root.set(0, fmt.table(1, upper.pa))
-    kind = fmt.structure[3].leaf
+    kind = fmt.tables[3].leaf
     assert kind is not None
     fields = [field for field in kind.fields if field.use == ATTRIBUTE]
     assert sum(field.width for field in fields) == 11

@@ -2,13 +2,10 @@
 
 import pytest
 
-from reference.formats.dart import DART1_4K, DART1_16K, DART2_16K
-from reference.formats.format import (
+from reference.formats.access import (
     ACCESS_MASK,
     CACHE,
     CACHED,
-    INVALID,
-    LEAF,
     MEMORY_MASK,
     MMIO,
     NOEXEC,
@@ -18,15 +15,16 @@ from reference.formats.format import (
     PARTIAL,
     PRIV,
     READ,
-    TABLE,
     U_READ,
     U_WRITE,
     UNSTATED,
     WRITE,
-    Format,
     access_letters,
     access_text,
 )
+from reference.formats.dart import DART1_4K, DART1_16K, DART2_16K
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Format
 from reference.words import to_signed
 
 RW = READ | WRITE

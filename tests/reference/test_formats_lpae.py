@@ -3,14 +3,12 @@
 import pytest
 from hypothesis import given
 
-from reference.formats.format import (
+from reference.formats.access import (
     ACCESS_MASK,
     CACHE,
     CACHED,
     DEVICE,
     GLOBAL,
-    INVALID,
-    LEAF,
     MEMORY_MASK,
     MMIO,
     NOEXEC,
@@ -25,12 +23,12 @@ from reference.formats.format import (
     SHARE_INNER,
     SHARE_MASK,
     SHARE_OUTER,
-    TABLE,
     U_EXEC,
     U_READ,
     U_WRITE,
     WRITE,
 )
+from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.lpae import LPAE_MALI, LPAE_S1
 from reference.words import to_signed, to_unsigned
 from strategies.formats import aligned_addresses, permissions

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.formats.format import best_page_size, page_sizes_of
+from reference.formats.page_sizes import best_page_size, page_sizes_of
 
 BITMAPS = st.sets(st.integers(0, 9), min_size=1).map(lambda bits: sum(1 << bit for bit in bits))
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference.formats.format import (
+from reference.formats.access import (
     CACHE,
     CACHED,
     DEVICE,

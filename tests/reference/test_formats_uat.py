@@ -2,14 +2,12 @@
 
 import pytest
 
-from reference.formats.format import (
+from reference.formats.access import (
     ACCESS_MASK,
     CACHE,
     CACHED,
     DEVICE,
     GLOBAL,
-    INVALID,
-    LEAF,
     MEMORY_MASK,
     MMIO,
     NOEXEC,
@@ -18,7 +16,6 @@ from reference.formats.format import (
     P_WRITE,
     PRIV,
     READ,
-    TABLE,
     U_READ,
     U_WRITE,
     UNKNOWN,
@@ -26,6 +23,7 @@ from reference.formats.format import (
     access_letters,
     access_text,
 )
+from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.uat import UAT
 from reference.words import to_signed
 

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.systems.mali.reference_target import MaliTarget
 from reference import trace as t
-from reference.formats.format import LEAF, TABLE
+from reference.formats.entry import LEAF, TABLE
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.mali import driver as mali

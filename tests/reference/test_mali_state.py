@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reference import trace as t
-from reference.formats.format import CACHE, NOEXEC, READ, WRITE
+from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.lpae import LPAE_S1
 from reference.hardware.view import TOP_VA
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.formats.format import TABLE
+from reference.formats.entry import TABLE
+from reference.formats.format import Format
 from reference.formats.nvidia import (
     GF100_128K,
     GH100,
@@ -14,11 +15,10 @@ from reference.formats.nvidia import (
     HOST,
     NCOH,
     NO_ATOMIC,
-    NVIDIA_FORMATS,
+    NVIDIA,
     READ_ONLY,
     VOLATILE,
     VRAM,
-    NvidiaFormat,
     meaning_of,
 )
 from reference.hardware.memory import POISON
@@ -69,7 +69,7 @@ M2 = 1 << 21
 class Device:
     """Events for an MMU, as a driver causes them."""
 
-    def __init__(self, fmt: NvidiaFormat = GP100, root: int = ROOT, tables_in: int = VRAM) -> None:
+    def __init__(self, fmt: Format = GP100, root: int = ROOT, tables_in: int = VRAM) -> None:
         self.fmt = fmt
         self.mmu = NvidiaMmu(fmt, tables_in)
         self.trace = Trace()
@@ -383,7 +383,7 @@ def test_gh100_has_pages_of_512_mib() -> None:
         device.table(0x100000 + number * 0x1000, number)
         above = 0x100000 + (number - 1) * 0x1000
         device.store(above, *GH100.directory(number - 1, 0x100000 + number * 0x1000))
-    device.store(0x103008, GH100.page(3, 0x20000000, meaning_of(VRAM, READ_ONLY)))
+    device.store(0x103008, GH100.leaf(3, 0x20000000, meaning_of(VRAM, READ_ONLY)))
     device.store(0x103010, GH100.sparse(3))
     size = 1 << 29
     assert device.spans() == [
@@ -579,7 +579,7 @@ def test_no_more_translations_than_asked_for() -> None:
     device = Device()
     small_pages(device)
     for i in range(20):
-        device.store(0x104000, GP100.page(SPT, 0x10000 * i, VRAM))
+        device.store(0x104000, GP100.leaf(SPT, 0x10000 * i, VRAM))
     assert len(device.mmu.possible(0)) == 22
     few = device.mmu.possible(0, 5)
     assert len(few) == 5
@@ -834,7 +834,7 @@ def test_sub_allocated_tables_side_by_side() -> None:
     for i in range(16):
         device.table(0x106000 + 0x100 * i, LPT)
         device.store(0x103000 + 16 * (i + 1), *GP100.directory(PD0, 0x106000 + 0x100 * i))
-        device.store(0x106008 + 0x100 * i, GP100.page(LPT, 0x20000000 + 0x10000 * i, VRAM))
+        device.store(0x106008 + 0x100 * i, GP100.leaf(LPT, 0x20000000 + 0x10000 * i, VRAM))
     for i in range(16):
         assert device.at(M2 * (i + 1) + 0x10000) == mapped(0x20000000 + 0x10000 * i)
     device.flush()
@@ -1007,7 +1007,7 @@ def test_runs_of_pages_end_where_something_changes() -> None:
     ):
         device = Device()
         small_pages(device)
-        device.store(0x104000, *(GP100.page(SPT, 0x12340000 + 0x1000 * i, VRAM) for i in range(8)))
+        device.store(0x104000, *(GP100.leaf(SPT, 0x12340000 + 0x1000 * i, VRAM) for i in range(8)))
         device.store(0x104010, changed)
         found = [(one.first, one.last) for one in device.mmu.pieces(0, M2 - 1)]
         assert found == [(first, last) for first, last, _ in pieces]
@@ -1020,7 +1020,7 @@ def test_a_run_does_not_carry_into_other_fields() -> None:
     """The last page of 128 GiB, and a word that is one page more as a number."""
     device = Device()
     small_pages(device)
-    last_page = GP100.page(SPT, (1 << 37) - 0x1000, VRAM)
+    last_page = GP100.leaf(SPT, (1 << 37) - 0x1000, VRAM)
     device.store(0x104000, last_page, last_page + 0x100)
     assert [one.last for one in device.mmu.pieces(0, 0x1FFF)] == [0xFFF, 0x1FFF]
 
@@ -1052,7 +1052,7 @@ def test_without_a_root_all_addresses_are_looked_at_in_one_step() -> None:
 class Builder(Device):
     """Puts single entries in tables that it makes where they are needed."""
 
-    def __init__(self, fmt: NvidiaFormat) -> None:
+    def __init__(self, fmt: Format) -> None:
         super().__init__(fmt)
         self.next = ROOT + 0x100000
         self.made: dict[tuple[int, int], int] = {(0, 0): ROOT}
@@ -1078,7 +1078,7 @@ class Builder(Device):
         return self.table_for(number, va) + self.fmt.index(number, va) * one.words * 8
 
 
-def entries_for(fmt: NvidiaFormat) -> st.SearchStrategy:
+def entries_for(fmt: Format) -> st.SearchStrategy:
     """(table, va, sparse, pa, meaning) of entries near 0, near others, and at the end."""
     page_sizes = [page for page in fmt.pages if page.sparse or page.vram]
     bases = [0, 1 << 21, 1 << 27, fmt.limit - (1 << 29)]
@@ -1099,11 +1099,7 @@ def entries_for(fmt: NvidiaFormat) -> st.SearchStrategy:
 
 
 @settings(max_examples=60)
-@given(
-    st.sampled_from(list(NVIDIA_FORMATS.values())).flatmap(
-        lambda fmt: st.tuples(st.just(fmt), entries_for(fmt))
-    )
-)
+@given(st.sampled_from(NVIDIA).flatmap(lambda fmt: st.tuples(st.just(fmt), entries_for(fmt))))
 def test_the_walk_of_tables_built_by_hand(case) -> None:
     """Larger entries are put in first, and smaller ones only where no larger one is."""
     fmt, entries = case
@@ -1119,7 +1115,7 @@ def test_the_walk_of_tables_built_by_hand(case) -> None:
             word = fmt.sparse(number)
             promise.sparse(va, va + span - 1)
         else:
-            word = fmt.page(number, pa, meaning)
+            word = fmt.leaf(number, pa, meaning)
             promise.map(va, va + span - 1, pa, meaning)
         device.store(device.entry(number, va), word)
     assert device.seen() == []
@@ -1208,9 +1204,9 @@ class Remembering:
                 for half in one.halves:
                     if half.child >= 0 and half.word == index % one.words:
                         left += [
-                            (GP100.output(half, word), half.child)
+                            (half.output(word), half.child)
                             for word in versions
-                            if GP100.role(half, word) == TABLE
+                            if half.role(word) == TABLE
                         ]
         return found
 

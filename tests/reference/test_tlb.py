@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.formats.format import CACHE, INVALID, LEAF, READ, TABLE, WRITE
+from reference.formats.access import CACHE, READ, WRITE
+from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.lpae import LPAE_S1
 from reference.hardware import view as seen
 from reference.hardware.view import HardwareView

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reference.formats.format import (
+from reference.formats.entry import (
     ADDRESS,
     FIXED,
     IGNORED,
@@ -13,9 +13,8 @@ from reference.formats.format import (
     TABLE,
     EntryKind,
     Field,
-    Format,
-    Level,
 )
+from reference.formats.format import Format, Level, Permissions, Sizes, Walks
 from reference.formats.lpae import LPAE_S1
 from reference.translations import Translations
 
@@ -49,20 +48,23 @@ def tiny() -> Format:
         name="tiny",
         title="for this test",
         source="none",
-        granule=PAGE,
-        structure=[
+        tables=[
             Level(0, 16, 2, [table, leaf, none, other]),
             Level(1, 14, 2, [table, leaf, none, other]),
             Level(2, 12, 2, [last, leaf, none, other]),
         ],
-        ias_choices=(18,),
-        oas_choices=(40,),
-        page_sizes=(PAGE, 4 * PAGE, 16 * PAGE),
-        fixed_start=True,
-        caches_invalid=False,
-        fields_of=lambda prot: {},
-        access_of=lambda values: 0,
-        access_for=lambda prot: 0,
+        sizes=Sizes(
+            granule=PAGE,
+            ias_choices=(18,),
+            oas_choices=(40,),
+            page_sizes=(PAGE, 4 * PAGE, 16 * PAGE),
+        ),
+        permissions=Permissions(
+            fields_of=lambda prot: {},
+            access_of=lambda values: 0,
+            access_for=lambda prot: 0,
+        ),
+        walks=Walks(fixed_start=True, caches_invalid=False),
     )
 
 

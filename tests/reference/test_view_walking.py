@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reference.formats.format import READ, WRITE
+from reference.formats.access import READ, WRITE
 from reference.formats.lpae import LPAE_S1
 from reference.hardware import view as seen
 from reference.hardware.view import TOP_VA, HardwareView

@@ -5,7 +5,7 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 
 from reference.formats import FORMATS
-from reference.formats.format import PROT_COUNT, READ, WRITE
+from reference.formats.access import PROT_COUNT, READ, WRITE
 from reference.words import to_unsigned
 from strategies.formats import (
     aligned_addresses,
@@ -54,7 +54,7 @@ def test_words_with_few_bits_set_or_clear_are_soon_found(unsigned):
 @pytest.mark.parametrize(("name", "level"), LEVELS)
 def test_every_kind_of_entry_comes_up(name, level):
     fmt = FORMATS[name]
-    for kind in fmt.structure[level].kinds:
+    for kind in fmt.tables[level].kinds:
 
         def is_one(word, kind=kind):
             return not (word ^ kind.match) & kind.mask

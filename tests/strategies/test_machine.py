@@ -8,7 +8,8 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.session import Session
 from conformance.systems.pagetable.reference_target import PageTableTarget
-from reference.formats import FORMATS, format_by_name
+from reference.formats import format_by_name
+from strategies.pagetable import FORMATS_TRIED
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -131,7 +132,7 @@ class Splitting(PageTableTarget):
 
 
 SITUATIONS = (
-    *(f"format {name}" for name in FORMATS),
+    *(f"format {name}" for name in FORMATS_TRIED),
     "coherent 0", "coherent 1", "bbm 0", "bbm 2", "block_unmap refuse", "block_unmap split",
     "all page sizes", "fewer page sizes",
     *(f"{name} with page size {index}" for name in ("map", "unmap") for index in range(3)),

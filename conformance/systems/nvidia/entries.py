@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from reference import trace as t
-from reference.formats.format import HOLE, INVALID, LEAF, TABLE
-from reference.formats.nvidia import APERTURE_NAMES, Half, NvidiaFormat, meaning_text
+from reference.formats.entry import HOLE, INVALID, LEAF, TABLE, Half
+from reference.formats.format import Format
+from reference.formats.nvidia import APERTURE_NAMES, meaning_text
 from reference.numbers import size_text
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.events import AREA_NO_PAGE
@@ -33,17 +34,17 @@ _ROOT_FLAGS: Final = (
 )
 
 
-def half_text(fmt: NvidiaFormat, table: int, half: Half, word: int) -> str:
+def half_text(fmt: Format, table: int, half: Half, word: int) -> str:
     """What a half of an entry of table number ``table`` says; ``word`` is held or not.
 
     A page is told with its address and meaning; of large entries it is said what they mean for
     the small ones.
     """
     held = to_signed(word)
-    role = int(fmt.role(half, held))
+    role = int(half.role(held))
     if role == LEAF:
-        meaning = meaning_text(int(fmt.meaning(half, held)))
-        return f"page pa={int(fmt.output(half, held)):#x} {meaning}"
+        meaning = meaning_text(int(fmt.meaning(table, held)))
+        return f"page pa={int(half.output(held)):#x} {meaning}"
     text = half.candidate(held).kind.describe(held)
     if table == fmt.large and role == INVALID:
         return f"{text} (small pages decide)"
@@ -52,7 +53,7 @@ def half_text(fmt: NvidiaFormat, table: int, half: Half, word: int) -> str:
     return text
 
 
-def word_text(fmt: NvidiaFormat, table: int, part: int, word: int) -> str:
+def word_text(fmt: Format, table: int, part: int, word: int) -> str:
     """What word ``part`` (0 or 1) of an entry says, both halves where they share it."""
     parts = []
     for half in fmt.tables[table].halves:
@@ -65,7 +66,7 @@ def word_text(fmt: NvidiaFormat, table: int, part: int, word: int) -> str:
 class NvidiaTree:
     """Tables of an NVIDIA format; see :class:`reports.stores.Tree`."""
 
-    def __init__(self, fmt: NvidiaFormat) -> None:
+    def __init__(self, fmt: Format) -> None:
         """``fmt``: the format of all tables of the trace."""
         self.format = fmt
         self.granule = 256
@@ -87,15 +88,15 @@ class NvidiaTree:
         for half in fmt.tables[level].halves:
             if half.child < 0 or half.word != self._part(level, offset):
                 continue
-            if fmt.role(half, word) == TABLE:
-                found.append((int(fmt.output(half, word)), int(half.child)))
+            if half.role(word) == TABLE:
+                found.append((int(half.output(word)), int(half.child)))
         return found
 
     def is_valid(self, level: int, offset: int, word: int) -> bool:
         """Whether a word is more than unmapped, or a hole."""
         fmt = self.format
         return any(
-            half.word == self._part(level, offset) and fmt.role(half, word) not in (INVALID, HOLE)
+            half.word == self._part(level, offset) and half.role(word) not in (INVALID, HOLE)
             for half in fmt.tables[level].halves
         )
 
@@ -120,14 +121,12 @@ class NvidiaTree:
         now = word_text(fmt, level, part, new)
         if not written:
             return f"{where}: {now}; the first word written there"
-        if fmt.same(level, part, old, new):
+        if fmt.same(level, old, new, part):
             return f"{where}: {now}; the same to the walker as before"
         return f"{where}: {word_text(fmt, level, part, old)} -> {now}"
 
 
-def annotate(
-    events: Sequence[t.Event], fmt: NvidiaFormat, alone: int | None = None
-) -> tuple[Note, ...]:
+def annotate(events: Sequence[t.Event], fmt: Format, alone: int | None = None) -> tuple[Note, ...]:
     """Notes for what the events of a trace mean for the tables, as ``reports.stores`` has them.
 
     Also: which pages areas say that they use, and what is stored in instance blocks.

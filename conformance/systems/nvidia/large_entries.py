@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conformance.systems.nvidia.entries import word_text
-from reference.formats.format import LEAF, TABLE
-from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.formats.entry import LEAF, TABLE
+from reference.formats.format import Format
+from reference.formats.nvidia import meaning_text
 from reference.numbers import size_text
 from reference.systems.nvidia.events import STATE_SMALL, STATE_SPARSE
 from reference.systems.nvidia.state import NvidiaState, small_count
@@ -45,7 +46,7 @@ class Moment:
     to small pages that there are, both by first address of the large page.
     """
 
-    format: NvidiaFormat
+    format: Format
     root: int
     tables: dict[int, tuple[int, ...]]
     states: dict[int, int]
@@ -76,8 +77,8 @@ class Moment:
                 continue
             found.append(Entry(number, pa, index, entry))
             for half in one.halves:
-                if half.child >= 0 and fmt.role(half, entry[half.word]) == TABLE:
-                    waiting.append((int(half.child), int(fmt.output(half, entry[half.word]))))
+                if half.child >= 0 and half.role(entry[half.word]) == TABLE:
+                    waiting.append((int(half.child), int(half.output(entry[half.word]))))
         return found
 
     def entry(self, table: int, va: int) -> Entry | None:
@@ -178,7 +179,7 @@ def _no_table(moment: Moment, name: str, first: int) -> str:
     return f"no {name} table"
 
 
-def _runs_text(fmt: NvidiaFormat, table: int, words: Sequence[int]) -> str:
+def _runs_text(fmt: Format, table: int, words: Sequence[int]) -> str:
     """Entries side by side: how many say the same, or go on where the one before ends."""
     half = fmt.tables[table].first
     step = int(fmt.tables[table].span)
@@ -186,9 +187,9 @@ def _runs_text(fmt: NvidiaFormat, table: int, words: Sequence[int]) -> str:
     for word in words:
         pa = -1
         text = half.candidate(word).kind.name
-        if fmt.role(half, word) == LEAF:
-            pa = int(fmt.output(half, word))
-            text = f"page {meaning_text(int(fmt.meaning(half, word)))}"
+        if half.role(word) == LEAF:
+            pa = int(half.output(word))
+            text = f"page {meaning_text(int(fmt.meaning(table, word)))}"
         if runs and runs[-1][1] == text and runs[-1][2] + (runs[-1][0] * step) * (pa >= 0) == pa:
             runs[-1] = (runs[-1][0] + 1, text, runs[-1][2])
         else:

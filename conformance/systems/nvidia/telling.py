@@ -8,8 +8,9 @@ from conformance.systems.nvidia.entries import annotate, word_text
 from conformance.systems.nvidia.large_entries import Entry, Moment, compared
 from conformance.table_segments import Window
 from reference import trace as t
-from reference.formats.format import INVALID, ROLE_NAMES, TABLE
-from reference.formats.nvidia import NvidiaFormat, meaning_text
+from reference.formats.entry import INVALID, ROLE_NAMES, TABLE
+from reference.formats.format import Format
+from reference.formats.nvidia import meaning_text
 from reference.numbers import range_text
 from reference.operations import Operation
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
@@ -183,7 +184,7 @@ def _area(one: ToldArea) -> Segment:
     return Segment(one.first, one.last, None, access, one.last - one.first + 1)
 
 
-def _steps(fmt: NvidiaFormat, entries: Sequence[Entry]) -> tuple[Step, ...]:
+def _steps(fmt: Format, entries: Sequence[Entry]) -> tuple[Step, ...]:
     """A walk, one step for each word: of the last directory the large half, then the small one."""
     steps: list[Step] = []
     decided = False
@@ -191,7 +192,7 @@ def _steps(fmt: NvidiaFormat, entries: Sequence[Entry]) -> tuple[Step, ...]:
         table = fmt.tables[one.table]
         for part, word in enumerate(one.words):
             half = next((half for half in table.halves if half.word == part), table.first)
-            role = int(fmt.role(half, word))
+            role = int(half.role(word))
             text = f"{table.name}: {word_text(fmt, one.table, part, word)}"
             if decided:
                 text = f"{text} (not looked at)"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from reference.formats import FORMATS
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
 from reference.systems.pagetable.promise import DEFAULT_BITS, filled, format_of
-from strategies.pagetable import bbm_levels
+from strategies.pagetable import FORMATS_TRIED, bbm_levels
 
 _CALL = (
     ArgSpec("iova", "address"),
@@ -14,12 +14,18 @@ _CALL = (
 )
 _FAIL = ArgSpec("fail_at", "count", default=0, high=64)
 
+_FORMATS = (
+    *FORMATS_TRIED,
+    *(name for name, fmt in FORMATS.items() if fmt.plain and name not in FORMATS_TRIED),
+)
+"""Those of which tables can be made: one kind of table below another."""
+
 SPECS: dict[str, OperationSpec] = specs_of(
     OperationSpec(
         "create",
         "Make an empty table and attach its root to the device.",
         (
-            ArgSpec("format", "choice", choices=tuple(FORMATS), default="lpae-s1"),
+            ArgSpec("format", "choice", choices=_FORMATS, default="lpae-s1"),
             ArgSpec("ias", "bits", default=DEFAULT_BITS, low=30, high=48),
             ArgSpec("oas", "bits", default=DEFAULT_BITS, low=32, high=48),
             ArgSpec("pgsizes", "sizes", default=0),

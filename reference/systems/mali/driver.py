@@ -27,8 +27,10 @@ from mypy_extensions import i64
 
 from reference.drivers.registers import Registers
 from reference.drivers.table_memory import NO_TABLE, TableMemory
-from reference.formats.format import CACHE, LEAF, NOEXEC, READ, WRITE, Geometry
-from reference.formats.format import INVALID as NO_ENTRY
+from reference.formats.access import CACHE, NOEXEC, READ, WRITE
+from reference.formats.entry import INVALID as NO_ENTRY
+from reference.formats.entry import LEAF
+from reference.formats.format import Geometry
 from reference.formats.lpae import LPAE_S1
 from reference.physical_layout import BufferLayout, BufferPages
 from reference.systems.gpuvm.driver import (

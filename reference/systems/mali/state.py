@@ -17,7 +17,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from reference.formats import format_by_name
-from reference.formats.format import CACHE, NOEXEC, READ, WRITE, Geometry
+from reference.formats.access import CACHE, NOEXEC, READ, WRITE
+from reference.formats.format import Geometry
 from reference.hardware.tlb import Fact
 from reference.hardware.view import TOP_VA, HardwareView, Observation
 from reference.physical_layout import BufferLayout, BufferPages

@@ -24,16 +24,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.format import HOLE, INVALID, LEAF, SPARSE, TABLE
-from reference.formats.nvidia import (
-    VRAM,
-    Half,
-    NvidiaFormat,
-    TableType,
-    access_in,
-    aperture_in,
-    storage_in,
-)
+from reference.formats.entry import HOLE, INVALID, LEAF, SPARSE, TABLE, Half
+from reference.formats.format import Format, Level
+from reference.formats.nvidia import VRAM, access_in, aperture_in, storage_in, table_aperture
 from reference.hardware.memory import POISON
 from reference.sorted_keys import SortedKeys
 from reference.systems.nvidia.translations import (
@@ -351,8 +344,8 @@ class NvidiaMmu:
     the tables; where it does, an invalidation of the hub's caches covers too little.
     """
 
-    def __init__(self, fmt: NvidiaFormat, tables_in: int = VRAM) -> None:
-        self.format: NvidiaFormat = fmt
+    def __init__(self, fmt: Format, tables_in: int = VRAM) -> None:
+        self.format: Format = fmt
         self.tables_in: i64 = tables_in
         self.has_select_high: bool = fmt.last_directory > 0
         self.root: i64 = -1
@@ -591,7 +584,7 @@ class NvidiaMmu:
         if not bases or (old == POISON and number == 0):
             # Nobody walks: from no other table, or not yet from a root with this unwritten.
             return
-        if old != POISON and self.format.same(number, part, old, new):
+        if old != POISON and self.format.same(number, old, new, part):
             return
         how = self._how(one, part, old, new)
         pa: i64 = table.pa + index * 8
@@ -602,7 +595,7 @@ class NvidiaMmu:
                 Change(self.now, first, last, number, part, pa, old, new, how, table)
             )
 
-    def _how(self, one: TableType, part: i64, old: i64, new: i64) -> i64:
+    def _how(self, one: Level, part: i64, old: i64, new: i64) -> i64:
         """MARKED to REPLACED for word ``part`` of an entry; the highest of its halves."""
         if old == POISON:
             return REPLACED
@@ -631,16 +624,16 @@ class NvidiaMmu:
 
     def _child(self, half: Half, word: i64) -> i64:
         """The address of the table that a half of this word leads to; -1: none, or elsewhere."""
-        if half.child < 0 or self.format.role(half, word) != TABLE:
+        if half.child < 0 or half.role(word) != TABLE:
             return -1
-        if self.format.aperture(half, word) != self.tables_in:
+        if table_aperture(half, word) != self.tables_in:
             return -1
-        return self.format.output(half, word)
+        return half.output(word)
 
     def _relink(
         self,
         table: Table,
-        one: TableType,
+        one: Level,
         entry: i64,
         part: i64,
         old: i64,
@@ -658,7 +651,7 @@ class NvidiaMmu:
                         self._break(table, key, len(bases) > 0)
                     if after >= 0:
                         self._make(table, one, half, entry, key, after)
-                if bases and new != POISON and self.format.role(half, new) == TABLE:
+                if bases and new != POISON and half.role(new) == TABLE:
                     va: i64 = bases[0] + (entry << one.shift)
                     if before != after or after < 0:
                         self._publish(half.child, after, va, old, new)
@@ -676,9 +669,7 @@ class NvidiaMmu:
         else:
             self._unlist(link)
 
-    def _make(
-        self, table: Table, one: TableType, half: Half, entry: i64, key: i64, child: i64
-    ) -> None:
+    def _make(self, table: Table, one: Level, half: Half, entry: i64, key: i64, child: i64) -> None:
         link = Link(table, one.number, entry, child, half.child)
         self.epoch += 1
         table.out[key] = link
@@ -964,7 +955,7 @@ class NvidiaMmu:
 
     def _explore_entry(
         self,
-        one: TableType,
+        one: Level,
         at: i64,
         low: i64,
         high: i64,
@@ -1018,7 +1009,7 @@ class NvidiaMmu:
         """
         if word == POISON:
             return _ENDS
-        if half.child < 0 or self.format.role(half, word) != TABLE:
+        if half.child < 0 or half.role(word) != TABLE:
             return _ENDS
         return self._child(half, word)
 
@@ -1027,17 +1018,17 @@ class NvidiaMmu:
 
         A half that says sparse does so too: sparse is what has no table in either half.
         """
-        role = self.format.role(half, word)
+        role = half.role(word)
         return word != POISON and role in (INVALID, SPARSE)
 
-    def _deciding(self, one: TableType, low: i64, small_word: i64) -> i64:
+    def _deciding(self, one: Level, low: i64, small_word: i64) -> i64:
         """The word that decides where an entry of the last directory leads to no table."""
         return POISON if small_word == POISON and self._is_nothing(one.first, low) else low
 
     def _unmapped(self, word: i64) -> bool:
         """Whether a large entry leaves it to the small table."""
         half = self.format.tables[self.format.large].first
-        return word != POISON and self.format.role(half, word) == INVALID
+        return word != POISON and half.role(word) == INVALID
 
     def _ended(self, va: i64, number: i64, at: i64, word: i64) -> Translation:
         """What the entry at ``at`` in a table of this number says, where the walk ends."""
@@ -1054,11 +1045,11 @@ class NvidiaMmu:
             found.what = ARBITRARY
             return found
         half = one.first
-        role = self.format.role(half, word)
+        role = half.role(word)
         if role == LEAF:
             found.what = MAPPED
-            found.pa = self.format.output(half, word) + offset
-            found.meaning = self.format.meaning(half, word)
+            found.pa = half.output(word) + offset
+            found.meaning = self.format.meaning(number, word)
         elif role == SPARSE:
             found.what = ZEROS
         return found
@@ -1178,8 +1169,8 @@ class NvidiaMmu:
         index: i64 = (one.entry - table.pa) >> 3
         low: i64 = table.words[index]
         high: i64 = table.words[index + 1] if step == 2 else low
-        grown: i64 = self.format.page_step(here, low) if one.what == MAPPED else 0
-        kept: i64 = ~self.format.address_in(here, low) if one.what == MAPPED else -1
+        grown: i64 = here.page_step(low) if one.what == MAPPED else 0
+        kept: i64 = ~here.address_in(low) if one.what == MAPPED else -1
         count: i64 = min(here.entries * step, len(table.words))
         index += step
         while end < stop and index < count:

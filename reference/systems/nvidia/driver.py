@@ -29,6 +29,7 @@ from mypy_extensions import i64
 
 from reference.drivers.registers import Registers
 from reference.drivers.table_memory import NO_TABLE, TableMemory
+from reference.formats.format import Format, Page
 from reference.formats.nvidia import (
     HOST as HOST_APERTURE,
 )
@@ -40,8 +41,6 @@ from reference.formats.nvidia import (
     PRIVILEGED,
     READ_ONLY,
     VOLATILE,
-    NvidiaFormat,
-    Page,
     aperture_in,
     meaning_of,
     nvidia_format,
@@ -384,10 +383,10 @@ class Tables:
     not completed; until one is, tables, pages and memories that are no longer used are kept.
     """
 
-    def __init__(self, memory: DriverMemory, bus: Bus, format_: NvidiaFormat, chip: i64) -> None:
+    def __init__(self, memory: DriverMemory, bus: Bus, format_: Format, chip: i64) -> None:
         self.memory: DriverMemory = memory
         self.bus: Bus = bus
-        self.format: NvidiaFormat = format_
+        self.format: Format = format_
         self.chip: i64 = chip
         self.root: Node = Node(0, format_.last_directory + 1, 0, None, 0, False)
         self.root.refs[LARGE] = 1
@@ -781,7 +780,7 @@ class Tables:
         offset: i64 = change.offset + (va - change.start)
         for at in range(index, index + count):
             pa: i64 = memory.pages.address(offset)
-            word: i64 = self.format.page(number, pa, change.meaning)
+            word: i64 = self.format.leaf(number, pa, change.meaning)
             self.put_word(number, node.pa[half], at, word)
             if half == LARGE:
                 node.live.add(at)
@@ -805,11 +804,11 @@ class Tables:
             meaning = meaning_of(VRAM_APERTURE if vram else HOST_APERTURE, access)
             old: i64 = self.memory.read(node.pa[half], at * table.words)
             self.memory.store(
-                node.pa[half], at * table.words, self.format.page(number, pa, meaning)
+                node.pa[half], at * table.words, self.format.leaf(number, pa, meaning)
             )
             if change.refs == KEEP and self.is_let_at(number, old):
                 # The invalidation at the end of the walk lets go of what was there before.
-                self.kept_pages.append((self.format.output(table.first, old), table.span))
+                self.kept_pages.append((table.first.output(old), table.span))
             if half == LARGE:
                 node.live.add(at)
             va += table.span
@@ -817,7 +816,7 @@ class Tables:
 
     def is_let_at(self, number: i64, word: i64) -> bool:
         """Whether an entry is a page of the system."""
-        meaning = self.format.meaning(self.format.tables[number].first, word)
+        meaning = self.format.meaning(number, word)
         return bool(word & 1) and aperture_in(meaning) == HOST_APERTURE
 
     def end_pages(self, pa: i64, number: i64, index: i64, count: i64) -> None:
@@ -838,7 +837,7 @@ class Tables:
         self.memory.barrier()
         self.flush()
         for word in words:
-            self.unmap_page(self.format.output(table.first, word), table.span)
+            self.unmap_page(table.first.output(word), table.span)
 
     # -- the end --------------------------------------------------------------------------------
 
@@ -946,7 +945,7 @@ class Space:
         self, memory: DriverMemory, bus: Bus, chip: i64, big: i64, raw: bool, page_block: int = 0
     ) -> None:
         self.memory: DriverMemory = memory
-        self.format: NvidiaFormat = nvidia_format(CHIPS[chip], 16 if chip == GP100 else big)
+        self.format: Format = nvidia_format(CHIPS[chip], 16 if chip == GP100 else big)
         self.chip: i64 = chip
         self.tables: Tables = Tables(memory, bus, self.format, chip)
         self.raw: bool = raw

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from reference.calls import LEGAL, MISUSE, Broken, Call, Traits
+from reference.formats.format import Page
 from reference.formats.nvidia import (
     HOST as APERTURE_HOST,
 )
@@ -26,7 +27,6 @@ from reference.formats.nvidia import (
     PRIVILEGED,
     READ_ONLY,
     VOLATILE,
-    Page,
     meaning_of,
     nvidia_format,
 )

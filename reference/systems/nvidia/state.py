@@ -18,7 +18,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.formats.nvidia import NvidiaFormat, Page
+from reference.formats.format import Format, Page
 from reference.physical_layout import BufferPages
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.device import (
@@ -301,7 +301,7 @@ class NvidiaState:
         self.kept: bool = False
         self.abandoned: bool = False
         self.seen: NvidiaSeen = NvidiaSeen()
-        self.format: NvidiaFormat | None = None
+        self.format: Format | None = None
         self.mmu: NvidiaMmu | None = None
         self.promise: NvidiaTranslations = NvidiaTranslations(0)
         self._clear()
@@ -335,7 +335,7 @@ class NvidiaState:
             self.mmu.observations = []
             self.seen.counts_before = list(self.mmu.counts)
 
-    def prepare(self, fmt: NvidiaFormat, chip: str, managed: bool, raw: bool, replay: bool) -> None:
+    def prepare(self, fmt: Format, chip: str, managed: bool, raw: bool, replay: bool) -> None:
         """An address space is about to be made."""
         self._clear()
         self.format = fmt

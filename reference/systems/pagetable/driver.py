@@ -15,7 +15,9 @@ from typing import Final
 from mypy_extensions import i64, mypyc_attr
 
 from reference.drivers.table_memory import NO_TABLE, TableMemory
-from reference.formats.format import INVALID, LEAF, READ, TABLE, WRITE, Format, Geometry
+from reference.formats.access import READ, WRITE
+from reference.formats.entry import INVALID, LEAF, TABLE
+from reference.formats.format import Format, Geometry
 from reference.trace import (
     ATTACH,
     BARRIER,

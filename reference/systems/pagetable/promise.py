@@ -15,7 +15,8 @@ from typing import Final
 
 from reference.calls import LEGAL, MISUSE, Broken, Call, Traits
 from reference.formats import format_by_name
-from reference.formats.format import READ, WRITE, Format
+from reference.formats.access import READ, WRITE
+from reference.formats.format import Format
 from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, Difference, HardwareView
 from reference.operations import Operation, Result
 from reference.trace import RELEASE

@@ -4,7 +4,7 @@ from conformance.rules.rule import Rule, Violation
 from conformance.systems.gpuvm.rules.step import shown
 from conformance.systems.mali.rules.operations import MAPPING
 from conformance.systems.mali.rules.step import MaliStep
-from reference.formats.format import access_text
+from reference.formats.access import access_text
 from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.promise import LARGE_PAGE, PAGE, TIMED_OUT, Span
 

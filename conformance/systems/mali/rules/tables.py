@@ -3,7 +3,7 @@
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import MAPPING, TABLES
 from conformance.systems.mali.rules.step import MaliStep
-from reference.formats.format import access_text
+from reference.formats.access import access_text
 from reference.hardware.view import (
     CHANGED_OUTSIDE,
     CONFLICT_SIZE,

@@ -106,12 +106,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 self.memory.barrier()
                 self.flush()
                 for word in words:
-                    self.unmap_page(self.format.output(table.first, word), table.span)
+                    self.unmap_page(table.first.output(word), table.span)
                 """,
                 """
                 self.memory.barrier()
                 for word in words:
-                    self.unmap_page(self.format.output(table.first, word), table.span)
+                    self.unmap_page(table.first.output(word), table.span)
                 self.flush()
                 """,
             ),

@@ -110,7 +110,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 self.flush()
                 for word in words:
-                    self.unmap_page(self.format.output(table.first, word), table.span)
+                    self.unmap_page(table.first.output(word), table.span)
                 """,
                 """
                 self.flush()
@@ -127,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 if change.refs == KEEP and self.is_let_at(number, old):
                     # The invalidation at the end of the walk lets go of what was there before.
-                    self.kept_pages.append((self.format.output(table.first, old), table.span))
+                    self.kept_pages.append((table.first.output(old), table.span))
                 """,
                 "",
             ),

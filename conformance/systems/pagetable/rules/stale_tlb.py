@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
-from reference.formats.format import access_text
+from reference.formats.access import access_text
 from reference.hardware.view import FREED_CACHED
 
 

@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
-from reference.formats.format import (
+from reference.formats.access import (
     ACCESS_MASK,
     CACHED,
     DEVICE,
