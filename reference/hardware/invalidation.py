@@ -8,7 +8,7 @@ Source: semantics.md "The maximal TLB"; formats.md F.1.
 
 from mypy_extensions import i64
 
-from reference.hardware.context import ANY, Context
+from reference.hardware.context import Context
 from reference.hardware.links import Links
 from reference.hardware.observation import ISSUED_UNSEEN, Observed
 from reference.hardware.tlb import FOREVER, TOP_VA, Fact, Waiting
@@ -45,16 +45,6 @@ class Invalidations:
         """The machine's."""
         self.tickets: dict[i64, Issued] = {}
         """What was issued and has not completed, by ticket."""
-
-    def contexts_of(self, device: i64 = ANY, observer: i64 = ANY, tag: i64 = ANY) -> list[Context]:
-        """The contexts that something for a device, an observer and a tag reaches."""
-        return [
-            context
-            for context in self.links.contexts
-            if device in (ANY, context.device)
-            and observer in (ANY, context.observer)
-            and tag in (ANY, context.tag)
-        ]
 
     def issue(
         self, ticket: i64, first: i64, last: i64, scope: i64, contexts: list[Context]

@@ -18,7 +18,7 @@ from mypy_extensions import i64
 
 from reference.formats.format import INVALID, LEAF, TABLE, Geometry
 from reference.hardware.changes import Changes
-from reference.hardware.context import Context, Root, Space
+from reference.hardware.context import ANY, Context, Root, Space
 from reference.hardware.invalidation import Invalidations
 from reference.hardware.links import Links
 from reference.hardware.memory import POISON, Path, PhysicalMemory, TablePage, Visibility
@@ -105,6 +105,16 @@ class Machine(Observed):
         context.enabled = enabled
         self._look_who_walks(space)
         return context
+
+    def contexts_of(self, device: i64 = ANY, observer: i64 = ANY, tag: i64 = ANY) -> list[Context]:
+        """The contexts that something for a device, an observer and a tag reaches."""
+        return [
+            context
+            for context in self.contexts
+            if device in (ANY, context.device)
+            and observer in (ANY, context.observer)
+            and tag in (ANY, context.tag)
+        ]
 
     # -- feeding ----------------------------------------------------------------------------
 
