@@ -374,6 +374,7 @@ def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from reference.formats import format_by_name
     from reference.formats.format import LEAF
     from reference.hardware.bulk_walker import FAULT, NO_ACCESS, image_of, translate_many
+    from reference.hardware.machine import Machine
     from reference.systems.pagetable.driver import PageTable
     from reference.trace import Trace
 

@@ -20,7 +20,6 @@ from reference.hardware.machine import Machine
 from reference.hardware.memory import PhysicalMemory
 from reference.hardware.tlb import TOP_VA
 from reference.hardware.walker import NO_ROOT
-from reference.promise import Promise
 from reference.trace import (
     ALLOC,
     BARRIER,
@@ -33,6 +32,7 @@ from reference.trace import (
     SCOPE_WALK,
     STORE,
 )
+from reference.translations import Translations
 
 RW = READ | WRITE
 ALL_OF_IT = SCOPE_LEAF | SCOPE_WALK
@@ -493,7 +493,7 @@ def test_a_root_register_of_one_stream_is_its_own() -> None:
 def test_a_stream_goes_to_another_space_with_what_it_has_cached() -> None:
     """Nothing that a stream has of its former owner's may serve the next."""
     world = Streams()
-    promise = Promise(DART)
+    promise = Translations(DART)
     taken = world.machine.add_space()
     world.machine.current = taken.number
     root = 0x8001_0000
