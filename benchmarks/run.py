@@ -75,7 +75,7 @@ def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     """The same calls on the reference driver, the hardware view and the promise."""
     from reference.build_check import is_compiled
     from reference.formats import format_by_name
-    from reference.hardware.view import HardwareView
+    from reference.hardware.machine import Machine
     from reference.systems.pagetable.driver import PageTable
     from reference.trace import BEGIN, END, RELEASE, Trace
     from reference.translations import Translations
@@ -94,13 +94,16 @@ def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
             trace = Trace()
             geometry = fmt.geometry(48)
             table = PageTable(geometry, 48, sum(fmt.page_sizes), True, False, trace)
-            view = HardwareView(geometry, True)
+            machine = Machine(geometry, True)
+            view = machine.add_space()
+            machine.add_context(view)
             promise = Translations(fmt)
             fed = 0
 
             def see(
                 first: int,
                 last: int,
+                machine: Any = machine,
                 view: Any = view,
                 trace: Any = trace,
                 promise: Any = promise,
@@ -108,9 +111,9 @@ def model_side(options: dict[str, Any]) -> Callable[[int], Sample]:
             ) -> None:
                 nonlocal fed, calls
                 trace.emit(END, 0)
-                view.feed(trace.words, fed)
+                machine.feed(trace.words, fed)
                 fed = len(trace)
-                if view.difference(promise, first, last) is not None or view.observations:
+                if view.difference(promise, first, last) is not None or machine.observations:
                     raise RuntimeError("the reference driver is wrong")
                 table.memory.budget = 1 << 20
                 trace.emit(BEGIN, 0)
@@ -371,7 +374,7 @@ def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     from reference.formats import format_by_name
     from reference.formats.entry import LEAF
     from reference.hardware.bulk_walker import FAULT, NO_ACCESS, image_of, translate_many
-    from reference.hardware.view import HardwareView
+    from reference.hardware.machine import Machine
     from reference.systems.pagetable.driver import PageTable
     from reference.trace import Trace
 
@@ -383,8 +386,10 @@ def walker_side(options: dict[str, Any]) -> Callable[[int], Sample]:
     pages = 1 << 16
     for number in range(pages // 512):
         table.map_pages(number << 21, number << 21, 0x1000, 512, 3)
-    view = HardwareView(geometry, True)
-    view.feed(trace.words, 0)
+    machine = Machine(geometry, True)
+    view = machine.add_space()
+    machine.add_context(view)
+    machine.feed(trace.words, 0)
     walker = view.walker
     chance = np.random.default_rng(7)
     vas = chance.integers(0, (pages * 9 // 8) << 12, options["addresses"], dtype=np.uint64)

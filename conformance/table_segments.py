@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from conformance.rules.rule import Violation
 from reference.formats.access import access_letters, access_text
 from reference.formats.entry import LEAF, ROLE_NAMES
-from reference.hardware.view import HardwareView
+from reference.hardware.context import Space
 from reference.translations import Translations
 from reference.words import hex_word
 from reports.counterexample import Segment, Stale, Step
@@ -30,7 +30,7 @@ def promised(promise: Translations, window: Window) -> tuple[Segment, ...]:
     return _joined(pieces)
 
 
-def mapped(view: HardwareView, window: Window) -> tuple[Segment, ...]:
+def mapped(view: Space, window: Window) -> tuple[Segment, ...]:
     """What the tables in memory say of the window."""
     if window is None:
         return ()
@@ -62,7 +62,7 @@ def _joined(pieces: Sequence[tuple[int, int, int, str, int]]) -> tuple[Segment, 
     return tuple(joined)
 
 
-def walk(view: HardwareView, iova: int) -> tuple[Step, ...]:
+def walk(view: Space, iova: int) -> tuple[Step, ...]:
     """The walk of an address, step by step; none for -1."""
     if iova < 0:
         return ()
@@ -80,7 +80,7 @@ def walk(view: HardwareView, iova: int) -> tuple[Step, ...]:
     )
 
 
-def stale(view: HardwareView, violation: Violation) -> tuple[Stale, ...]:
+def stale(view: Space, violation: Violation) -> tuple[Stale, ...]:
     """The stale fact that the rule named, or what else is cached for the address."""
     fmt = view.geometry.format
     if violation.stale is not None:
@@ -90,7 +90,7 @@ def stale(view: HardwareView, violation: Violation) -> tuple[Stale, ...]:
         return ()
     return tuple(
         Stale(fact.level, fact.first, fact.last, fact.word, fmt.describe(fact.level, fact.word))
-        for fact in view.tlb.leaves_in(violation.iova, violation.iova)[:8]
+        for fact in view.cached(violation.iova, violation.iova)[:8]
     )
 
 
@@ -109,7 +109,7 @@ class Page:
         return self.first < other.first + other.size and other.first < self.first + self.size
 
 
-def pages(view: HardwareView, first: int, last: int) -> Iterator[Page]:
+def pages(view: Space, first: int, last: int) -> Iterator[Page]:
     """What each page or block in first..last translates to now, ascending; holes as well."""
     fmt = view.geometry.format
     va = first

@@ -71,6 +71,10 @@ SCOPE_LEAF: Final = 1
 """The invalidation removes leaf facts in its range."""
 SCOPE_WALK: Final = 2
 """The invalidation removes walk-cache facts used for addresses in its range."""
+SCOPE_ENTRY: Final = 4
+"""It is for addresses: an entry that holds one of its range goes as a whole."""
+SCOPE_TAG: Final = 8
+"""It is for a tag: global entries stay."""
 
 CAUSE_ALL: Final = 1
 """Asked for by the table code: flush everything."""

@@ -17,8 +17,7 @@ from mypy_extensions import i64
 
 from reference.formats.format import Format, Geometry, Level
 from reference.hardware.memory import POISON, PhysicalMemory
-from reference.hardware.view import REGISTERS
-from reference.hardware.walker import NO_ROOT
+from reference.hardware.walker import NO_ROOT, REGISTERS
 
 FAULT: Final = (1 << 64) - 1
 """The output address where there is no translation."""

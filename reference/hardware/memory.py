@@ -1,11 +1,15 @@
-"""Physical memory that holds table pages, as the walking device sees it.
+"""Physical memory that holds table pages, as walking devices see it. It exists once a machine.
 
 Only memory that was allocated for tables exists here. A page is *poisoned* when
 it is allocated and again when it is freed: until the driver has filled it, or
 stored to it, its content is arbitrary, and the model counts such words instead
 of guessing what is in them.
 
-Source: semantics.md, "The maximal TLB" (freed memory reads as anything).
+Visibility of stores. A coherent walker sees a store once a full barrier follows
+it; an order barrier keeps it before later stores. A non-coherent walker sees it
+once its cache line was cleaned. Until then old and new value are both visible.
+
+Source: semantics.md, "The maximal TLB" (freed memory reads as anything); formats.md F.3.
 """
 
 from typing import Final
@@ -19,38 +23,45 @@ POISON: Final = to_signed(0x5A5A_5A5A_5A5A_5A5A)
 
 
 class Path:
-    """One way to reach a table page: as the table of ``level`` whose first VA is ``va``.
+    """One way to reach a table page: as the table of ``level`` whose first VA is ``va``."""
 
-    ``fact`` is -1 while memory itself leads here from an attached root. Otherwise
-    the page was unlinked, and only the cached walk entry with this number does.
-    """
-
-    def __init__(self, level: i64, va: i64, fact: i64) -> None:
+    def __init__(self, level: i64, va: i64, fact: i64, owner: i64 = 0) -> None:
         self.level: i64 = level
+        """The level of the table's entries."""
         self.va: i64 = va
+        """The first input address that its entry 0 translates."""
         self.fact: i64 = fact
+        """-1 while memory itself leads here. Otherwise it did, and only the cached walk entry
+        with this number still does."""
+        self.owner: i64 = owner
+        """Number of the root from which memory leads here; of a cached entry, of the context
+        that has it cached."""
 
 
 class TablePage:
-    """One allocated table page.
+    """One allocated table page."""
 
-    ``words``: its entries, held; ``unwritten``: how many of them are still poison;
-    ``nonzero``: how many are neither poison nor 0; ``paths``: the ways to reach it;
-    ``stored_at``: event number of the last store or fill that the device can tell apart.
-    ``unclean``: indices of words that a non-coherent walker may not see yet, or all of
-    them where ``all_unclean``.
-    """
-
-    def __init__(self, pa: i64, entries: i64) -> None:
+    def __init__(self, pa: i64, entries: i64, space: i64 = 0) -> None:
         self.pa: i64 = pa
+        """Its physical address."""
         self.words: list[i64] = [POISON] * entries
+        """Its entries, held."""
         self.unwritten: i64 = entries
+        """How many of its words are still poison."""
         self.nonzero: i64 = 0
+        """How many of its words are neither poison nor 0."""
         self.paths: list[Path] = []
+        """The ways to reach it."""
         self.stored_at: i64 = -1
+        """Number of the event of the last store or fill that a device can tell apart."""
         self.unclean: set[i64] = set()
+        """Indices of words that a non-coherent walker may not see yet."""
         self.all_unclean: bool = False
+        """Whether these are all words, whatever ``unclean`` says."""
+        self.space: i64 = space
+        """Number of the address space that it was allocated for."""
         self.leaked: bool = False
+        """Whether it was reported that nothing leads to it."""
 
     def set(self, index: i64, word: i64) -> i64:
         """Write one entry and return what it held before; 0 <= index < len(words)."""
@@ -86,9 +97,13 @@ class PhysicalMemory:
         if granule < 8 or granule & (granule - 1):
             raise ValueError(f"granule is {granule}; allowed are powers of two from 8 bytes")
         self.granule: i64 = granule
+        """Bytes of the largest page."""
         self.offset_mask: i64 = granule - 1
+        """The bits of an address that say where in a page it is."""
         self.pages: dict[i64, TablePage] = {}
+        """Those that are allocated."""
         self.freed: set[i64] = set()
+        """Addresses of those that were freed and not allocated again."""
 
     def page_of(self, pa: i64) -> TablePage | None:
         """The allocated page that holds physical address ``pa``, or None."""
@@ -98,9 +113,9 @@ class PhysicalMemory:
         """Whether ``pa`` lies in a page that was freed and not allocated again."""
         return (pa & ~self.offset_mask) in self.freed
 
-    def allocate(self, pa: i64, size: i64) -> TablePage:
-        """Create a poisoned page of ``size`` bytes at ``pa``."""
-        page = TablePage(pa, size >> 3)
+    def allocate(self, pa: i64, size: i64, space: i64 = 0) -> TablePage:
+        """Create a poisoned page of ``size`` bytes at ``pa``, for address space ``space``."""
+        page = TablePage(pa, size >> 3, space)
         self.pages[pa] = page
         self.freed.discard(pa)
         return page
@@ -121,3 +136,75 @@ class PhysicalMemory:
         if index >= len(page.words):
             return POISON
         return page.words[index]
+
+
+class Visibility:
+    """Which stores walkers are sure to see."""
+
+    def __init__(self, coherent: bool) -> None:
+        self.coherent: bool = coherent
+        """Whether walkers snoop the caches of CPUs."""
+        self.full_barrier: i64 = -1
+        """Number of the event of the last full barrier."""
+        self.order_barrier: i64 = -1
+        """Number of the event of the last barrier that orders stores, full ones included."""
+        self.unclean_pages: dict[i64, TablePage] = {}
+        """For walkers that do not snoop: pages with words that were not cleaned yet."""
+
+    def soil(self, page: TablePage, index: i64) -> None:
+        """A word was stored: a walker that does not snoop may not see it before a clean."""
+        if not self.coherent:
+            page.unclean.add(index)
+            self.unclean_pages[page.pa] = page
+
+    def soil_all(self, page: TablePage) -> None:
+        """Every word of a page was stored."""
+        if not self.coherent:
+            page.all_unclean = True
+            page.unclean.clear()
+            self.unclean_pages[page.pa] = page
+
+    def clean(self, page: TablePage, pa: i64, size: i64) -> list[i64]:
+        """``size`` bytes from ``pa`` in a page are cleaned: addresses of words seen from now on.
+
+        Those of words that were soiled as a part of all are left out: nobody had loaded them.
+        """
+        found: list[i64] = []
+        if self.coherent or page.pa not in self.unclean_pages:
+            return found
+        first: i64 = (pa - page.pa) >> 3
+        end: i64 = (pa + size - page.pa + 7) >> 3
+        if first == 0 and end >= len(page.words):
+            page.all_unclean = False
+        elif page.all_unclean:
+            page.all_unclean = False
+            for index in range(len(page.words)):
+                page.unclean.add(index)
+        for index in sorted(page.unclean):
+            if first <= index < end:
+                page.unclean.discard(index)
+                found.append(page.pa + index * 8)
+        if not page.unclean and not page.all_unclean:
+            del self.unclean_pages[page.pa]
+        return found
+
+    def forget(self, page: TablePage) -> None:
+        """Nothing of a page has to be waited for any more."""
+        page.unclean.clear()
+        page.all_unclean = False
+        self.unclean_pages.pop(page.pa, None)
+
+    def forget_behind(self, page: TablePage, entries: i64) -> None:
+        """A small root is the start of a page; what follows is nobody's entry."""
+        if page.all_unclean:
+            page.all_unclean = False
+            page.unclean = set(range(len(page.words)))
+        page.unclean = {index for index in page.unclean if index < entries}
+        if not page.unclean:
+            self.unclean_pages.pop(page.pa, None)
+
+    def is_ordered(self, page: TablePage) -> bool:
+        """Whether all content of an unlinked page is visible before later stores are."""
+        if self.coherent:
+            return page.stored_at < self.order_barrier
+        return not page.all_unclean and not page.unclean

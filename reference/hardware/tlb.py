@@ -16,7 +16,11 @@ Two kinds of fact:
 
 An invalidation removes the facts in its scope that stopped being walkable
 before it was issued, once it has completed. A block may be cached in parts, so
-an invalidation of some of its addresses removes just that part of the fact.
+an invalidation of some of its addresses removes just that part of the fact, unless it is
+a command for an address, which takes the whole entry that holds it (SCOPE_ENTRY). One for
+a tag leaves global entries alone (SCOPE_TAG).
+
+While its context is disabled the TLB is *frozen*: it keeps what it has, and loads nothing.
 
 Source: semantics.md, "The maximal TLB"; formats.md F.1 and F.2.
 """
@@ -25,37 +29,54 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from reference.formats.access import GLOBAL
 from reference.formats.entry import LEAF
 from reference.formats.format import Geometry
 from reference.hardware.memory import Path, PhysicalMemory, TablePage
-from reference.trace import SCOPE_LEAF, SCOPE_WALK
+from reference.trace import SCOPE_ENTRY, SCOPE_LEAF, SCOPE_TAG, SCOPE_WALK
+
+TOP_VA: Final = (1 << 62) - 1
+"""Stands for "to the end of the address space" in ranges."""
 
 FOREVER: Final = 1 << 62
 """``until`` of a fact that is still walkable (its replacement is not visible yet)."""
 
 
 class Fact:
-    """One stale fact. ``table`` is the pa of the table for a walk fact, -1 for a leaf fact.
-
-    ``level`` is that of the entry ``word``; first..last are inclusive; ``until`` is
-    the number of the event after which it could no longer be loaded.
-
-    ``behind``: the walk fact that this was loaded through, where memory led there no more;
-    None elsewhere. What comes through a cached entry is no younger than that entry.
-    """
+    """One stale fact."""
 
     def __init__(
-        self, number: i64, level: i64, first: i64, last: i64, word: i64, until: i64, table: i64
+        self,
+        number: i64,
+        context: i64,
+        level: i64,
+        first: i64,
+        last: i64,
+        word: i64,
+        until: i64,
+        table: i64,
     ) -> None:
         self.number: i64 = number
+        """Counted in its context; -1: it is read from a table behind a walk fact."""
+        self.context: i64 = context
+        """Number of the context that has it cached."""
         self.level: i64 = level
+        """Of the entry ``word``."""
         self.first: i64 = first
+        """The first input address that it serves."""
         self.last: i64 = last
+        """The last input address that it serves."""
         self.word: i64 = word
+        """The entry, held."""
         self.until: i64 = until
+        """Number of the event after which it could no longer be loaded, or FOREVER."""
         self.table: i64 = table
+        """For a walk fact, the address of the table that it leads to; -1 for a leaf fact."""
         self.behind: Fact | None = None
+        """The walk fact that this was loaded through, where memory led there no more; None
+        elsewhere. What comes through a cached entry is no younger than that entry."""
         self.followers: list[Fact] | None = None
+        """Facts that have this one as ``behind``."""
 
     def follow(self, walk: "Fact") -> None:
         """From now on only the walk entry ``walk`` leads to where this was loaded from."""
@@ -89,22 +110,33 @@ def level_and_number(fact: Fact) -> tuple[i64, i64]:
 class MaximalTlb:
     """The stale facts of one context (one address space, one observer)."""
 
-    def __init__(self, memory: PhysicalMemory, geometry: Geometry) -> None:
+    def __init__(self, memory: PhysicalMemory, geometry: Geometry, context: i64 = 0) -> None:
         self.memory: PhysicalMemory = memory
+        """Table memory, which the walk facts lead to."""
         self.geometry: Geometry = geometry
+        """How the tables are laid out."""
+        self.context: i64 = context
+        """Number of the context whose TLB this is."""
         self.last_level: i64 = geometry.format.levels - 1
+        """The level of pages."""
         self.page_span: i64 = geometry.format.span(self.last_level)
+        """Bytes of a page."""
         self.next_number: i64 = 0
-        # Leaf facts of the last level by address; larger leaf facts; walk facts by number.
+        """Number of the next fact."""
         self.pages: dict[i64, list[Fact]] = {}
+        """Leaf facts of the last level, by their first address."""
         self.blocks: list[Fact] = []
+        """Leaf facts of other levels, and what is left of them."""
         self.walks: dict[i64, Fact] = {}
+        """Walk facts by number."""
+        self.frozen: bool = False
+        """Whether nothing is loaded, through cached walk entries neither."""
 
     # -- remembering ------------------------------------------------------------------------
 
     def remember_leaf(self, level: i64, first: i64, last: i64, word: i64, until: i64) -> Fact:
         """A leaf entry that was walkable for first..last is no longer what memory holds."""
-        fact = Fact(self.next_number, level, first, last, word, until, -1)
+        fact = Fact(self.next_number, self.context, level, first, last, word, until, -1)
         self.next_number += 1
         if level == self.last_level:
             same_page = self.pages.get(first)
@@ -119,7 +151,7 @@ class MaximalTlb:
     def remember_walk(self, level: i64, va: i64, word: i64, table: i64, until: i64) -> Fact:
         """A table entry at ``level`` that led to ``table`` is no longer what memory holds."""
         last: i64 = va + self.geometry.format.span(level) - 1
-        fact = Fact(self.next_number, level, va, last, word, until, table)
+        fact = Fact(self.next_number, self.context, level, va, last, word, until, table)
         self.next_number += 1
         self.walks[fact.number] = fact
         return fact
@@ -129,7 +161,7 @@ class MaximalTlb:
     def invalidate(self, first: i64, last: i64, scope: i64, issued: i64) -> None:
         """An invalidation of first..last, issued at event ``issued``, has completed.
 
-        A page that the range reaches into is in it as a whole.
+        A page that the range reaches into is in it as a whole. ``scope``: SCOPE_*, or'ed.
         """
         first &= ~(self.page_span - 1)
         last |= self.page_span - 1
@@ -139,15 +171,21 @@ class MaximalTlb:
             for fact in facts:
                 if fact.until < issued and fact.first <= last and fact.last >= first:
                     if scope & SCOPE_LEAF:
-                        self.forget_walk(fact, first, last)
+                        self.forget_walk(fact, first, last, scope)
                     else:
                         self.forget_walk(fact, 0, -1)
         if scope & SCOPE_LEAF:
-            self._invalidate_pages(first, last, issued)
+            self._invalidate_pages(first, last, scope, issued)
             if self.blocks:
-                self._invalidate_blocks(first, last, issued)
+                self._invalidate_blocks(first, last, scope, issued)
 
-    def _invalidate_pages(self, first: i64, last: i64, issued: i64) -> None:
+    def _survives(self, level: i64, word: i64, scope: i64) -> bool:
+        """Whether a leaf is out of reach of an invalidation whatever its address is."""
+        if not scope & SCOPE_TAG:
+            return False
+        return (self.geometry.format.meaning(level, word) & GLOBAL) != 0
+
+    def _invalidate_pages(self, first: i64, last: i64, scope: i64, issued: i64) -> None:
         pages = self.pages
         count: i64 = len(pages)
         if count == 0:
@@ -156,36 +194,47 @@ class MaximalTlb:
             va: i64 = first & ~(self.page_span - 1)
             while va <= last:
                 if va in pages:
-                    self._invalidate_page(va, issued)
+                    self._invalidate_page(va, scope, issued)
                 va += self.page_span
         else:
             for va in list(pages):
                 if va <= last and va + self.page_span > first:
-                    self._invalidate_page(va, issued)
+                    self._invalidate_page(va, scope, issued)
 
-    def _invalidate_page(self, va: i64, issued: i64) -> None:
-        kept = [fact for fact in self.pages[va] if fact.until >= issued]
+    def _invalidate_page(self, va: i64, scope: i64, issued: i64) -> None:
+        kept = [
+            fact
+            for fact in self.pages[va]
+            if fact.until >= issued or self._survives(fact.level, fact.word, scope)
+        ]
         if kept:
             self.pages[va] = kept
         else:
             del self.pages[va]
 
-    def _invalidate_blocks(self, first: i64, last: i64, issued: i64) -> None:
+    def _invalidate_blocks(self, first: i64, last: i64, scope: i64, issued: i64) -> None:
         before = self.blocks
         self.blocks = []
         for fact in before:
-            if fact.until >= issued or fact.first > last or fact.last < first:
+            if (
+                fact.until >= issued
+                or fact.first > last
+                or fact.last < first
+                or self._survives(fact.level, fact.word, scope)
+            ):
                 self.blocks.append(fact)
+                continue
+            if scope & SCOPE_ENTRY:
                 continue
             if fact.first < first:
                 self.remember_leaf(fact.level, fact.first, first - 1, fact.word, fact.until)
             if fact.last > last:
                 self.remember_leaf(fact.level, last + 1, fact.last, fact.word, fact.until)
 
-    def forget_walk(self, fact: Fact, first: i64, last: i64) -> None:
+    def forget_walk(self, fact: Fact, first: i64, last: i64, scope: i64 = 0) -> None:
         """Remove a walk fact. Leaves behind it outside first..last stay cached as facts.
 
-        An empty range is 0, -1.
+        An empty range is 0, -1. ``scope``: of the invalidation that removes it, if one does.
         """
         self.walks.pop(fact.number, None)
         if fact.followers is not None:
@@ -195,25 +244,46 @@ class MaximalTlb:
         if page is None:
             return
         for path in page.paths:
-            if path.fact == fact.number:
+            if path.fact == fact.number and path.owner == self.context:
                 page.paths.remove(path)
-                if fact.first < first or fact.last > last:
-                    self._keep_leaves(page, path, first, last, fact.until)
+                inside: bool = first <= fact.first and fact.last <= last
+                if not self.frozen and (not inside or scope & SCOPE_TAG):
+                    self._keep_leaves(page, path, first, last, fact.until, scope)
                 return
 
-    def _keep_leaves(self, page: TablePage, path: Path, first: i64, last: i64, until: i64) -> None:
+    def _keep_leaves(
+        self, page: TablePage, path: Path, first: i64, last: i64, until: i64, scope: i64
+    ) -> None:
         fmt = self.geometry.format
-        span = fmt.span(path.level)
+        level: i64 = path.level
+        span = fmt.span(level)
         index: i64 = 0
         for word in page.words:
-            if fmt.kind(path.level, word) == LEAF:
+            if fmt.kind(level, word) == LEAF:
                 start: i64 = path.va + index * span
                 end: i64 = start + span - 1
-                if start < first:
-                    self.remember_leaf(path.level, start, min(end, first - 1), word, until)
-                if end > last:
-                    self.remember_leaf(path.level, max(start, last + 1), end, word, until)
+                if self._survives(level, word, scope):
+                    self.remember_leaf(level, start, end, word, until)
+                elif not scope & SCOPE_ENTRY or end < first or start > last:
+                    if start < first:
+                        self.remember_leaf(level, start, min(end, first - 1), word, until)
+                    if end > last:
+                        self.remember_leaf(level, max(start, last + 1), end, word, until)
             index += 1
+
+    def freeze(self) -> None:
+        """Nothing is loaded from now on. What walk facts lead to so far counts as cached."""
+        for fact in list(self.walks.values()):
+            page = self.memory.pages.get(fact.table)
+            if page is not None:
+                for path in page.paths:
+                    if path.fact == fact.number and path.owner == self.context:
+                        self._keep_leaves(page, path, 0, -1, fact.until, 0)
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Walks go on, from memory and from cached walk entries."""
+        self.frozen = False
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -255,7 +325,7 @@ class MaximalTlb:
 
     def _leaves_behind(self, walk: Fact, first: i64, last: i64, found: list[Fact]) -> None:
         page = self.memory.pages.get(walk.table)
-        if page is None or page.nonzero == 0:
+        if page is None or page.nonzero == 0 or self.frozen:
             return
         fmt = self.geometry.format
         level: i64 = walk.level + 1
@@ -265,6 +335,89 @@ class MaximalTlb:
         while va <= last and index < len(page.words):
             word: i64 = page.words[index]
             if fmt.kind(level, word) == LEAF:
-                found.append(Fact(-1, level, va, va + span - 1, word, walk.until, -1))
+                found.append(Fact(-1, self.context, level, va, va + span - 1, word, walk.until, -1))
             index += 1
             va += span
+
+
+class Waiting:
+    """Facts of all contexts that stay loadable until the store that removed them is visible."""
+
+    def __init__(self) -> None:
+        self.facts: dict[i64, list[Fact]] = {}
+        """By the physical address of the word that was stored."""
+
+    def wait(self, pa: i64, fact: Fact) -> None:
+        """``fact`` stays loadable until the store to ``pa`` is visible."""
+        facts = self.facts.get(pa)
+        if facts is None:
+            self.facts[pa] = [fact]
+        else:
+            facts.append(fact)
+
+    def wait_with(self, other: Fact, fact: Fact) -> None:
+        """``fact`` stays loadable for as long as ``other``, which waits for a store."""
+        for facts in self.facts.values():
+            if other in facts:
+                facts.append(fact)
+                return
+
+    def follow(self, page: TablePage, walk: Fact) -> None:
+        """What was removed from a table, unseen so far, can be loaded through ``walk`` only."""
+        for pa, facts in self.facts.items():
+            if pa >= page.pa and pa < page.pa + 8 * len(page.words):
+                for fact in facts:
+                    if (
+                        fact.behind is None
+                        and fact.context == walk.context
+                        and fact.first >= walk.first
+                        and fact.last <= walk.last
+                    ):
+                        fact.follow(walk)
+
+    def seen(self, pa: i64, now: i64) -> None:
+        """Walkers see the newest value of the word at ``pa`` from event ``now`` on."""
+        facts = self.facts.pop(pa, None)
+        if facts is not None:
+            for fact in facts:
+                fact.seen(now)
+
+    def all_seen(self, until: i64) -> None:
+        """No fact waits any more for a store to become visible."""
+        for facts in self.facts.values():
+            for fact in facts:
+                fact.seen(until)
+        self.facts.clear()
+
+    def all_seen_by(self, context: i64, until: i64) -> None:
+        """No fact of one context waits any more."""
+        for pa in list(self.facts):
+            kept: list[Fact] = []
+            for fact in self.facts[pa]:
+                if fact.context == context:
+                    fact.seen(until)
+                else:
+                    kept.append(fact)
+            if kept:
+                self.facts[pa] = kept
+            else:
+                del self.facts[pa]
+
+    def shut(self, context: i64, first: i64, last: i64, now: i64) -> None:
+        """A context loads nothing for first..last any more, whichever stores are visible."""
+        for facts in self.facts.values():
+            for fact in facts:
+                if (
+                    fact.context == context
+                    and fact.behind is None
+                    and fact.first >= first
+                    and fact.last <= last
+                ):
+                    fact.seen(now)
+
+    def give_up(self, context: i64, first: i64, last: i64, now: i64) -> None:
+        """What is left of a context's facts in first..last waits for no store any more."""
+        for facts in self.facts.values():
+            for fact in facts:
+                if fact.context == context and fact.first <= last and fact.last >= first:
+                    fact.until = now

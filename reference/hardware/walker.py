@@ -15,6 +15,9 @@ from reference.hardware.memory import POISON, PhysicalMemory
 NO_ROOT: Final = -1
 """``Walker.root`` while no root is attached."""
 
+REGISTERS: Final = -(1 << 40)
+"""``Walker.root`` where registers take the place of the root; no memory is there."""
+
 
 class Step:
     """One fetch of a walk: level, the table's pa, the index in it, the word, and its kind.

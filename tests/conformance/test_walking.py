@@ -14,7 +14,7 @@ from reference.formats import FORMATS, format_by_name
 from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
-from reference.hardware.view import HardwareView
+from reference.hardware.machine import Machine
 from reference.operations import make
 from reference.systems.nvidia.translations import MAPPED, NOTHING, ZEROS
 from reference.systems.pagetable.driver import TABLE_BASE, PageTable
@@ -149,8 +149,10 @@ def test_the_hardware_view_says_the_same(tmp_path):
     table = PageTable(fmt.geometry(39), 48, sum(fmt.page_sizes), True, False, trace)
     table.create()
     table.map_pages(0x20_0000, 0x4000_0000, 0x20_0000, 1, READ | CACHE | NOEXEC)
-    view = HardwareView(fmt.geometry(39), True)
-    view.feed(trace.words, 0)
+    machine = Machine(fmt.geometry(39), True)
+    view = machine.add_space()
+    machine.add_context(view)
+    machine.feed(trace.words, 0)
     base, image = image_of(view.memory)
     file = tmp_path / "image"
     file.write_bytes(image.astype("<u8").tobytes())

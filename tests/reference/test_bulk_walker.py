@@ -10,8 +10,9 @@ from reference.formats.access import READ, WRITE
 from reference.formats.entry import ATTRIBUTE, LEAF
 from reference.formats.format import Format, Geometry
 from reference.hardware.bulk_walker import FAULT, IMAGE_LIMIT, NO_ACCESS, image_of, translate_many
+from reference.hardware.context import Space
+from reference.hardware.machine import Machine
 from reference.hardware.memory import POISON, PhysicalMemory
-from reference.hardware.view import HardwareView
 from reference.hardware.walker import NO_ROOT, Walker
 from reference.systems.pagetable.driver import PageTable
 from reference.trace import Trace
@@ -63,7 +64,7 @@ def test_agrees_with_the_scalar_walker(fmt: Format, data: st.DataObject) -> None
     assert all_together(walker, vas) == one_by_one(walker, vas)
 
 
-def mapped(geometry: Geometry, coherent: bool = True) -> HardwareView:
+def mapped(geometry: Geometry, coherent: bool = True) -> Space:
     """A view of a table with a few pages and blocks."""
     trace = Trace()
     sizes = sum(geometry.format.page_sizes)
@@ -77,8 +78,10 @@ def mapped(geometry: Geometry, coherent: bool = True) -> HardwareView:
         assert table.map_pages(size, 2 * size, size, 1, READ) == (0, size)
     end = int(geometry.limit) - page
     assert table.map_pages(end, 3 * page, page, 1, READ) == (0, page)
-    view = HardwareView(geometry, coherent)
-    view.feed(trace.words, 0)
+    machine = Machine(geometry, coherent)
+    view = machine.add_space()
+    machine.add_context(view)
+    machine.feed(trace.words, 0)
     return view
 
 

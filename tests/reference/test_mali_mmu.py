@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats.lpae import LPAE_S1
-from reference.hardware.view import TOP_VA, HardwareView
+from reference.hardware.machine import Machine
+from reference.hardware.tlb import TOP_VA
 from reference.systems.mali import device as mali
 from reference.systems.mali.device import (
     FLUSH_MEM,
@@ -1067,7 +1068,9 @@ def test_events_of_other_kinds_count_and_do_nothing():
 def test_what_the_mmu_flushed_is_not_cached_in_the_view():
     """The invalidations fit the hardware view: a leaf outside the locked region stays."""
     page, leaf_table = 0x1000, ROOT + 0x3000
-    view = HardwareView(LPAE_S1.geometry(48), True)
+    machine = Machine(LPAE_S1.geometry(48), True)
+    view = machine.add_space()
+    context = machine.add_context(view)
     trace = Trace()
     for level in range(4):
         trace.emit(ALLOC, ROOT + page * level, page)
@@ -1083,8 +1086,8 @@ def test_what_the_mmu_flushed_is_not_cached_in_the_view():
     for index in (0, 8):
         trace.append(Event(STORE, leaf_table + 8 * index, 0, 0))
     trace.emit(BARRIER, BARRIER_FULL)
-    view.feed(trace.words, 0)
-    assert len(view.tlb.leaves_in(0, 0xFFFF)) == 2
+    machine.feed(trace.words, 0)
+    assert len(context.tlb.leaves_in(0, 0xFFFF)) == 2
 
     mmu = MaliMmu()
     enable(mmu, 1)
@@ -1094,5 +1097,5 @@ def test_what_the_mmu_flushed_is_not_cached_in_the_view():
     scope = invalidate_command(SCOPE_LEAF | SCOPE_WALK, 0, one.number)
     more.emit(INVALIDATE, one.first, one.last, scope)
     more.emit(COMPLETE, one.number)
-    view.feed(more.words, 0)
-    assert [fact.first for fact in view.tlb.leaves_in(0, 0xFFFF)] == [0x8000]
+    machine.feed(more.words, 0)
+    assert [fact.first for fact in context.tlb.leaves_in(0, 0xFFFF)] == [0x8000]

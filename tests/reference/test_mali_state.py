@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reference import trace as t
 from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.lpae import LPAE_S1
-from reference.hardware.view import TOP_VA
+from reference.hardware.tlb import TOP_VA
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.mali.device import (
     COMMAND,
@@ -154,7 +154,7 @@ class World:
 
     def make_vm(self) -> MaliVm:
         number = len(self.state.vms)
-        self.state.vms.append(MaliVm(number, self.state.geometry, self.state.coherent, HANDLE))
+        self.state.vms.append(MaliVm(number, self.state.machine, HANDLE))
         self.happens((VM, number), *table(ROOTS[number]), FULL)
         return self.state.vms[number]
 
@@ -171,8 +171,8 @@ class World:
 
     def cached(self, page: int) -> bool:
         """Whether a leaf of VM 0 may be in the TLB."""
-        tlb = self.state.vms[0].view.tlb
-        return bool(tlb.leaves_in(page * PAGE, page * PAGE + PAGE - 1))
+        view = self.state.vms[0].view
+        return bool(view.cached(page * PAGE, page * PAGE + PAGE - 1))
 
 
 # -- roots ------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ def test_the_first_page_of_a_vm_is_its_root_and_nobody_walks_it_yet() -> None:
     one, other = world.state.vms
     assert (one.root, other.root) == ROOTS[:2]
     assert not one.view.walked
-    assert one.view.memory.pages.keys() == {ROOTS[0]}
+    assert [page.pa for page in one.view.pages()] == [ROOTS[0]]
     world.happens((VM, 0), *table(ROOTS[0] + PAGE))
     assert one.root == ROOTS[0]
     assert world.state.owners == {ROOTS[0]: 0, ROOTS[0] + PAGE: 0, ROOTS[1]: 1}
@@ -354,16 +354,15 @@ def test_only_who_has_stored_something_waits_for_a_barrier() -> None:
     world = World(2)
     world.happens(*enable(1, ROOTS[0]), *enable(2, ROOTS[1]))
     world.happens((VM, 0), *tables(0))
-    assert set(world.state.stored) == {0}
     one, other = (vm.view for vm in world.state.vms)
     assert one.unseen_store() >= 0
-    before = other.full_barrier
+    assert other.unseen_store() == -1
     world.happens((t.BARRIER, t.BARRIER_ORDER))
-    assert set(world.state.stored) == {0}
+    assert one.unseen_store() >= 0
+    assert other.unseen_store() == -1
     world.happens(FULL)
-    assert world.state.stored == {}
     assert one.unseen_store() == -1
-    assert other.full_barrier == before
+    assert other.unseen_store() == -1
 
 
 # -- facts that are left in an AS -------------------------------------------------------------
@@ -506,7 +505,7 @@ def test_a_table_is_freed_after_the_update_was_seen_to_end() -> None:
 
 def test_a_vm_without_its_root_is_gone_and_its_address_may_be_anothers() -> None:
     world, _ = take_away(seen=True)
-    vm = MaliVm(1, world.state.geometry, True, HANDLE)
+    vm = MaliVm(1, world.state.machine, HANDLE)
     world.state.vms.append(vm)
     world.happens((VM, 1), *table(ROOT))
     assert (vm.root, vm.exists, world.state.owners[ROOT]) == (ROOT, True, 1)
@@ -833,9 +832,10 @@ def test_a_vm_number_holds_for_one_operation() -> None:
 def test_a_table_belongs_to_the_vm_that_took_it_whichever_is_told() -> None:
     world = World(2)
     world.happens(*enable(1, ROOTS[0]), *enable(2, ROOTS[1]))
-    world.happens((VM, 1), store(ROOTS[0], 3, 0xF00D), (t.FREE, ROOTS[0], PAGE))
+    seen = world.happens((VM, 1), store(ROOTS[0], 3, 0xF00D), (t.FREE, ROOTS[0], PAGE))
     assert [vm.exists for vm in world.state.vms] == [False, True]
-    assert world.state.vms[1].view.observations == []
+    assert [vm for vm, _ in seen.observations if vm == 1] == []
+    assert world.state.machine.observations == []
 
 
 def test_warnings_and_failed_allocations_are_told() -> None:

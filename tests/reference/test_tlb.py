@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from reference.formats.access import CACHE, READ, WRITE
 from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.lpae import LPAE_S1
-from reference.hardware import view as seen
-from reference.hardware.view import HardwareView
+from reference.hardware import observation as seen
+from reference.hardware.machine import Machine
 from reference.trace import (
     ALLOC,
     ATTACH,
@@ -369,7 +369,9 @@ class Both:
     def __init__(self, coherent: bool) -> None:
         self.coherent = coherent
         self.naive = Naive(coherent)
-        self.view = HardwareView(GEOMETRY, coherent)
+        self.machine = Machine(GEOMETRY, coherent)
+        self.view = self.machine.add_space()
+        self.context = self.machine.add_context(self.view)
         self.view.touched_last = 2 * SPAN[1]
         self.trace = Trace()
         self.ticket = 0
@@ -383,9 +385,9 @@ class Both:
         event = Event(kind, a, b, c)
         expected = self.naive.objections(event, now)
         self.trace.append(event)
-        self.view.observations = []
-        self.view.feed(self.trace.words, now)
-        found = {one.kind for one in self.view.observations}
+        self.machine.observations = []
+        self.machine.feed(self.trace.words, now)
+        found = {one.kind for one in self.machine.observations}
         assert found & JUDGED == expected, f"event {now}: {event}"
         if expected - GOES_ON:
             self.ended = True
@@ -401,7 +403,7 @@ class Both:
         level, word = self.view.walker.translate(page)
         found = {
             (fact.level, plain(fact.level, fact.word))
-            for fact in self.view.tlb.leaves_in(page, page + PAGE - 1)
+            for fact in self.context.tlb.leaves_in(page, page + PAGE - 1)
         }
         if level >= 0 and FMT.kind(level, word) == LEAF:
             found.add((level, plain(level, word)))

@@ -26,7 +26,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.hardware.view import TOP_VA
+from reference.hardware.tlb import TOP_VA
 from reference.trace import REG_READ, REG_WRITE, WORDS
 from reference.words import bits, to_signed
 
@@ -404,7 +404,7 @@ class Invalidation:
     """Everything cached for some input addresses of an AS goes, walk entries included.
 
     ``number``: counted from 0; ``slot``: the AS; ``first``, ``last``: inclusive, and at most
-    TOP_VA, as ``HardwareView`` takes them; ``issued``: number of the event at which it was issued;
+    TOP_VA, as ``Invalidations`` takes them; ``issued``: number of the event at which it was issued;
     ``kind``: FLUSH_PT, FLUSH_MEM, BY_RESET or BY_POWER_OFF; ``roots``: those that the AS may have
     walked from when it was issued. ``completed``: number of the event that showed its
     completion, -1 until then.

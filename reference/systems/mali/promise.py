@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from reference.calls import LEGAL, REFUSED, Broken, Call, Traits
-from reference.hardware.view import Observation
+from reference.hardware.observation import Observation
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.mappings import Mapping as Vma
 from reference.systems.mali.device import UPDATE
@@ -548,7 +548,7 @@ _REFUSALS: Final[dict[str, Callable[[MaliState, Operation], tuple[str, tuple[int
 def _before_vm(state: MaliState, call: MaliCall) -> None:
     """The VM that is to be made; its events may come before it is known whether it is."""
     end = user_part(state.va_bits, to_unsigned(call.operation.number("user_va")))
-    state.vms.append(MaliVm(len(state.vms), state.geometry, state.coherent, max(end, 0)))
+    state.vms.append(MaliVm(len(state.vms), state.machine, max(end, 0)))
 
 
 def _before_bind(state: MaliState, call: MaliCall) -> None:
@@ -699,7 +699,7 @@ def _unmake_vm(state: MaliState) -> None:
     vm = state.vms.pop()
     for page in [page for page, owner in state.owners.items() if owner == vm.number]:
         del state.owners[page]
-    state.stored.pop(vm.number, None)
+    vm.view.take_back()
     state.touched = [one for one in state.touched if one is not vm]
 
 
@@ -899,7 +899,7 @@ def may_lose_tables(vm: MaliVm) -> bool:
 
 def lost_tables(vm: MaliVm) -> int:
     """How many table pages of a VM lead nowhere, less those of which that was told."""
-    return vm.view.lost_tables() if vm.exists else len(vm.view.memory.pages)
+    return vm.view.lost_tables() if vm.exists else vm.view.allocated
 
 
 # -- going on with what is wrong ------------------------------------------------------------------
@@ -935,8 +935,7 @@ def _forget_tables(state: MaliState, vm: MaliVm) -> None:
     if vm.exists:
         vm.view.mark_leaked()
         return
-    for pa in list(vm.view.memory.pages):
-        vm.view.memory.free(pa)
+    for pa in vm.view.take_back():
         state.owners.pop(pa, None)
 
 

@@ -2,7 +2,8 @@
 
 The three views of system ``mali``, side by side: *promise*, what the process was told is mapped
 where, and who holds which reference; *driver*, the VMAs and counts that its events tell;
-*hardware*, registers (``MaliMmu``), tables and TLB of every VM (``HardwareView``).
+*hardware*, registers (``MaliMmu``), and the tables of all VMs with what may be cached of them
+(``Machine``: a space and a context for each VM).
 
 A VM's tables are walked while its root may be in use in an address space (AS). When the AS lets
 go of it, what it has cached of it stays there: ``MaliSlot.left`` remembers whose it is until a
@@ -19,8 +20,10 @@ from mypy_extensions import i64
 from reference.formats import format_by_name
 from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.format import Geometry
-from reference.hardware.tlb import Fact
-from reference.hardware.view import TOP_VA, HardwareView, Observation
+from reference.hardware.context import Context, Space
+from reference.hardware.machine import Machine
+from reference.hardware.observation import Observation
+from reference.hardware.tlb import TOP_VA, Fact
 from reference.physical_layout import BufferLayout, BufferPages
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.gpuvm.mappings import VaPromise
@@ -41,12 +44,9 @@ from reference.trace import (
     ALLOC,
     ALLOC_FAILED,
     BARRIER,
-    BARRIER_FULL,
     CLEAN,
-    COMPLETE,
     FILL,
     FREE,
-    INVALIDATE,
     MESSAGE,
     MESSAGE_POWER_OFF,
     MESSAGE_POWER_ON,
@@ -63,7 +63,6 @@ from reference.trace import (
     STORE,
     WARN,
     WORDS,
-    invalidate_command,
 )
 from reference.translations import Translations
 
@@ -71,6 +70,9 @@ FORMAT: Final = "lpae-s1"
 """What the MMUs of Mali GPUs with a command stream frontend walk (formats.md B.2)."""
 
 PAGE_MASK: Final = 0xFFF
+
+EVERYTHING: Final = SCOPE_LEAF | SCOPE_WALK
+"""What a flush removes in its range."""
 
 MAP: Final = 0
 UNMAP: Final = 1
@@ -204,15 +206,15 @@ class MaliVm:
     event at which one was added where another is, or removed that is not there, NONE for none.
     ``busy_until_run``, ``busy_until_reset``: deferred work may hold references.
     ``reported``: it was told that it lives on. ``root``: of its tables, NONE before it is known.
-    ``slots``: the AS that may walk it. ``has_stored``: stores wait for a barrier.
-    ``counts_before``: the view's counts before the operation at hand.
+    ``slots``: the AS that may walk it.
+    ``view``: its tables; ``context``: what the AS that walk them, whichever they are, have cached.
     """
 
-    def __init__(self, number: int, geometry: Geometry, coherent: bool, user_end: int) -> None:
+    def __init__(self, number: int, machine: Machine, user_end: int) -> None:
         self.number: int = number
         self.user_end: int = user_end
-        self.view: HardwareView = HardwareView(geometry, coherent)
-        self.view.walked = False
+        self.view: Space = machine.add_space()
+        self.context: Context = machine.add_context(self.view, tag=number, enabled=False)
         self.root: int = NONE
         self.exists: bool = True
         self.handle: bool = True
@@ -222,7 +224,7 @@ class MaliVm:
         self.slots: set[int] = set()
         self.queue: list[int] = []
         self.promise: VaPromise = VaPromise()
-        self.pages: Translations = Translations(geometry.format)
+        self.pages: Translations = Translations(machine.geometry.format)
         self.held: VaPromise = VaPromise()
         self.vmas: dict[int, int] = {}
         self.mapped: int = 0
@@ -233,8 +235,6 @@ class MaliVm:
         self.reported: bool = False
         self.nodes: int = 0
         self.touched: bool = False
-        self.has_stored: bool = False
-        self.counts_before: list[i64] = []
 
     def at_rest(self) -> bool:
         """Whether no queued or deferred work may hold references of it."""
@@ -312,6 +312,7 @@ class MaliState:
         self.pa_bits: int = pa_bits
         self.coherent: bool = coherent
         self.mmu: MaliMmu = MaliMmu(slots, va_bits, pa_bits)
+        self.machine: Machine = Machine(self.geometry, coherent)
         self.slots: list[MaliSlot] = [MaliSlot() for _ in range(slots)]
         self.layout: BufferLayout = BufferLayout()
         self.vms: list[MaliVm] = []
@@ -326,9 +327,9 @@ class MaliState:
         self.timed_out: bool = False
         # Counts that are wrong and were reported: by how much, by (what, VM, number).
         self.owed: dict[tuple[int, int, int], int] = {}
-        # Which VM a table page belongs to; VMs with stores that no barrier followed yet.
+        # Which VM a table page belongs to; what could be observed before the operation at hand.
         self.owners: dict[i64, int] = {}
-        self.stored: dict[int, MaliVm] = {}
+        self.counts_before: list[i64] = self.machine.counts.copy()
         self.current: int = NONE
         self.touched: list[MaliVm] = []
         self.issued: int = 0
@@ -417,6 +418,7 @@ class MaliState:
         for vm in self.touched:
             vm.touched = False
         self.touched = []
+        self.counts_before = self.machine.counts.copy()
         self.current = NONE
         self.seen = MaliSeen()
 
@@ -426,6 +428,7 @@ class MaliState:
         position: i64 = start * WORDS
         end: i64 = len(words)
         while position < end:
+            self.machine.now = event
             kind: i64 = words[position] & 0xFFFF
             a: i64 = words[position + 1]
             b: i64 = words[position + 2]
@@ -433,7 +436,7 @@ class MaliState:
             if kind in (REG_WRITE, REG_READ):
                 self._register(event, kind == REG_WRITE, a, b)
             elif kind == BARRIER:
-                self._barrier(event, a, b, c)
+                self.machine.take(kind, a, b, c)
             elif kind in (STORE, FILL, CLEAN, ALLOC, FREE):
                 self._table(event, kind, a, b, c)
             else:
@@ -445,28 +448,18 @@ class MaliState:
     def settle(self) -> None:
         """After an operation: gather what views and MMU have observed in it."""
         seen = self.seen
-        for vm in self.touched:
-            for one in vm.view.observations:
-                seen.observations.append((vm.number, one))
-            vm.view.observations = []
+        found, self.machine.observations = self.machine.observations, []
+        for vm in self.touched if found else []:
+            for one in found:
+                if one.space == vm.view.number:
+                    seen.observations.append((vm.number, one))
         seen.commands = self.mmu.observations[self.observed :]
         self.observed = len(self.mmu.observations)
 
     def _touch(self, vm: MaliVm) -> None:
         if not vm.touched:
             vm.touched = True
-            vm.counts_before = vm.view.counts.copy()
             self.touched.append(vm)
-
-    def _barrier(self, event: i64, a: i64, b: i64, c: i64) -> None:
-        """Only those that have stored something wait for a barrier."""
-        for vm in self.stored.values():
-            vm.view.now = event
-            vm.view.take(BARRIER, a, b, c)
-        if a == BARRIER_FULL:
-            for vm in self.stored.values():
-                vm.has_stored = False
-            self.stored.clear()
 
     def _table(self, event: i64, kind: i64, a: i64, b: i64, c: i64) -> None:
         page: i64 = a & ~PAGE_MASK
@@ -480,14 +473,11 @@ class MaliState:
         elif kind == FREE:
             self.owners.pop(page, None)
             self._freed(event, vm, page)
-        elif not vm.has_stored:
-            vm.has_stored = True
-            self.stored[number] = vm
-        vm.view.now = event
-        vm.view.take(kind, a, b, c)
+        self.machine.current = vm.view.number
+        self.machine.take(kind, a, b, c)
         if kind == ALLOC and vm.root == NONE:
             vm.root = page
-            vm.view.adopt(page)
+            self.machine.attach(vm.context, vm.view, page)
 
     def _freed(self, event: i64, vm: MaliVm, page: i64) -> None:
         """A table is freed: an UPDATE that takes it from an AS must have been seen to end."""
@@ -664,19 +654,16 @@ class MaliState:
                 view.stalled_last = min(region[1], TOP_VA)
 
     def _issue(self, event: i64, one: Invalidation) -> None:
-        command = invalidate_command(SCOPE_LEAF | SCOPE_WALK, 0, one.number)
+        contexts: list[Context] = []
         for vm in self.vms:
             if vm.root in one.roots:
                 self._touch(vm)
-                vm.view.now = event
-                vm.view.take(INVALIDATE, one.first, one.last, command)
+                contexts.append(vm.context)
+        self.machine.invalidations.issue(one.number, one.first, one.last, EVERYTHING, contexts)
 
     def _complete(self, event: i64, one: Invalidation) -> None:
         self.seen.flushes += 1
-        for vm in self.vms:
-            if vm.root in one.roots:
-                vm.view.now = event
-                vm.view.take(COMPLETE, one.number, 0, 0)
+        self.machine.invalidations.complete(one.number)
         if one.first == 0 and one.last >= (1 << self.va_bits) - 1:
             slot = self.slots[one.slot]
             slot.left = NONE
@@ -715,8 +702,7 @@ class MaliState:
         one = self.vms[vm]
         self._touch(one)
         if not one.slots:
-            one.view.now = event
-            one.view.start_walking()
+            self.machine.enable(one.context)
         one.slots.add(number)
 
     def _let_go(self, event: i64, number: int, vm: int) -> None:
@@ -724,8 +710,7 @@ class MaliState:
         self._touch(one)
         one.slots.discard(number)
         if not one.slots:
-            one.view.now = event
-            one.view.stop_walking()
+            self.machine.retire(one.context)
 
     def assume_updates_ended(self, number: int, event: i64) -> None:
         """After it was reported that nobody saw the end of an AS's last command."""

@@ -17,7 +17,10 @@ from reference.calls import LEGAL, MISUSE, Broken, Call, Traits
 from reference.formats import format_by_name
 from reference.formats.access import READ, WRITE
 from reference.formats.format import Format
-from reference.hardware.view import CHANGED_OUTSIDE, TOP_VA, Difference, HardwareView
+from reference.hardware.context import Difference, Space
+from reference.hardware.machine import Machine
+from reference.hardware.observation import CHANGED_OUTSIDE
+from reference.hardware.tlb import TOP_VA
 from reference.operations import Operation, Result
 from reference.trace import RELEASE
 from reference.translations import Translations
@@ -84,7 +87,7 @@ class PageTableCall(Call):
 
     ``due``: the ranges for which nothing stale may be cached once it is done. ``held``: for a
     misuse, what was promised in its range before: (first, last, pa, level in memory).
-    ``counts_before``, ``failed_before``: the view's counts, and failed allocations, before it.
+    ``counts_before``, ``failed_before``: the machine's counts, and failed allocations, before it.
     ``lost``: how many tables it has lost, ``lost_pa`` the first of them.
     """
 
@@ -167,8 +170,8 @@ class Table:
     ``config``: the arguments of its create, filled in; of them ``pgsizes`` (a bit for each page
     size), ``bbm`` (the device's break-before-make level), and ``limit`` and ``pa_limit``, where
     input and output addresses end.
-    ``translations``: what callers were promised; ``view``: what a device could use; ``duties``:
-    what was unmapped and not released.
+    ``translations``: what callers were promised; ``machine``: what a device could use, ``view``
+    the one address space in it; ``duties``: what was unmapped and not released.
     """
 
     def __init__(self, create: Operation) -> None:
@@ -186,7 +189,9 @@ class Table:
         self.pa_limit: int = 1 << create.number("oas")
         self.format: Format = fmt
         self.translations: Translations = Translations(fmt)
-        self.view: HardwareView = HardwareView(fmt.geometry(ias), bool(create.number("coherent")))
+        self.machine: Machine = Machine(fmt.geometry(ias), bool(create.number("coherent")))
+        self.view: Space = self.machine.add_space()
+        self.machine.add_context(self.view)
         self.duties: Duties = Duties()
 
     def access_differences(self, first: int, last: int) -> list[Difference]:
@@ -240,7 +245,7 @@ class Table:
 
     def forget_changed_outside(self) -> None:
         """What was cached of entries that a call was not to touch is nobody's duty."""
-        for seen in self.view.observations:
+        for seen in self.machine.observations:
             if seen.kind == CHANGED_OUTSIDE:
                 span = self.format.span(seen.level)
                 base = seen.va & ~(span - 1)
@@ -259,7 +264,7 @@ class PageTablePromise:
     @property
     def warned(self) -> int:
         """The event of a warning in the last call; -1 for none."""
-        return -1 if self.table is None else self.table.view.warned
+        return -1 if self.table is None else self.table.machine.warned
 
     def implied(self, operation: Operation, first: bool) -> Operation | None:
         """A first operation other than create has a default table made before it."""
@@ -291,7 +296,7 @@ class PageTablePromise:
             operation = filled(operation)
             self.table = Table(operation)
         table = self._existing()
-        view = table.view
+        machine, view = table.machine, table.view
         call = PageTableCall(operation)
         if name in ("map", "unmap"):
             call.first, call.last = touched(operation)
@@ -302,10 +307,10 @@ class PageTablePromise:
             call.held = view.held(table.translations, call.first, call.last)
         if name == "release":
             call.events = [(RELEASE, first, last) for first, last in call.due]
-        call.counts_before = view.counts.copy()
-        call.failed_before = view.failed_allocations
-        view.warned = -1
-        view.observations = []
+        call.counts_before = machine.counts.copy()
+        call.failed_before = machine.failed_allocations
+        machine.warned = -1
+        machine.observations = []
         return call
 
     def _sort(self, call: PageTableCall, table: Table) -> None:
@@ -326,10 +331,10 @@ class PageTablePromise:
     # -- after it -------------------------------------------------------------------------------
 
     def feed(self, words: list[int], begin: int) -> None:
-        """Let the view follow the events of a call."""
-        view = self._existing().view
-        view.now = begin
-        view.feed(words, begin)
+        """Let the machine follow the events of a call."""
+        machine = self._existing().machine
+        machine.now = begin
+        machine.feed(words, begin)
 
     def after(self, call: PageTableCall, result: Result, end: int) -> None:
         """What callers were told by a call that came back."""
@@ -377,7 +382,7 @@ class PageTablePromise:
         if name in ("create", "destroy"):
             return True
         if name in ("map", "unmap"):
-            counts = self._existing().view.counts
+            counts = self._existing().machine.counts
             return result.value > 0 or counts[CHANGED_OUTSIDE] > call.counts_before[CHANGED_OUTSIDE]
         return bool(call.due)
 

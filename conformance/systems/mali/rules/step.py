@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from conformance.rules.step import CallStep
-from reference.hardware.view import Difference, Observation
+from reference.hardware.context import Difference
+from reference.hardware.observation import Observation
 from reference.operations import Result
 from reference.systems.mali.device import Latched
 from reference.systems.mali.promise import MaliCall, MaliPromise, Span
@@ -76,11 +77,8 @@ class MaliStep(CallStep[MaliCall, MaliPromise]):
         return [(vms[vm], one) for vm, one in self.seen.observations if one.kind in kinds]
 
     def occasions(self, kind: int) -> int:
-        """How often a view could have observed something of this kind in this step."""
-        count = 0
-        for vm in self.state.touched:
-            count += vm.view.counts[kind] - vm.counts_before[kind]
-        return count
+        """How often something of this kind could have been observed in this step."""
+        return self.state.machine.counts[kind] - self.state.counts_before[kind]
 
     # An UPDATE whose end nobody saw is OR-4's to tell: other rules take it as ended.
 

@@ -4,7 +4,7 @@ from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import MAPPING, TABLES
 from conformance.systems.mali.rules.step import MaliStep
 from reference.formats.access import access_text
-from reference.hardware.view import (
+from reference.hardware.observation import (
     CHANGED_OUTSIDE,
     CONFLICT_SIZE,
     CONFLICT_VALUE,

@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
-from reference.hardware.view import CHANGED_OUTSIDE
+from reference.hardware.observation import CHANGED_OUTSIDE
 
 
 def untouched_check(step: PageTableStep) -> int:

@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import MISUSE, Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
-from reference.hardware.view import (
+from reference.hardware.observation import (
     CONFLICT_SIZE,
     CONFLICT_VALUE,
     FREED_LINKED,
@@ -118,7 +118,7 @@ def visible_check(step: PageTableStep) -> int:
         checked += 1
         pa = step.view.unseen_store()
         if pa >= 0:
-            missing = "barrier" if step.view.coherent else "cache clean"
+            missing = "barrier" if step.view.visibility.coherent else "cache clean"
             step.violations.append(
                 Violation(
                     "OR-4",

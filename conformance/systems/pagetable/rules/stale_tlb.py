@@ -3,7 +3,7 @@
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
 from reference.formats.access import access_text
-from reference.hardware.view import FREED_CACHED
+from reference.hardware.observation import FREED_CACHED
 
 
 def leaf_check(step: PageTableStep) -> int:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from conformance.rules.step import CallStep
-from reference.hardware.view import Difference, HardwareView, Observation
+from reference.hardware.context import Difference, Space
+from reference.hardware.machine import Machine
+from reference.hardware.observation import Observation
 from reference.operations import Result
 from reference.systems.pagetable.promise import PageTableCall, PageTablePromise, Table
 from reference.trace import Trace
@@ -19,7 +21,7 @@ class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
     ``translations``: what callers were promised.
     """
 
-    __slots__ = ("_same", "table", "translations", "view")
+    __slots__ = ("_same", "machine", "table", "translations", "view")
 
     def __init__(
         self,
@@ -33,7 +35,8 @@ class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
         super().__init__(call, result, promise, trace, begin_event, places)
         assert promise.table is not None
         self.table: Table = promise.table
-        self.view: HardwareView = promise.table.view
+        self.machine: Machine = promise.table.machine
+        self.view: Space = promise.table.view
         self.translations: Translations = promise.table.translations
         # What was found to be as promised in this step.
         self._same: tuple[int, int] = (0, -1)
@@ -41,22 +44,22 @@ class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
     @property
     def failed_allocations(self) -> int:
         """How many table allocations were made to fail in it."""
-        return self.view.failed_allocations - self.call.failed_before
+        return self.machine.failed_allocations - self.call.failed_before
 
     @property
     def observations(self) -> Sequence[Observation]:
         """What was observed in it."""
-        return self.view.observations
+        return self.machine.observations
 
     def seen(self, kind: int) -> int:
         """How often an observation of this kind could have been made in it."""
-        return self.view.counts[kind] - self.call.counts_before[kind]
+        return self.machine.counts[kind] - self.call.counts_before[kind]
 
     def observed(self, *kinds: int) -> Sequence[Observation]:
         """The observations of these kinds made in it."""
-        if not self.view.observations:
+        if not self.machine.observations:
             return ()
-        return [seen for seen in self.view.observations if seen.kind in kinds]
+        return [seen for seen in self.machine.observations if seen.kind in kinds]
 
     def difference(self, first: int, last: int) -> Difference | None:
         """The lowest address of first..last at which memory does not say what was promised.

@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.pagetable.rules.step import PageTableStep
-from reference.hardware.view import (
+from reference.hardware.observation import (
     FREED_UNKNOWN,
     STORED_FREED,
     STORED_OUTSIDE,

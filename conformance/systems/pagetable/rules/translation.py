@@ -17,7 +17,8 @@ from reference.formats.access import (
     UNSTATED,
     access_text,
 )
-from reference.hardware.view import CHANGED_OUTSIDE, Difference
+from reference.hardware.context import Difference
+from reference.hardware.observation import CHANGED_OUTSIDE
 
 
 def address_check(step: PageTableStep) -> int:

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from reference.formats.access import READ, WRITE
 from reference.formats.lpae import LPAE_S1
-from reference.hardware import view as seen
-from reference.hardware.view import TOP_VA, HardwareView
+from reference.hardware import observation as seen
+from reference.hardware.machine import Machine
+from reference.hardware.tlb import TOP_VA
 from reference.trace import (
     ALLOC,
     BARRIER,
@@ -38,24 +39,34 @@ class World:
     """Tables for the first pages, with pages 0 to 3 mapped, and what happens to them."""
 
     def __init__(self, coherent: bool = True, mapped: bool = True) -> None:
-        self.view = HardwareView(GEOMETRY, coherent)
+        self.machine = Machine(GEOMETRY, coherent)
+        self.view = self.machine.add_space()
+        self.context = self.machine.add_context(self.view, enabled=False)
         self.coherent = coherent
         self.tickets = 0
         self.touch(0, TOP_VA)
         self.happens(ALLOC, ROOT, PAGE)
         self.happens(FILL, ROOT, PAGE, 0)
         self.publish(ROOT)
-        self.view.adopt(ROOT)
+        self.machine.attach(self.context, self.view, ROOT)
         if mapped:
             self.link()
             for page in range(4):
                 self.store(LAST, page, leaf(page))
             self.settle()
-        self.view.observations.clear()
+        self.machine.observations.clear()
 
     def happens(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> None:
-        self.view.take(kind, a, b, c)
-        self.view.now += 1
+        self.machine.take(kind, a, b, c)
+        self.machine.now += 1
+
+    def start(self) -> None:
+        """Somebody begins to walk."""
+        self.machine.enable(self.context)
+
+    def stop(self) -> None:
+        """Nobody walks any more, and what was cached is nobody's concern."""
+        self.machine.retire(self.context)
 
     def touch(self, first: int, last: int) -> None:
         self.view.touched_first, self.view.touched_last = first, last
@@ -91,10 +102,10 @@ class World:
 
     def cached(self) -> list[int]:
         """The pages of which a leaf that memory does not hold may be cached."""
-        return sorted({int(one.first) // PAGE for one in self.view.tlb.leaves_in(0, TOP_VA)})
+        return sorted({int(one.first) // PAGE for one in self.context.tlb.leaves_in(0, TOP_VA)})
 
     def kinds(self) -> list[int]:
-        return [int(one.kind) for one in self.view.observations]
+        return [int(one.kind) for one in self.machine.observations]
 
     def lock(self, first: int, last: int) -> None:
         self.view.stalled_first, self.view.stalled_last = first, last
@@ -114,7 +125,7 @@ def test_while_nobody_walks_nothing_is_cached_and_nothing_can_conflict(coherent:
     world.settle()
     assert world.cached() == []
     assert world.kinds() == []
-    world.view.start_walking()
+    world.start()
     assert world.cached() == []
     assert world.kinds() == []
 
@@ -122,7 +133,7 @@ def test_while_nobody_walks_nothing_is_cached_and_nothing_can_conflict(coherent:
 @both
 def test_once_somebody_walks_all_that_is_removed_is_cached(coherent: bool) -> None:
     world = World(coherent)
-    world.view.start_walking()
+    world.start()
     world.store(LAST, 0, 0)
     world.store(LAST, 1, leaf(77))
     world.settle()
@@ -133,15 +144,15 @@ def test_once_somebody_walks_all_that_is_removed_is_cached(coherent: bool) -> No
 @both
 def test_when_nobody_walks_any_more_what_is_cached_is_nobodys_concern(coherent: bool) -> None:
     world = World(coherent)
-    world.view.start_walking()
+    world.start()
     world.store(LAST, 0, 0)
     # Visible to nobody yet.
-    world.view.stop_walking()
+    world.stop()
     assert world.cached() == []
     world.settle()
     world.store(LAST, 0, leaf(9))
     world.settle()
-    world.view.start_walking()
+    world.start()
     assert (world.cached(), world.kinds()) == ([], [])
 
 
@@ -150,13 +161,13 @@ def test_a_store_that_is_not_visible_when_walking_starts_is_told_once(coherent: 
     world = World(coherent)
     world.store(LAST, 0, 0)
     assert world.view.unseen_store() >= 0
-    before = world.view.counts[seen.PUBLISHED_UNORDERED]
-    world.view.start_walking()
+    before = world.machine.counts[seen.PUBLISHED_UNORDERED]
+    world.start()
     assert world.kinds() == [seen.PUBLISHED_UNORDERED]
-    assert world.view.counts[seen.PUBLISHED_UNORDERED] == before + 1
+    assert world.machine.counts[seen.PUBLISHED_UNORDERED] == before + 1
     assert world.view.unseen_store() == -1
-    world.view.stop_walking()
-    world.view.start_walking()
+    world.stop()
+    world.start()
     assert world.kinds() == [seen.PUBLISHED_UNORDERED]
 
 
@@ -165,7 +176,7 @@ def test_a_table_that_is_linked_unordered_matters_only_when_somebody_walks(coher
     for walked in (False, True):
         world = World(coherent, mapped=False)
         if walked:
-            world.view.start_walking()
+            world.start()
         world.happens(ALLOC, MIDDLE, PAGE)
         world.happens(FILL, MIDDLE, PAGE, 0)
         world.store(ROOT, 0, LPAE_S1.table(1, MIDDLE))
@@ -188,7 +199,7 @@ def test_a_table_that_is_freed_linked_is_kept_for_later_while_nobody_walks(coher
     (one,) = world.view.freed_linked
     assert (one.kind, one.level, one.va, one.pa) == (seen.FREED_LINKED, 2, 0, LAST)
     world = World(coherent)
-    world.view.start_walking()
+    world.start()
     world.happens(FREE, LAST, PAGE)
     assert world.kinds() == [seen.FREED_LINKED]
     assert world.view.freed_linked == []
@@ -205,14 +216,14 @@ def test_a_table_that_was_unlinked_may_be_freed_at_once_while_nobody_walks(coher
     world.happens(FREE, MIDDLE, PAGE)
     assert (world.kinds(), world.view.freed_linked, world.view.lost_tables()) == ([], [], 0)
     walked = World(coherent)
-    walked.view.start_walking()
+    walked.start()
     walked.store(ROOT, 0, 0)
     walked.settle()
     walked.happens(FREE, LAST, PAGE)
     walked.happens(FREE, MIDDLE, PAGE)
     assert walked.kinds() == [seen.FREED_CACHED] * 2
     flushed = World(coherent)
-    flushed.view.start_walking()
+    flushed.start()
     flushed.store(ROOT, 0, 0)
     flushed.settle()
     flushed.flush()
@@ -223,9 +234,9 @@ def test_a_table_that_was_unlinked_may_be_freed_at_once_while_nobody_walks(coher
 
 def test_a_table_that_was_cached_may_be_freed_when_nobody_walks_any_more() -> None:
     world = World()
-    world.view.start_walking()
+    world.start()
     world.store(ROOT, 0, 0)
-    world.view.stop_walking()
+    world.stop()
     world.happens(FREE, LAST, PAGE)
     world.happens(FREE, MIDDLE, PAGE)
     assert world.kinds() == []
@@ -236,7 +247,7 @@ def test_a_table_that_was_cached_may_be_freed_when_nobody_walks_any_more() -> No
 
 def test_in_a_locked_region_an_entry_is_replaced_at_once_and_is_still_cached() -> None:
     world = World()
-    world.view.start_walking()
+    world.start()
     world.lock(PAGE, 3 * PAGE - 1)
     world.store(LAST, 1, leaf(77))
     world.store(LAST, 2, 0)
@@ -255,13 +266,13 @@ def test_in_a_locked_region_an_entry_is_replaced_at_once_and_is_still_cached() -
 )
 def test_an_entry_of_which_a_part_is_locked_is_not_locked(first: int, last: int) -> None:
     world = World()
-    world.view.start_walking()
+    world.start()
     world.lock(first, last)
     block = LPAE_S1.leaf(2, 0x4000_0000, READ | WRITE)
     world.store(MIDDLE, 0, block)
     assert world.kinds() == [seen.REPLACED_SIZE]
     locked = World()
-    locked.view.start_walking()
+    locked.start()
     locked.lock(0, LARGE - 1)
     locked.store(MIDDLE, 0, block)
     assert locked.kinds() == []
@@ -269,7 +280,7 @@ def test_an_entry_of_which_a_part_is_locked_is_not_locked(first: int, last: int)
 
 def test_a_neighbour_that_changes_unseen_is_looked_at_later() -> None:
     world = World()
-    world.view.start_walking()
+    world.start()
     world.touch(PAGE, 2 * PAGE - 1)
     world.lock(0, 0x7FFF)
     world.store(LAST, 1, 0)
@@ -319,14 +330,15 @@ def test_what_is_cached_was_there_while_somebody_walked_and_not_flushed_since(
             world.flush(page * PAGE, (page + number) * PAGE + PAGE - 1)
             loaded = {one for one in loaded if not page <= one[0] <= page + number}
         elif what == "start" and not world.view.walked:
-            world.view.start_walking()
+            world.start()
         elif what == "stop" and world.view.walked:
-            world.view.stop_walking()
+            world.stop()
             loaded = set()
         if world.view.walked:
             loaded |= {(page, word) for page, word in memory.items() if word}
         stale = {one for one in loaded if memory[one[0]] != one[1]}
         said = {
-            (int(one.first) // PAGE, int(one.word)) for one in world.view.tlb.leaves_in(0, TOP_VA)
+            (int(one.first) // PAGE, int(one.word))
+            for one in world.context.tlb.leaves_in(0, TOP_VA)
         }
         assert {one for one in said if memory.get(one[0], 0) != one[1]} == stale

@@ -3,7 +3,8 @@
 import pytest
 
 from reference.formats import format_by_name
-from reference.hardware.view import PUBLISHED_UNORDERED, PUBLISHED_UNWRITTEN, HardwareView
+from reference.hardware.machine import Machine
+from reference.hardware.observation import PUBLISHED_UNORDERED, PUBLISHED_UNWRITTEN
 from reference.trace import ALLOC, BARRIER, BARRIER_FULL, CLEAN, FILL, STORE
 
 ROOT = 0x8000_0000
@@ -13,16 +14,17 @@ TABLE = 0x8000_1003
 
 def started(coherent, *events):
     """What is observed when the root is walked after these events."""
-    view = HardwareView(format_by_name("lpae-s1").geometry(48), coherent)
-    view.walked = False
-    view.take(ALLOC, ROOT, PAGE, 0)
-    view.adopt(ROOT)
+    machine = Machine(format_by_name("lpae-s1").geometry(48), coherent)
+    space = machine.add_space()
+    context = machine.add_context(space, enabled=False)
+    machine.take(ALLOC, ROOT, PAGE, 0)
+    machine.attach(context, space, ROOT)
     for event in events:
-        view.now += 1
-        view.take(*event)
-    view.now += 1
-    view.start_walking()
-    return [one.kind for one in view.observations]
+        machine.now += 1
+        machine.take(*event)
+    machine.now += 1
+    machine.enable(context)
+    return [one.kind for one in machine.observations]
 
 
 FILLED = (FILL, ROOT, PAGE, 0)
