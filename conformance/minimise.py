@@ -111,6 +111,8 @@ class _Minimiser:
 
     def part_and_drop(self) -> bool:
         """Give an address that is used again a place of its own, without what made room for it."""
+        if not self.system.moved_together:
+            return False
         name = self.system.moved_together[0][0]
         used = [to_unsigned(int(one.args[name])) for one in self.best if name in one.args]
         if not used:

@@ -140,7 +140,7 @@ def replay(file: str, target_name: str | None, system_name: str, kernel: str | N
     operations: list[Operation] = []
     try:
         if counterexamples.is_counterexample(file):
-            example = counterexamples.load(file)
+            example = counterexamples.load(file, system_by_name)
         else:
             operations = read_operations(file, system.specs)
     except OSError as error:

@@ -116,7 +116,7 @@ REPORTS = {
 
 def report_page(name: str, title: str, words: str) -> str:
     """A counterexample as the terminal tells it."""
-    counterexample = load(HERE / "reports" / f"{name}.json")
+    counterexample = load(HERE / "reports" / f"{name}.json", system_by_name)
     told = terminal.tell(
         counterexample, vocabulary=system_by_name(counterexample.system).vocabulary
     )

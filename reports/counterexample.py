@@ -8,7 +8,7 @@ numbers here.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -609,12 +609,15 @@ def from_json(data: object) -> Counterexample:
 _ALLOWED: Final = f'counterexample files, JSON objects with "schema": "{SCHEMA}"'
 
 
-def load(path: str | Path) -> Counterexample:
+def load(path: str | Path, know: Callable[[str], object] | None = None) -> Counterexample:
     """The counterexample in a file.
+
+    ``know`` is called with the system's name before the events are read, so that the kinds of
+    events that this system declares are known by then.
 
     Raises:
         ValueError: the file was cut off, or is something else; one message with the file, what
-            was found, and what is allowed.
+            was found, and what is allowed. Or what ``know`` raises.
         OSError: the file cannot be read.
     """
     data = files.read_json(path, _ALLOWED)
@@ -624,6 +627,8 @@ def load(path: str | Path) -> Counterexample:
             found = f"has schema {data['schema']!r}" if "schema" in data else "has no schema"
         raise ValueError(f"{path} {found}; allowed are {_ALLOWED}")
     try:
+        if know is not None and isinstance(data.get("system"), str):
+            know(data["system"])
         return from_json(data)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

@@ -966,7 +966,8 @@ WRONG = {
     ("RC-3", "bind, table pages lost"): (THREE, NEW, without(kind(t.FREE), 0)),
     ("RC-3", "destroy_vm, table pages lost"): (IDLE, DESTROY, without(kind(t.FREE), 0)),
     ("OR-8", "run, queued binds out of order"): (
-        (*ON, queue(0), queue(1)), RUN, moved(kind(mali_events.FENCE), kind(mali_events.FENCE), 1, 0),
+        (*ON, queue(0), queue(1)), RUN,
+        moved(kind(mali_events.FENCE), kind(mali_events.FENCE), 1, 0),
     ),
     ("PG-1", "bind, legal, did not return"): (THREE, NEW, stops(t.HANG)),
     ("PG-1", "run, legal, did not return, in spoil_it"): (ON, RUN, stops(t.HANG, 1)),

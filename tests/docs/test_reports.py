@@ -31,7 +31,7 @@ def test_each_page_has_its_file():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda one: one.stem)
 def test_the_page_is_what_is_told(file):
-    shown = load(file)
+    shown = load(file, system_by_name)
     told = terminal.tell(shown, vocabulary=system_by_name(shown.system).vocabulary)
     assert told.rstrip("\n") in file.with_suffix(".md").read_text(encoding="utf-8")
     # All three views are there, before and after.
@@ -42,7 +42,7 @@ def test_the_page_is_what_is_told(file):
 @pytest.mark.xdist_group("linux")
 @pytest.mark.parametrize("file", FILES, ids=lambda one: one.stem)
 def test_it_is_found_again_and_the_reference_does_it_right(file):
-    shown = load(file)
+    shown = load(file, system_by_name)
     system = system_by_name(shown.system)
     identity = (shown.rule, shown.signature)
     given = operations_of(shown)

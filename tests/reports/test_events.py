@@ -206,7 +206,8 @@ def test_counts_of_tables_and_memories_in_a_row_are_one_line():
         ),
         (5, "refs        memory 0: 2, memory 1: 1"),
     ]
-    assert [(line.first, line.last) for line in tell_events(events, 0, 6, alone=3, words=NVIDIA)] == [
+    told = tell_events(events, 0, 6, alone=3, words=NVIDIA)
+    assert [(line.first, line.last) for line in told] == [
         (0, 0), (1, 2), (3, 3), (4, 4), (5, 6)
     ]  # fmt: skip
 

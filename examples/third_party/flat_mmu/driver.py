@@ -9,10 +9,6 @@ TABLE = 0x8000_0000
 """Where the table lies."""
 
 
-class StepsExceeded(Exception):
-    """Never: each call does one thing."""
-
-
 class FlatDriver:
     """One table, ``words``; ``trace`` is told what is done to it."""
 

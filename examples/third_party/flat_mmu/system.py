@@ -15,10 +15,11 @@ from conformance.session import Session
 from conformance.system import System
 from conformance.targets.reference import ReferenceTarget
 from flat_mmu import driver as flat
-from flat_mmu.promise import ENTRIES, VALID, FlatPromise
+from flat_mmu.promise import BELL, ENTRIES, VALID, FlatPromise
 from reference.calls import Call
 from reference.operations import ArgSpec, Operation, OperationSpec, Result, specs_of
 from reports.counterexample import Segment, Views
+from reports.events import EventWords
 
 _SLOT = ArgSpec("slot", "count", default=0, high=ENTRIES - 1)
 
@@ -71,8 +72,13 @@ def result_check(step: FlatStep) -> int:
     """A call returns one of its documented results."""
     allowed = step.errors or (0,)
     if step.result.result not in allowed:
-        step.violate("ER-1", f"{step.sort}, wrong result", f"{step.kind} returned {step.result.result}.",
-                     str(allowed), str(step.result.result))  # fmt: skip
+        step.violate(
+            "ER-1",
+            f"{step.sort}, wrong result",
+            f"{step.kind} returned {step.result.result}.",
+            str(allowed),
+            str(step.result.result),
+        )
     return 1
 
 
@@ -83,18 +89,35 @@ def read_check(step: FlatStep) -> int:
         wanted = 0 if page is None else page << 12 | VALID
         if step.promise.read[slot] != wanted:
             stale = "stale entry" if step.promise.memory[slot] == wanted else "wrong entry"
-            step.violate("FLAT-1", stale, f"Slot {slot} is not for the device what callers were told.",
-                         f"{wanted:#x}", f"{step.promise.read[slot]:#x}")  # fmt: skip
+            step.violate(
+                "FLAT-1",
+                stale,
+                f"Slot {slot} is not for the device what callers were told.",
+                f"{wanted:#x}",
+                f"{step.promise.read[slot]:#x}",
+            )
             break
     return 1
 
 
 RULES = (
-    Rule("PG-1", "Every call returns.", "The caller waits for ever.", "semantics.md (progress)", return_check, EVERY),
-    Rule("PG-2", "No call crashes.", "The machine goes down.", "semantics.md (memory safety)", crash_check, EVERY),
-    Rule("ER-1", "A call returns one of its documented results.", "Callers go wrong.", "semantics.md (calls)", result_check, EVERY),
-    Rule("FLAT-1", "The device has read each entry as callers were told.", "It uses a page of another owner.",
-         "the flat MMU's manual", read_check, frozenset({"map", "unmap"})),
+    Rule(
+        "PG-1", "Every call returns.", "The caller waits for ever.", "semantics.md (progress)",
+        return_check, EVERY,
+    ),
+    Rule(
+        "PG-2", "No call crashes.", "The machine goes down.", "semantics.md (memory safety)",
+        crash_check, EVERY,
+    ),
+    Rule(
+        "ER-1", "A call returns one of its documented results.", "Callers go wrong.",
+        "semantics.md (calls)", result_check, EVERY,
+    ),
+    Rule(
+        "FLAT-1", "The device has read each entry as callers were told.",
+        "It uses a page that has another owner.", "the flat MMU's manual", read_check,
+        frozenset({"map", "unmap"}),
+    ),
 )  # fmt: skip
 
 
@@ -137,13 +160,16 @@ class FlatViews:
             operation=len(self.session.operations) - 1, iova=max(violation.iova, 0),
             promise_before=self.before[0], promise_after=after[0],
             hardware_before=self.before[1], hardware_after=after[1],
-            window=(0, ENTRIES * 0x1000 - 1), expected=violation.expected, observed=violation.observed,
+            window=(0, ENTRIES * 0x1000 - 1), expected=violation.expected,
+            observed=violation.observed,
         )  # fmt: skip
 
 
 def _segment(slot: int, pa: int) -> Segment:
     return Segment(slot << 12, (slot << 12) + 0xFFF, pa, "mapped", 0x1000)
 
+
+EVENT_WORDS = EventWords(texts={BELL: lambda event, vm: f"bell        for slot {event.a}"})
 
 SYSTEM = System(
     name="flat",
@@ -153,8 +179,8 @@ SYSTEM = System(
     make_promise=FlatPromise,
     make_views=FlatViews,
     make_machine=lambda traits: FlatMachine,
-    moved_together=(),
     valid=lambda operation, traits: True,
     reference=FlatTarget,
+    events=EVENT_WORDS,
 )
 """System ``flat``."""
