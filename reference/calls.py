@@ -4,7 +4,7 @@ A *promise* is what callers of a system were told, with the views of driver and 
 held against. It is asked before each call, follows what the call did, and moves on by what the
 call gave back. It judges nothing: rules compare, and tell it which violations they found.
 
-Source: semantics.md (calls; identity, and going on).
+Source: semantics.md (calls); semantics.md (identity and going on).
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,8 @@ which calls move it on, and how.
 What a call has to be refused for is reckoned here from the state, and by the driver from what it
 holds: that both reckon it is meant, for a mistake that they shared would not be seen.
 
-Source: formats.md B.3 to B.7; semantics.md (calls; when a duty falls due).
+Source: formats.md B.3 to B.7; semantics.md (calls);
+semantics.md (when a duty falls due).
 """
 
 import errno

@@ -6,7 +6,8 @@ a device could still use, and the ranges that were unmapped and may not be used 
 
 Addresses are held (a word with bit 63 set is negative), ranges are inclusive.
 
-Source: formats.md F.4 (the io_pgtable contract); semantics.md (when a duty falls due; calls).
+Source: formats.md F.4 (the io_pgtable contract); semantics.md (when a duty falls due);
+semantics.md (calls).
 """
 
 import errno
