@@ -5,19 +5,17 @@ the promise cannot take over, is undone: target and promise start again, and all
 it are carried out once more, without being counted or reported.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from conformance.rules.rule import MISUSE, Violation
+from conformance.rules.rule import MISUSE, Rule, Violation
 from conformance.rules.step import AnyStep
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
-from reference.operations import Operation, Result, completed
+from reference.calls import Promise, Traits
+from reference.operations import Operation, Result, Specs, completed
 from reference.trace import BEGIN, END, Trace
-
-if TYPE_CHECKING:
-    from conformance.system import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,33 @@ class Outcome:
     fresh: Sequence[Violation]
 
 
+class Judged(Protocol):
+    """What a session asks of its system: see ``conformance.system.System``."""
+
+    @property
+    def specs(self) -> Specs:
+        """The table of its operations."""
+
+    @property
+    def create_implied(self) -> bool:
+        """Whether a default create goes without saying, and is not told."""
+
+    @property
+    def make_promise(self) -> Callable[[Traits], Promise[Any]]:
+        """A promise, before any operation."""
+
+    @property
+    def make_step(self) -> Callable[[Any, Result, Any, Trace, int, Sequence[str]], AnyStep]:
+        """What its rules are shown of a call."""
+
+    @property
+    def valid(self) -> Callable[[Operation, Traits], bool]:
+        """Whether the arguments of an operation go together."""
+
+    def asked(self, kind: str, sort: str, finished: bool) -> Sequence[Rule]:
+        """The rules that are asked after a call."""
+
+
 class Session:
     """One example: operations carried out on a target one after the other, each judged.
 
@@ -47,7 +72,7 @@ class Session:
 
     def __init__(
         self,
-        system: "System",
+        system: Judged,
         target: Target,
         muted: set[tuple[str, str]] | None = None,
         tally: Tally | None = None,
