@@ -203,7 +203,7 @@ def test_the_users_pytest_has_no_say_in_a_run(place):
 
 def test_a_target_that_raises_is_told_with_its_traceback_and_ends_with_2(place):
     (place.folder / "adapter.py").write_text(
-        "from conformance.systems.pagetable.reference_target import PageTableTarget\n"
+        "from conformance.systems.pagetable.targets import PageTableTarget\n"
         "class Broken(PageTableTarget):\n"
         "    def perform(self, operation, trace):\n"
         "        if operation.name == 'sync':\n"

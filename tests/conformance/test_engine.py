@@ -17,7 +17,7 @@ from conformance.minimise import reproduces
 from conformance.registry import make_target
 from conformance.run import read_spool, write_shard
 from conformance.systems.pagetable.machine import machine_class
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.operations import Operation, Result
 from reference.trace import CRASH
 from strategies import pagetable as draw

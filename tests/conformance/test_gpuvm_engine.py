@@ -9,8 +9,8 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target, mutant_by_id
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from reference.operations import Operation, Result, from_json
 from reference.trace import CRASH
 

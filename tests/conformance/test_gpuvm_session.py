@@ -11,8 +11,8 @@ from conformance.make_counterexample import counterexample_of
 from conformance.mutants.mutant import driver_source
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.gpuvm.operations import SPECS, possible
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from conformance.systems.gpuvm.telling import GpuvmViews
 from reference.operations import Operation, Result, from_json
 from reference.systems.gpuvm.events import (

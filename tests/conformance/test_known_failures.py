@@ -9,7 +9,7 @@ from conformance.discovery import SYSTEMS
 from conformance.known_failures import FOLDER, known_file, read_known, version_of
 from conformance.minimise import minimise, reproduces
 from conformance.registry import make_target
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.operations import from_json, to_json
 
 pytestmark = pytest.mark.xdist_group("known")
@@ -247,7 +247,7 @@ def test_an_entry_of_another_target_says_nothing(place, write):
 
 
 VERSIONED = """\
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from conformance.registry import make_target
 
 def old():

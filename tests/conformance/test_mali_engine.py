@@ -11,8 +11,8 @@ from conformance.make_counterexample import counterexample_of
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
 from conformance.replay import replay
-from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.rules import MALI
+from conformance.systems.mali.targets import MaliTarget
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
 from reference.systems.mali.device import COMMAND, STATUS, UPDATE, place_at

@@ -11,8 +11,8 @@ from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.mali.operations import SPECS, possible
-from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.rules import MALI
+from conformance.systems.mali.targets import MaliTarget
 from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
 from reference.operations import Operation, Result, from_json

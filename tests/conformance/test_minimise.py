@@ -8,7 +8,7 @@ from conformance import minimise as module
 from conformance.discovery import SYSTEMS
 from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.operations import ArgSpec, Operation, Result, from_json
 from reference.systems.pagetable.driver import TABLE_BASE
 from reference.trace import DETACH

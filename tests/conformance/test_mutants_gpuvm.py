@@ -7,7 +7,7 @@ import pytest
 
 from conformance.mutants.mutant import driver_source, load
 from conformance.systems.gpuvm import mutants as gpuvm
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from reference.operations import Operation
 from reference.trace import CRASH, HANG, Trace
 

@@ -12,8 +12,8 @@ from conformance.minimise import reproduces
 from conformance.mutants.mutant import driver_source, load
 from conformance.registry import make_target
 from conformance.systems.va_alloc import mutants as va_alloc
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
+from conformance.systems.va_alloc.targets import VaAllocTarget
 from reference.operations import Operation
 from reference.trace import Trace
 from reference.words import to_signed

@@ -12,8 +12,8 @@ from conformance.minimise import lower_values, minimise, reproduces
 from conformance.registry import make_target
 from conformance.replay import replay
 from conformance.systems.nvidia.operations import CHIPS
-from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.tally import Tally
 from reference import trace as t
 from reference.operations import Operation, Result, from_json
@@ -106,9 +106,7 @@ class Noting(NvidiaTarget):
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_a_target_of_one_chip_is_used_as_that_chip_alone(chip):
-    target = make_target(
-        f"python:conformance.systems.nvidia.reference_target:{chip}", system="nvidia"
-    )
+    target = make_target(f"python:conformance.systems.nvidia.targets:{chip}", system="nvidia")
     assert target.traits["chip"] == (chip,)
     noting = Noting(chips=target.traits["chip"])
     noting.seen = []

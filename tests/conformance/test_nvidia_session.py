@@ -12,8 +12,8 @@ from conformance.make_counterexample import counterexample_of
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.nvidia.operations import CHIPS, SPECS, possible
-from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference import trace as t
 from reference.operations import Result, from_json
@@ -1382,9 +1382,7 @@ def test_what_a_step_changed_is_told():
 
 @pytest.mark.parametrize("chip", CHIPS)
 def test_a_first_operation_without_create_makes_the_last_chip_of_the_target(chip):
-    target = make_target(
-        f"python:conformance.systems.nvidia.reference_target:{chip}", system="nvidia"
-    )
+    target = make_target(f"python:conformance.systems.nvidia.targets:{chip}", system="nvidia")
     session = session_after(GET, target=target)
     assert session.promise.state.chip == chip
     assert session.operations == [op("create", chip=chip), GET]

@@ -11,7 +11,7 @@ from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.minimise import minimise
 from conformance.registry import make_target
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.formats import format_by_name
 from reference.operations import Result, from_json
 from reference.trace import HANG

@@ -10,7 +10,7 @@ from conformance.discovery import SYSTEMS
 from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.pagetable.operations import SPECS
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.operations import Operation, Result, from_json
 from reference.systems.pagetable import promise
 from reference.trace import BEGIN, END, RELEASE, WORDS

@@ -8,12 +8,11 @@ from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.rules.rule import LEGAL, MISUSE, REFUSED
 from conformance.systems.va_alloc.operations import SPECS, possible
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
+from conformance.systems.va_alloc.targets import VaAllocTarget
 from conformance.systems.va_alloc.telling import VaAllocViews
 from reference.operations import Result, from_json
-from reference.systems.va_alloc.events import RANGE
-from reference.systems.va_alloc.promise import ALL
+from reference.systems.va_alloc.promise import ALL, RANGE
 from reference.trace import CRASH, HANG, WARN, Trace
 from reports import terminal
 from reports.counterexample import Segment

@@ -6,7 +6,7 @@ from conformance.discovery import system_by_name
 from conformance.engine import Finding, Plan, run_shard
 from conformance.minimise import reproduces
 from conformance.registry import mutant_by_id, mutant_target
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 
 WRONG = {
     "unflushed unmap": "unmap-not-flushed",

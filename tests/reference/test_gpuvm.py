@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from reference.drivers.budget import StepsExceeded
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.driver import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.targets import MaliTarget
 from reference import trace as t
 from reference.formats.entry import LEAF, TABLE
 from reference.operations import Operation, Result

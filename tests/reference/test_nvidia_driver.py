@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from conformance.systems.nvidia.operations import CHIPS
-from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.targets import NvidiaTarget
 from reference import trace as t
 from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.operations import Operation, Result

@@ -4,8 +4,7 @@ import itertools
 
 import pytest
 
-from reference.systems.va_alloc.events import RANGE
-from reference.systems.va_alloc.promise import HOLE, LISTED, Range, VaSpace
+from reference.systems.va_alloc.promise import HOLE, LISTED, RANGE, Range, VaSpace
 from reference.trace import WARN, Trace
 
 ALL = 1 << 64

@@ -29,7 +29,7 @@ from reference.systems.nvidia.events import (
     STATE_SPARSE,
     TABLE_SPARSE,
 )
-from reference.systems.va_alloc.events import RANGE
+from reference.systems.va_alloc.promise import RANGE
 from reports.events import LEAST_RUN, EventWords, Run, event_text, runs, tell_events
 from reports.stores import annotate
 

@@ -10,7 +10,7 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.session import Session
 from conformance.systems.gpuvm.operations import SPECS, possible
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from reference.operations import Operation, check
 from reference.words import to_unsigned
 from strategies import gpuvm as draw

@@ -7,7 +7,7 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.session import Session
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.formats import format_by_name
 from strategies.pagetable import FORMATS_TRIED
 

@@ -14,7 +14,7 @@ from conformance.session import Session
 from conformance.systems.mali import machine as machine_module
 from conformance.systems.mali.machine import MaliMachine
 from conformance.systems.mali.operations import SPECS, possible
-from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.targets import MaliTarget
 from reference.formats.entry import LEAF
 from reference.operations import Operation, check, make
 from reference.systems.mali.state import MAP, NONE, SYNC_ONLY, UNMAP

@@ -15,7 +15,7 @@ from conformance.session import Session
 from conformance.systems.nvidia import machine as machine_module
 from conformance.systems.nvidia.machine import NvidiaMachine, machine_class
 from conformance.systems.nvidia.operations import CHIPS, SPECS, possible
-from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.tally import Tally
 from reference.operations import Operation, check, make
 from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit

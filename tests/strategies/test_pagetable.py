@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.systems.pagetable.operations import SPECS, configurable
-from conformance.systems.pagetable.reference_target import PageTableTarget
+from conformance.systems.pagetable.targets import PageTableTarget
 from reference.formats import FORMATS, format_by_name
 from reference.formats.access import PROT_COUNT, READ, WRITE
 from reference.operations import Operation, check

@@ -8,7 +8,7 @@ from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.session import Session
 from conformance.systems.va_alloc.operations import PAGE, SPECS, possible
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.targets import VaAllocTarget
 from reference.operations import Operation, check
 from reference.systems.va_alloc.promise import ALL
 from reference.words import to_unsigned

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import pytest
 
-from conformance.systems.gpuvm.linux_target import LinuxGpuvm
-from conformance.systems.mali.linux_target import LinuxPanthor
-from conformance.systems.nvidia.linux_target import LinuxNvkm
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
-from conformance.systems.va_alloc.linux_target import LinuxDrmMm
+from conformance.systems.gpuvm.targets import LinuxGpuvm
+from conformance.systems.mali.targets import LinuxPanthor
+from conformance.systems.nvidia.targets import LinuxNvkm
+from conformance.systems.pagetable.targets import LinuxIoPgtable
+from conformance.systems.va_alloc.targets import LinuxDrmMm
 from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.shadow import make_shadow

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conformance.systems.pagetable.linux_target import PAGE_TABLES, LinuxIoPgtable
+from conformance.systems.pagetable.targets import PAGE_TABLES, LinuxIoPgtable
 from conformance.targets.linux import build as build_module
 from conformance.targets.linux import elf, kconfig, tree, units
 from conformance.targets.linux.build import build, vocabulary
@@ -24,7 +24,7 @@ from reference.operations import Operation
 from reference.systems.gpuvm import events as gpuvm_events
 from reference.systems.mali import events as mali_events
 from reference.systems.nvidia import events as nvidia_events
-from reference.systems.va_alloc import events as va_alloc_events
+from reference.systems.va_alloc import promise as va_alloc_events
 from reference.trace import Trace
 
 # One tree is configured, edited and built for all of them: a job for one worker.
@@ -148,7 +148,7 @@ def test_a_driver_without_barriers(own_tree: OwnTree) -> None:
 def test_two_processes_build_once(own_tree: OwnTree) -> None:
     own_tree.edit(r"\bdma_wmb\(\);", "mb();")
     script = (
-        "import sys; from conformance.systems.pagetable.linux_target import PAGE_TABLES;"
+        "import sys; from conformance.systems.pagetable.targets import PAGE_TABLES;"
         "from conformance.targets.linux import build, tree;"
         "print(build.build(tree.find_tree(sys.argv[1]), PAGE_TABLES, print))"
     )

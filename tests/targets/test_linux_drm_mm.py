@@ -5,11 +5,10 @@ import random
 
 import pytest
 
-from conformance.systems.va_alloc.linux_target import LinuxDrmMm
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.va_alloc.targets import LinuxDrmMm, VaAllocTarget
 from conformance.targets.linux.errors import HarnessError
 from reference.operations import Operation, Result
-from reference.systems.va_alloc.events import RANGE
+from reference.systems.va_alloc.promise import RANGE
 from reference.trace import Trace
 from reference.words import to_signed, to_unsigned
 

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from conformance.registry import make_target
-from conformance.systems.gpuvm.linux_target import LinuxGpuvm
+from conformance.systems.gpuvm.targets import LinuxGpuvm
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import DEBIAN_SOURCES
 from reference.operations import Operation, Result

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.targets import LinuxIoPgtable
 from conformance.targets.linux.errors import HarnessError
 from conformance.targets.linux.library import Library
 from reference.operations import Operation

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.targets import LinuxIoPgtable
 from conformance.targets.linux.errors import HarnessError
 from reference.operations import Operation, Result
 from reference.trace import (

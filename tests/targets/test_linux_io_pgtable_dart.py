@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.targets import LinuxIoPgtable
 from reference.operations import Operation, Result
 from reference.trace import ALLOC, ATTACH, STORE, Trace
 from reference.words import to_unsigned

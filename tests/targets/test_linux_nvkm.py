@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.nvidia.linux_target import NVKM, SOURCE, LinuxNvkm
 from conformance.systems.nvidia.operations import CHIPS
+from conformance.systems.nvidia.targets import NVKM, SOURCE, LinuxNvkm
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import KernelTree
 from reference import trace as t

@@ -5,9 +5,9 @@ import pytest
 from conformance.discovery import system_by_name
 from conformance.rules.rule import MISUSE
 from conformance.session import Session
-from conformance.systems.nvidia.linux_target import LinuxNvkm
 from conformance.systems.nvidia.operations import SPECS
 from conformance.systems.nvidia.rules import NVIDIA
+from conformance.systems.nvidia.targets import LinuxNvkm
 from conformance.systems.nvidia.telling import NvidiaViews
 from reference.operations import Operation, make
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.systems.nvidia.linux_target import LinuxNvkm
+from conformance.systems.nvidia.targets import LinuxNvkm
 from reference import trace as t
 from reference.operations import Operation
 from reports.events import tell_events

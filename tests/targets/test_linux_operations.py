@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.gpuvm.linux_target import GPUVM
-from conformance.systems.mali.linux_target import PANTHOR
-from conformance.systems.nvidia.linux_target import NVKM
-from conformance.systems.pagetable.linux_target import PAGE_TABLES, LinuxIoPgtable
-from conformance.systems.va_alloc.linux_target import DRM_MM
+from conformance.systems.gpuvm.targets import GPUVM
+from conformance.systems.mali.targets import PANTHOR
+from conformance.systems.nvidia.targets import NVKM
+from conformance.systems.pagetable.targets import PAGE_TABLES, LinuxIoPgtable
+from conformance.systems.va_alloc.targets import DRM_MM
 from conformance.targets.linux import build as build_module
 from conformance.targets.linux import kconfig
 from conformance.targets.linux import target as target_module

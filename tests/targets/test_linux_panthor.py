@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from conformance.systems.mali.linux_target import LinuxPanthor
+from conformance.systems.mali.targets import LinuxPanthor
 from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import DEBIAN_SOURCES
 from reference import trace as t

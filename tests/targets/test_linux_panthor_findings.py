@@ -5,9 +5,8 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.minimise import minimise, reproduces
-from conformance.systems.mali.linux_target import LinuxPanthor
 from conformance.systems.mali.operations import SPECS
-from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.targets import LinuxPanthor, MaliTarget
 from reference.operations import Operation, from_json
 from reports import terminal
 

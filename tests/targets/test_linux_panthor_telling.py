@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from conformance.systems.mali.linux_target import LinuxPanthor
 from conformance.systems.mali.registers import MaliRegisters
+from conformance.systems.mali.targets import LinuxPanthor
 from reference import trace as t
 from reference.operations import Operation
 from reports.events import tell_events

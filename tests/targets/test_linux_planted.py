@@ -6,7 +6,7 @@ import pytest
 
 from conformance.discovery import system_by_name
 from conformance.engine import Plan, run_shard
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.targets import LinuxIoPgtable
 
 # It shares the tree, and what was built from it, with the tests of the build.
 pytestmark = pytest.mark.xdist_group("linux-build")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+from conformance.systems.pagetable.targets import LinuxIoPgtable
 from conformance.targets.linux import shadow, toolchain, tree
 from conformance.targets.linux.cache import CACHE_VARIABLE, keep_newest, locked
 from conformance.targets.linux.errors import KernelTreeError, TargetUnavailable

@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from conformance.systems.mali.linux_target import LinuxPanthor
-from conformance.systems.mali.reference_target import MaliTarget
+from conformance.systems.mali.targets import LinuxPanthor, MaliTarget
 from reference import trace as t
 from reference.operations import Operation
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE

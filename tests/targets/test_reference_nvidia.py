@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.systems.nvidia.linux_target import LinuxNvkm
 from conformance.systems.nvidia.operations import CHIPS, SPECS
-from conformance.systems.nvidia.reference_target import NvidiaTarget
+from conformance.systems.nvidia.targets import LinuxNvkm, NvidiaTarget
 from conformance.targets.protocol import Target
 from reference import trace as t
 from reference.operations import Operation, Result

@@ -17,10 +17,10 @@ from conformance.registry import (
     make_target,
     systems_of,
 )
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
-from conformance.systems.mali.reference_target import MaliTarget
-from conformance.systems.pagetable.reference_target import PageTableTarget
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
+from conformance.systems.gpuvm.targets import GpuvmTarget
+from conformance.systems.mali.targets import MaliTarget
+from conformance.systems.pagetable.targets import PageTableTarget
+from conformance.systems.va_alloc.targets import VaAllocTarget
 from reference.operations import make
 from reference.trace import Trace
 

@@ -4,9 +4,9 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.gpuvm.machine import machine_class
 from conformance.systems.gpuvm.operations import SPECS, possible
-from conformance.systems.gpuvm.reference_target import GpuvmTarget
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.rules.step import GpuvmStep
+from conformance.systems.gpuvm.targets import GpuvmTarget
 from conformance.systems.gpuvm.telling import EVENT_WORDS, GpuvmViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
@@ -15,7 +15,7 @@ from reports.vocabulary import HardwareRow
 
 
 def _gpuvm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.gpuvm.linux_target import LinuxGpuvm
+    from conformance.systems.gpuvm.targets import LinuxGpuvm
 
     return LinuxGpuvm(kernel, progress)
 

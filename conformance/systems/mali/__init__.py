@@ -4,10 +4,10 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.mali.machine import machine_class
 from conformance.systems.mali.operations import SPECS, possible
-from conformance.systems.mali.reference_target import MaliTarget
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.targets import MaliTarget
 from conformance.systems.mali.telling import EVENT_WORDS, MaliViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
@@ -15,7 +15,7 @@ from reference.systems.mali.promise import MaliPromise
 
 
 def _panthor(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.mali.linux_target import LinuxPanthor
+    from conformance.systems.mali.targets import LinuxPanthor
 
     return LinuxPanthor(kernel, progress)
 

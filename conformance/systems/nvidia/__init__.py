@@ -4,10 +4,10 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.nvidia.machine import machine_class
 from conformance.systems.nvidia.operations import SPECS, possible
-from conformance.systems.nvidia.reference_target import NvidiaTarget
 from conformance.systems.nvidia.registers import NvidiaRegisters
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
+from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
@@ -15,7 +15,7 @@ from reference.systems.nvidia.promise import NvidiaPromise
 
 
 def _nvkm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.nvidia.linux_target import LinuxNvkm
+    from conformance.systems.nvidia.targets import LinuxNvkm
 
     return LinuxNvkm(kernel, progress)
 

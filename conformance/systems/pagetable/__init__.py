@@ -4,9 +4,9 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.pagetable.machine import machine_class
 from conformance.systems.pagetable.operations import SPECS, configurable
-from conformance.systems.pagetable.reference_target import PageTableTarget
 from conformance.systems.pagetable.rules import PAGETABLE
 from conformance.systems.pagetable.rules.step import PageTableStep
+from conformance.systems.pagetable.targets import PageTableTarget
 from conformance.systems.pagetable.telling import PageTableViews, look
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
@@ -14,13 +14,13 @@ from reference.systems.pagetable.promise import PageTablePromise
 
 
 def _io_pgtable_arm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+    from conformance.systems.pagetable.targets import LinuxIoPgtable
 
     return LinuxIoPgtable("io-pgtable-arm", kernel, progress)
 
 
 def _io_pgtable_dart(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.pagetable.linux_target import LinuxIoPgtable
+    from conformance.systems.pagetable.targets import LinuxIoPgtable
 
     return LinuxIoPgtable("io-pgtable-dart", kernel, progress)
 

@@ -4,9 +4,9 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.va_alloc.machine import machine_class
 from conformance.systems.va_alloc.operations import SPECS, possible
-from conformance.systems.va_alloc.reference_target import VaAllocTarget
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
+from conformance.systems.va_alloc.targets import VaAllocTarget
 from conformance.systems.va_alloc.telling import EVENT_WORDS, VaAllocViews
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
@@ -15,7 +15,7 @@ from reports.vocabulary import HardwareRow
 
 
 def _drm_mm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.va_alloc.linux_target import LinuxDrmMm
+    from conformance.systems.va_alloc.targets import LinuxDrmMm
 
     return LinuxDrmMm(kernel, progress)
 

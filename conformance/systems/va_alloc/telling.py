@@ -6,8 +6,7 @@ from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.va_alloc.operations import PAGE
 from reference.operations import Operation
-from reference.systems.va_alloc.events import RANGE
-from reference.systems.va_alloc.promise import HOLE, Range
+from reference.systems.va_alloc.promise import HOLE, RANGE, Range
 from reference.trace import Event
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views

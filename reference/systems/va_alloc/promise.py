@@ -17,9 +17,13 @@ from typing import Final
 from reference.calls import LEGAL, Broken, Call, Traits
 from reference.operations import Operation, Result
 from reference.sorted_keys import SortedKeys
-from reference.systems.va_alloc.events import RANGE
-from reference.trace import WARN, WORDS
+from reference.trace import DECIMAL, HEX, WARN, WORDS, declare
 from reference.words import to_signed, to_unsigned
+
+RANGE: Final = 36
+"""The event "range": after an operation, what the allocator has in and around the range that it was
+about: a range that was given out, by its number, or a hole, -1."""
+declare(RANGE, "range", (("first", HEX), ("last", HEX), ("number", DECIMAL)))
 
 ALL: Final = 1 << 64
 """Bytes that 64-bit addresses reach."""
