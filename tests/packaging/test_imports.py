@@ -38,6 +38,65 @@ def test_packages_import_only_what_stands_above_them(package, checkout):
     assert imports(checkout / package) & set(MAY_IMPORT) <= MAY_IMPORT[package]
 
 
+def order(checkout: Path) -> dict[str, list[set[str]]]:
+    """For each package its modules and folders, line by line of the list in docs/developing.md."""
+    page = (checkout / "docs/developing.md").read_text(encoding="utf-8")
+    lines = page.split("## What may import what")[1].split("```")[1].splitlines()[1:]
+    found: dict[str, list[set[str]]] = {}
+    for line in lines:
+        package, *names = line.split()
+        found.setdefault(package, []).append(set(names))
+    return found
+
+
+def room(module: str, rooms: set[str]) -> str:
+    """The room of a package's list that a module is in: the longest name that fits."""
+    path = module.partition(".")[2].replace(".", "/")
+    fitting = [one for one in rooms if path == one or path.startswith(f"{one}/")]
+    return max(fitting, key=len, default="")
+
+
+def inner_imports(path: Path, package: str) -> set[str]:
+    """The modules of ``package`` that a file imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == package:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_folders_and_modules_import_only_what_stands_above_them(package, checkout):
+    lines = order(checkout)[package]
+    rooms = set().union(*lines)
+    level = {one: number for number, line in enumerate(lines) for one in line}
+    seen = set()
+    for path in (checkout / package).rglob("*.py"):
+        name = path.relative_to(checkout).with_suffix("").as_posix().removesuffix("/__init__")
+        here = room(name.replace("/", "."), rooms)
+        if not here and name == package:
+            continue
+        assert here, f"{name} stands in no line of docs/developing.md"
+        seen.add(here)
+        for module in inner_imports(path, package):
+            there = room(module, rooms)
+            if there and there != here:
+                assert level[there] < level[here], f"{name} imports {module}"
+    assert seen == rooms
+
+
+GUESSES = {
+    "va_state", "va_space", "buffer_pages", "judged", "finished", "witness", "closing", "lists",
+    "contents", "places", "view", "utils", "helpers", "misc",
+}  # fmt: skip
+"""Names of files that say nothing of what is in them."""
+
+
+def test_no_file_has_a_name_that_needs_a_guess(checkout):
+    for package in MAY_IMPORT:
+        assert {path.stem for path in (checkout / package).rglob("*.py")} & GUESSES == set()
+
+
 def test_the_model_needs_little(checkout):
     assert imports(checkout / "reference") - {"reference"} <= MODEL_NEEDS
 
