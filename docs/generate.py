@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from conformance.discovery import SYSTEMS, system_by_name
+from conformance.rules.laws import LAWS
 from conformance.rules.rule import Rule
 from reference.formats import FORMATS
 from reference.formats.entry import (
@@ -147,7 +148,18 @@ def rules_page() -> str:
         "Each rule has an identifier that stays, one sentence that states it, one that says what "
         "goes wrong without it, and a source. A run counts for each rule how often a wrong target "
         "could have failed it; a rule that never got there is reported as vacuous.",
+        "",
+        "## Laws",
+        "",
+        "An identifier never names two laws. These hold in several systems; what each means there "
+        "stands with the system's rules. All others are one system's own.",
+        "",
+        "| law | says | systems |",
+        "|---|---|---|",
     ]
+    for law, sentence in sorted(LAWS.items()):
+        keep = [f"`{one.name}`" for one in SYSTEMS.values() if law in {r.id for r in one.rules}]
+        lines.append(f"| {law} | {sentence} | {', '.join(keep)} |")
     for system, rules in ((one.name, one.rules) for one in SYSTEMS.values()):
         lines += ["", f"## System `{system}`"]
         families = sorted({rule.family for rule in rules}, key=list(FAMILIES).index)

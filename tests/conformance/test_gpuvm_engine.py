@@ -131,12 +131,12 @@ QUICK = {
     # rule: (mutant, how many operations show it)
     "SP-1": ("part-after-hole-lost", 4),
     "SP-2": ("offset-without-hole", 4),
-    "SP-3": ("whole-vma-not-cleared", 4),
+    "SP-20": ("whole-vma-not-cleared", 4),
     "NB-1": ("neighbour-taken-for-part", 4),
-    "TR-1": ("find-end-inclusive", 4),
-    "RC-1": ("link-without-vm", 3),
-    "RC-2": ("owner-not-dropped", 3),
-    "IS-1": ("external-not-evicted", 5),
+    "TR-20": ("find-end-inclusive", 4),
+    "RC-4": ("link-without-vm", 3),
+    "RC-20": ("owner-not-dropped", 3),
+    "IS-20": ("external-not-evicted", 5),
     "ER-1": ("unmap-of-nothing", 2),
     "ER-2": ("unmapped-before-checked", 4),
     "PG-1": ("search-stands-still", 4),
@@ -226,7 +226,7 @@ LEAST = {
             op("create", start=2**63 - 16 * PAGE, size=32 * PAGE), op("bo"), op("bo"),
             a_map(2**51 - 4, 8, bo=1), op("find", iova=2**63 - 5 * PAGE, size=PAGE),
         ],
-        ("TR-1", "find, nothing wanted, another found"),
+        ("TR-20", "find, nothing wanted, another found"),
         [op("create"), op("bo"), a_map(1), op("find", iova=0)],
     ),
     # Buffers have numbers: without those made before, the one that it takes has a lower one.
@@ -240,7 +240,7 @@ LEAST = {
     ),
     "owner-not-dropped": (
         [op("create", size=64 * PAGE), op("bo"), a_map(9, 3), unmap(10), op("find", iova=0)],
-        ("RC-2", "destroy, VM has too many references"),
+        ("RC-20", "destroy, VM has too many references"),
         [op("create"), op("bo"), a_map(0)],
     ),
 }  # fmt: skip
@@ -300,7 +300,7 @@ def test_a_window_goes_down_with_the_addresses_in_it(kernel):
         kernel_size=8 * PAGE,
     )  # fmt: skip
     operations = [create, op("bo"), a_map(HIGH + 7, 1), a_map(HIGH + 6, 3)]
-    identity = ("RC-1", "map, VM has too few references")
+    identity = ("RC-4", "map, VM has too few references")
     target = Uncounted(kernel * PAGE)
     for alone in ({"start": 0}, {"kernel_start": 0}, {"start": 0, "kernel_start": 0}):
         lower = Operation("create", {**create.args, **alone})
@@ -324,7 +324,7 @@ def test_windows_that_cannot_be_are_not_made_while_minimising():
             return result
 
     operations = [KERNEL, op("bo"), a_map(HIGH + 1)]
-    left = minimise(SYSTEM, Noting(), operations, ("RC-1", "map, VM has too many references"))
+    left = minimise(SYSTEM, Noting(), operations, ("RC-4", "map, VM has too many references"))
     assert left == [op("create"), op("bo"), a_map(0)]
     assert len(made) > 3
     assert all(SYSTEM.allows(GpuvmTarget(), [create]) for create in made)

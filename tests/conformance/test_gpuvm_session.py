@@ -382,18 +382,20 @@ WRONG = {
     ("ER-2", "unmap, ENOMEM, VMAs changed"): (
         FOUR, unmap(4, 2, fail_at=1), more(VMA_ADD, 5 * PAGE, 6 * PAGE - 1, 0),
     ),
-    ("TR-1", "find, a mapping wanted, nothing found"): (FOUR, find(0, 9), gives(Result(0, -1))),
-    ("TR-1", "find, a mapping wanted, another found"): (
+    ("TR-20", "find, a mapping wanted, nothing found"): (FOUR, find(0, 9), gives(Result(0, -1))),
+    ("TR-20", "find, a mapping wanted, another found"): (
         FOUR, find(0, 9), gives(Result(0, 5 * PAGE)),
     ),
-    ("TR-1", "find, nothing wanted, another found"): (FOUR, find(0, 4), gives(Result(0, 4 * PAGE))),
-    ("IS-1", "validate, buffer left out"): (
+    ("TR-20", "find, nothing wanted, another found"): (
+        FOUR, find(0, 4), gives(Result(0, 4 * PAGE)),
+    ),
+    ("IS-20", "validate, buffer left out"): (
         (*FOUR, op("evict"), op("evict", bo=1)), op("validate"), without(VALIDATED),
     ),
-    ("IS-1", "validate, buffer named twice"): (
+    ("IS-20", "validate, buffer named twice"): (
         (*FOUR, op("evict")), op("validate"), more(VALIDATED, 0),
     ),
-    ("IS-1", "validate, buffer not evicted"): (
+    ("IS-20", "validate, buffer not evicted"): (
         (*FOUR, op("evict")), op("validate"), more(VALIDATED, 1),
     ),
     ("SP-1", "map, VMA missing"): (FOUR, a_map(5), without(VMA, 2)),
@@ -411,31 +413,31 @@ WRONG = {
     ("SP-2", "unmap, part that is left with another buffer"): (
         FOUR, unmap(5), changed(VMA, 3, NEXT_BUFFER, 0),
     ),
-    ("SP-3", "unmap, page tables told outside the range"): (
+    ("SP-20", "unmap, page tables told outside the range"): (
         FOUR, unmap(5), changed(PT_UNMAP, 2, PAGE),
     ),
     # Of nothing, where the range is.
-    ("SP-3", "map, page tables told outside the range"): (
+    ("SP-20", "map, page tables told outside the range"): (
         FOUR, a_map(5), more(PT_UNMAP, 5 * PAGE, 5 * PAGE - 1),
     ),
-    ("SP-3", "map, page tables lack what is mapped"): (FOUR, a_map(5), without(PT_MAP)),
-    ("SP-3", "unmap, page tables keep what is not mapped"): (FOUR, unmap(5), without(PT_UNMAP)),
-    ("SP-3", "map, page tables get another part of a buffer"): (
+    ("SP-20", "map, page tables lack what is mapped"): (FOUR, a_map(5), without(PT_MAP)),
+    ("SP-20", "unmap, page tables keep what is not mapped"): (FOUR, unmap(5), without(PT_UNMAP)),
+    ("SP-20", "map, page tables get another part of a buffer"): (
         FOUR, a_map(5), changed(PT_MAP, 3, PAGE),
     ),
     ("NB-1", "map, neighbour gone"): (FOUR, a_map(5, 3), without(VMA, 2)),
     ("NB-1", "unmap, neighbour changed"): (FOUR, unmap(4, 4), changed(VMA, 3, PAGE)),
-    ("RC-1", "map, VM has too many references"): (FOUR, a_map(5), count_off(REFS_VM, 1)),
-    ("RC-1", "close, buffer has too few references"): (
+    ("RC-4", "map, VM has too many references"): (FOUR, a_map(5), count_off(REFS_VM, 1)),
+    ("RC-4", "close, buffer has too few references"): (
         FOUR, op("close"), count_off(REFS_BUFFER, -1),
     ),
-    ("RC-1", "unmap, link has too many references"): (FOUR, unmap(4), count_off(REFS_VM_BO, 1)),
-    ("RC-1", "create, VM has too few references"): (None, op("create"), count_off(REFS_VM, -1)),
-    ("RC-2", "destroy, VM has too many references"): (FOUR, op("destroy"), count_off(REFS_VM, 2)),
-    ("RC-2", "destroy, buffer has too many references"): (
+    ("RC-4", "unmap, link has too many references"): (FOUR, unmap(4), count_off(REFS_VM_BO, 1)),
+    ("RC-4", "create, VM has too few references"): (None, op("create"), count_off(REFS_VM, -1)),
+    ("RC-20", "destroy, VM has too many references"): (FOUR, op("destroy"), count_off(REFS_VM, 2)),
+    ("RC-20", "destroy, buffer has too many references"): (
         FOUR, op("destroy"), count_off(REFS_BUFFER, 1),
     ),
-    ("RC-2", "destroy, link has too many references"): (
+    ("RC-20", "destroy, link has too many references"): (
         FOUR, op("destroy"), count_off(REFS_VM_BO, 1),
     ),
 }  # fmt: skip
@@ -545,7 +547,7 @@ def test_causes_are_told_before_what_follows_from_them():
     session.target.armed = 1
     outcome = session.run(a_map(5))
     found = [one.rule for one in outcome.violations]
-    assert found == ["PG-3", "SP-2", "SP-3", "RC-1"]
+    assert found == ["PG-3", "SP-2", "SP-20", "RC-4"]
     order = [rule.id for rule in GPUVM]
     assert found == sorted(found, key=order.index)
 
@@ -703,7 +705,7 @@ def test_a_driver_that_raises_in_a_call_has_crashed():
 
 
 def test_what_is_muted_is_counted_and_not_fresh():
-    identity = ("SP-3", "map, page tables lack what is mapped")
+    identity = ("SP-20", "map, page tables lack what is mapped")
     session, operation = wrong_session(identity, {identity})
     outcome = session.run(operation)
     assert [one.identity for one in outcome.violations] == [identity]
@@ -714,7 +716,7 @@ def test_what_is_muted_is_counted_and_not_fresh():
 
 
 def test_frozen_it_stays_as_it_is_when_the_rule_is_broken():
-    identity = ("SP-3", "map, page tables lack what is mapped")
+    identity = ("SP-20", "map, page tables lack what is mapped")
     session, operation = wrong_session(identity)
     session.frozen_on = identity
     outcome = session.run(operation)
@@ -728,9 +730,9 @@ def test_frozen_it_stays_as_it_is_when_the_rule_is_broken():
 
 
 def test_frozen_on_another_identity_it_goes_on():
-    identity = ("SP-3", "map, page tables lack what is mapped")
+    identity = ("SP-20", "map, page tables lack what is mapped")
     session, operation = wrong_session(identity)
-    session.frozen_on = ("SP-3", "unmap, page tables lack what is mapped")
+    session.frozen_on = ("SP-20", "unmap, page tables lack what is mapped")
     session.run(operation)
     assert not session.ended
     assert session.target.resets == 2
@@ -880,7 +882,7 @@ def told_of(identity):
 
 
 def test_the_views_of_a_counterexample():
-    told = told_of(("SP-3", "map, page tables lack what is mapped"))
+    told = told_of(("SP-20", "map, page tables lack what is mapped"))
     views = told.views
     both = (
         Segment(4 * PAGE, 8 * PAGE - 1, 0, "buffer 0", 4 * PAGE),
@@ -931,7 +933,7 @@ def test_a_mapping_that_fills_the_whole_space_can_be_told():
     spoil = more(PT_MAP, 0, -1, 1 << BACKING_SHIFT)
     target = Wrong("unmap", spoil, 99)
     operations = [op("create", size=LAST), BO, unmap(0, 1, size=LAST)]
-    identity = ("SP-3", "unmap, page tables told outside the range")
+    identity = ("SP-20", "unmap, page tables told outside the range")
     told = counterexample_of(SYSTEM, target, operations, identity, 0)
     # One byte more than a word can say.
     whole = Segment(0, 2**64 - 1, 0, "buffer 1", 2**64 - 1)

@@ -13,7 +13,8 @@ from reference.trace import CRASH, HANG, Trace
 
 PAGE = 0x1000
 RULES = {
-    "SP-1", "SP-2", "SP-3", "NB-1", "TR-1", "RC-1", "RC-2", "ER-1", "ER-2", "IS-1", "PG-1", "PG-2",
+    "SP-1", "SP-2", "SP-20", "NB-1", "TR-20", "RC-4", "RC-20", "ER-1", "ER-2", "IS-20",
+    "PG-1", "PG-2",
 }  # fmt: skip
 
 

@@ -194,8 +194,8 @@ class CrashesOnThirdMap(NvidiaTarget):
 
 
 STALE = ("TL-1", "unmap, SPT entry that shrank not invalidated: mapped for nothing")
-TOO_MANY = ("RC-3", "map, memory, too many references")
-ELSEWHERE = ("SP-3", "get, not the best fit")
+TOO_MANY = ("RC-30", "map, memory, too many references")
+ELSEWHERE = ("SP-32", "get, not the best fit")
 CRASHED = ("PG-2", "map, legal, crashed")
 
 
@@ -211,7 +211,7 @@ def is_least(target, finding):
 def test_three_bugs_in_one_driver_are_all_found_and_minimised():
     target = Careless()
     result = run_shard(SYSTEM, target, Plan(examples=24, shards=1, minimise_executions=300), 0)
-    assert {rule for rule, _ in result.findings} == {"TL-1", "RC-3", "SP-3"}
+    assert {rule for rule, _ in result.findings} == {"TL-1", "RC-30", "SP-32"}
     assert set(result.findings) >= {STALE, TOO_MANY, ELSEWHERE}
     assert result.complete
     assert result.tally.examples == 24

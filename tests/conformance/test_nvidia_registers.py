@@ -112,7 +112,7 @@ def test_what_one_access_says(event, said):
             {"slots": (FULL,) * 16, "waits": ()},
             "PDB 0x80000000 in vram, all pages, with no free slot in 16 reads or more",
         ),
-        # Nobody looked for a free slot: that is a matter for OR-3, and no words here.
+        # Nobody looked for a free slot: that is a matter for OR-30, and no words here.
         (1, {"slots": ()}, "PDB 0x80000000 in vram, all pages: seen to end"),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from conformance.discovery import SYSTEMS, system_by_name
 from conformance.engine import Plan, run_shard
 from conformance.registry import make_target
+from conformance.rules.laws import LAWS
 from conformance.targets.linux.errors import TargetUnavailable
 from reference.operations import from_json
 from reports import counterexample
@@ -45,6 +46,15 @@ def test_ids_are_unique_and_name_their_family():
         for rule in rules:
             assert re.fullmatch(r"(TR|NB|TL|OR|RC|SP|IS|ER|PG)-[1-9]\d?", rule.id)
             assert rule.family == rule.id[:2]
+
+
+def test_an_id_names_one_law():
+    """What several systems keep is a law that all share; all other ids are one system's."""
+    keep = {}
+    for name, rule in EVERY:
+        keep.setdefault(rule.id, set()).add(name)
+    assert {one for one, systems in keep.items() if len(systems) > 1} == set(LAWS)
+    assert len(set(LAWS.values())) == len(LAWS)
 
 
 @pytest.mark.parametrize(("system", "rule"), EVERY, ids=[rule.id for _, rule in EVERY])

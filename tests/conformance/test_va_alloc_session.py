@@ -214,42 +214,42 @@ WRONG = {
     ("ER-1", "reserve, refused (taken), returned success"): (reserve(3, 2), gives(Result())),
     ("ER-1", "free, refused (no such range), returned success"): (free(7), gives(Result())),
     ("ER-1", "free, legal, returned ENOSPC"): (free(0), gives(Result(-errno.ENOSPC))),
-    ("ER-3", "alloc, room not found"): (
+    ("ER-40", "alloc, room not found"): (
         alloc(8, first=8 * PAGE, last=16 * PAGE - 1), gives(Result(-errno.ENOSPC)),
     ),
-    ("ER-3", "reserve, room not found"): (reserve(63), gives(Result(-errno.ENOSPC))),
-    ("SP-1", "alloc, taken already"): (alloc(2), at(3)),
-    ("SP-1", "alloc, outside the window"): (alloc(2), at(63)),
-    ("TR-1", "alloc, not at a multiple"): (alloc(2, align=2 * PAGE), at(9)),
-    ("TR-1", "alloc, outside the range that was asked for"): (alloc(2, first=56 * PAGE), at(9)),
-    ("TR-2", "alloc, best, another hole"): (alloc(3), at(8)),
-    ("TR-2", "alloc, best, another end"): (alloc(3), at(1)),
-    ("TR-2", "alloc, low, another hole"): (alloc(3, mode="low"), at(8)),
-    ("TR-2", "alloc, high, another hole"): (alloc(3, mode="high"), at(13)),
-    ("TR-2", "alloc, high, another end"): (alloc(3, mode="high"), at(56)),
-    ("TR-3", "find, a range wanted, nothing found"): (op("find"), gives(Result(0, -1))),
-    ("TR-3", "find, a range wanted, another found"): (op("find"), at(16)),
-    ("TR-3", "find, nothing wanted, another found"): (op("find", last=PAGE), at(4)),
-    ("SP-2", "reserve, something missing"): (reserve(60), without(-1)),
-    ("SP-2", "reserve, something too many"): (reserve(60), lambda events, result: (
+    ("ER-40", "reserve, room not found"): (reserve(63), gives(Result(-errno.ENOSPC))),
+    ("SP-40", "alloc, taken already"): (alloc(2), at(3)),
+    ("SP-40", "alloc, outside the window"): (alloc(2), at(63)),
+    ("TR-41", "alloc, not at a multiple"): (alloc(2, align=2 * PAGE), at(9)),
+    ("TR-41", "alloc, outside the range that was asked for"): (alloc(2, first=56 * PAGE), at(9)),
+    ("TR-42", "alloc, best, another hole"): (alloc(3), at(8)),
+    ("TR-42", "alloc, best, another end"): (alloc(3), at(1)),
+    ("TR-42", "alloc, low, another hole"): (alloc(3, mode="low"), at(8)),
+    ("TR-42", "alloc, high, another hole"): (alloc(3, mode="high"), at(13)),
+    ("TR-42", "alloc, high, another end"): (alloc(3, mode="high"), at(56)),
+    ("TR-43", "find, a range wanted, nothing found"): (op("find"), gives(Result(0, -1))),
+    ("TR-43", "find, a range wanted, another found"): (op("find"), at(16)),
+    ("TR-43", "find, nothing wanted, another found"): (op("find", last=PAGE), at(4)),
+    ("SP-41", "reserve, something missing"): (reserve(60), without(-1)),
+    ("SP-41", "reserve, something too many"): (reserve(60), lambda events, result: (
         events.append([RANGE, 64 * PAGE, 65 * PAGE - 1, -1]), result
     )[1]),
-    ("SP-2", "reserve, hole too long"): (reserve(60), changed(1, 2, PAGE)),
-    ("SP-2", "reserve, range too short"): (reserve(60), changed(2, 2, -PAGE)),
-    ("SP-2", "reserve, hole in the place of a range"): (reserve(60), changed(2, 3, -3)),
-    ("SP-2", "free, range in the place of a hole"): (free(0), changed(0, 3, 5)),
-    ("SP-2", "free, hole too short"): (free(0), lambda events, result: (
+    ("SP-41", "reserve, hole too long"): (reserve(60), changed(1, 2, PAGE)),
+    ("SP-41", "reserve, range too short"): (reserve(60), changed(2, 2, -PAGE)),
+    ("SP-41", "reserve, hole in the place of a range"): (reserve(60), changed(2, 3, -3)),
+    ("SP-41", "free, range in the place of a hole"): (free(0), changed(0, 3, 5)),
+    ("SP-41", "free, hole too short"): (free(0), lambda events, result: (
         events.__setitem__(slice(0, 1), [
             [RANGE, 0, 4 * PAGE - 1, -1], [RANGE, 4 * PAGE, 16 * PAGE - 1, -1],
         ]), result
     )[1]),
-    ("SP-2", "create, hole too short"): (CREATE, changed(0, 2, -PAGE)),
+    ("SP-41", "create, hole too short"): (CREATE, changed(0, 2, -PAGE)),
     ("ER-2", "alloc, ENOSPC, something missing"): (alloc(9), without(-1)),
     ("ER-2", "reserve, ENOSPC, hole too short"): (reserve(63, 2), changed(-1, 2, -PAGE)),
     ("ER-2", "free, EINVAL, hole in the place of a range"): (free(9), changed(1, 3, -1)),
-    ("RC-1", "destroy, range left"): (op("destroy"), changed(0, 3, 1)),
-    ("RC-1", "destroy, addresses lost"): (op("destroy"), changed(0, 2, -PAGE)),
-    ("SP-2", "destroy, hole too short"): (op("destroy"), lambda events, result: (
+    ("RC-40", "destroy, range left"): (op("destroy"), changed(0, 3, 1)),
+    ("RC-40", "destroy, addresses lost"): (op("destroy"), changed(0, 2, -PAGE)),
+    ("SP-41", "destroy, hole too short"): (op("destroy"), lambda events, result: (
         events.__setitem__(slice(0, 1), [
             [RANGE, 0, 4 * PAGE - 1, -1], [RANGE, 4 * PAGE, 64 * PAGE - 1, -1],
         ]), result
@@ -275,7 +275,7 @@ def test_what_a_rule_catches(identity):
     assert outcome.fresh[0].identity == identity
     # What is given out elsewhere is also seen in what is listed, which is of the right driver.
     rules = {one.rule for one in outcome.violations}
-    assert rules - {identity[0]} <= {"SP-2", "ER-2"}
+    assert rules - {identity[0]} <= {"SP-41", "ER-2"}
     assert session.tally.violated[identity[0]] == 1
 
 
@@ -284,7 +284,7 @@ def test_every_rule_catches_something():
 
 
 def test_after_a_violation_the_operation_is_undone():
-    session, operation = wrong_session(("SP-1", "alloc, taken already"))
+    session, operation = wrong_session(("SP-40", "alloc, taken already"))
     had = ranges(session)
     assert session.run(operation).fresh
     assert ranges(session) == had
@@ -295,16 +295,16 @@ def test_after_a_violation_the_operation_is_undone():
 
 
 def test_without_an_allocator_the_example_ends():
-    session, operation = wrong_session(("SP-2", "create, hole too short"))
+    session, operation = wrong_session(("SP-41", "create, hole too short"))
     session.target.armed = 9
     assert session.run(operation).fresh
     assert session.ended
-    assert session.tally.cut == {"SP-2 create, hole too short": 1}
+    assert session.tally.cut == {"SP-41 create, hole too short": 1}
     assert session.finish() is None
 
 
 def test_what_is_muted_is_counted_and_not_fresh():
-    identity = ("TR-2", "alloc, best, another hole")
+    identity = ("TR-42", "alloc, best, another hole")
     session, operation = wrong_session(identity, {identity})
     outcome = session.run(operation)
     assert outcome.violations[0].identity == identity
@@ -316,14 +316,14 @@ def test_of_two_readings_of_the_smallest_hole_both_pass():
     # Pages 0..3 and 56..59 of the range that is asked for, of holes of 4 and of 8.
     wish = alloc(2, last=60 * PAGE - 1)
     for page in (0,):
-        session, _ = wrong_session(("TR-2", "alloc, best, another hole"))
+        session, _ = wrong_session(("TR-42", "alloc, best, another hole"))
         session.target.spoil = at(page)
-        assert {one.rule for one in session.run(wish).violations} <= {"SP-2"}
+        assert {one.rule for one in session.run(wish).violations} <= {"SP-41"}
     cut = alloc(2, first=2 * PAGE, last=10 * PAGE - 1)
     for page in (2, 8):
-        session, _ = wrong_session(("TR-2", "alloc, best, another hole"))
+        session, _ = wrong_session(("TR-42", "alloc, best, another hole"))
         session.target.spoil = at(page)
-        assert {one.rule for one in session.run(cut).violations} <= {"SP-2"}
+        assert {one.rule for one in session.run(cut).violations} <= {"SP-41"}
 
 
 def test_a_driver_that_raises_has_crashed():
@@ -339,8 +339,8 @@ def test_a_driver_that_raises_has_crashed():
 
 
 def test_views_are_of_before_and_after():
-    session, operation = wrong_session(("TR-2", "alloc, best, another hole"))
-    session.frozen_on = ("TR-2", "alloc, best, another hole")
+    session, operation = wrong_session(("TR-42", "alloc, best, another hole"))
+    session.frozen_on = ("TR-42", "alloc, best, another hole")
     views = VaAllocViews(session, [*START, operation])
     violation = session.run(operation).violations[0]
     shown = views.after(violation)

@@ -17,7 +17,7 @@ from reference.operations import from_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 ENTRY = re.compile(
-    r"^(?P<rule>[A-Z]{2}-\d), `(?P<signature>[^`]+)`, on `(?P<target>[^`]+)`:\n\n"
+    r"^(?P<rule>[A-Z]{2}-\d+), `(?P<signature>[^`]+)`, on `(?P<target>[^`]+)`:\n\n"
     r"```json\n(?P<operations>.*?)\n```$",
     re.DOTALL | re.MULTILINE,
 )

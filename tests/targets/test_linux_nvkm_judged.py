@@ -62,7 +62,7 @@ FOUND = (
     ("ER-2 map, EINVAL, areas changed", MEMORY, op("get"), op("map"), op("map", kind=0xFF)),
     # Small pages that were sparse in a large entry are not made invalid.
     (
-        "TR-2 put, SPT, sparse for nothing",
+        "TR-30 put, SPT, sparse for nothing",
         op("memory"),
         op("get"),
         op("map"),
@@ -72,7 +72,7 @@ FOUND = (
     ),
     # A table of large entries that comes second does not note that they are sparse.
     (
-        "TR-2 unmap, LPT, nothing for sparse",
+        "TR-30 unmap, LPT, nothing for sparse",
         MEMORY,
         op("get", sparse=1, size=LARGE),
         op("map_part"),
@@ -81,7 +81,7 @@ FOUND = (
     ),
     # KB-15: mapped before the references were taken.
     (
-        "SP-1 pfn_map, parts say more mapped than promised",
+        "SP-30 pfn_map, parts say more mapped than promised",
         MANAGED,
         op("pfn_map", fail_at=1),
     ),
@@ -89,7 +89,7 @@ FOUND = (
         "PG-2 create, refused, accessed memory outside everything that it owns, in nvkm_vmm_dtor",
         op("create", start=1 << 50),
     ),
-    ("RC-4 pfn_map, page is never taken away", MANAGED, op("pfn_map"), op("pfn_map")),
+    ("RC-31 pfn_map, page is never taken away", MANAGED, op("pfn_map"), op("pfn_map")),
     # A page of 2M of which a part is unmapped stays mapped.
     (
         "TR-1 pfn_unmap, PD0, mapped for nothing",
@@ -99,7 +99,7 @@ FOUND = (
     ),
     # Two page sizes side by side are one area with the second size.
     (
-        "SP-1 pfn_map, parts say another page size than promised",
+        "SP-30 pfn_map, parts say another page size than promised",
         MANAGED,
         op("pfn_map", shift=21, size=LARGE),
         op("pfn_map", addr=LARGE),
@@ -118,14 +118,14 @@ FOUND = (
     ),
     # What is sparse is no longer, once a page was mapped there by itself.
     (
-        "TR-2 pfn_unmap, SPT, nothing for sparse",
+        "TR-30 pfn_unmap, SPT, nothing for sparse",
         op("get", sparse=1),
         op("pfn_map"),
         op("pfn_unmap"),
     ),
     # The page of 2**27 bytes is an entry of 2**26.
     (
-        "TR-2 get, PGD, nothing for sparse",
+        "TR-30 get, PGD, nothing for sparse",
         op("create", chip="gm200"),
         op("get", sparse=1, size=1 << 27),
     ),
@@ -134,7 +134,7 @@ FOUND = (
 FOUND_RAW = (
     # KB-01, where the count begins anew, and where live pages become sparse.
     (
-        "SP-2 raw_get, count of small pages in a large entry overflows",
+        "SP-31 raw_get, count of small pages in a large entry overflows",
         RAW,
         SMALL,
         SMALL,
@@ -142,7 +142,7 @@ FOUND_RAW = (
         SMALL,
     ),
     (
-        "TR-2 raw_get, SPT, sparse for mapped",
+        "TR-30 raw_get, SPT, sparse for mapped",
         op("create", raw=1, chip="gm200", big=17),
         MEMORY,
         op("raw_get", shift=17, size=2 * PAGE_64K),
@@ -152,7 +152,7 @@ FOUND_RAW = (
     ),
     # The same with nothing but what VM_BIND does: pages of 4K, and a sparse range beside.
     (
-        "TR-2 raw_get, SPT, sparse for mapped",
+        "TR-30 raw_get, SPT, sparse for mapped",
         RAW,
         op("memory"),
         op("raw_sparse", addr=PAGE_64K, size=PAGE_64K),
@@ -175,7 +175,7 @@ FOUND_RAW = (
     ),
     # Large entries that change in one go are taken for sparse, or not, as the first of them.
     (
-        "TR-2 raw_get, SPT, nothing for sparse",
+        "TR-30 raw_get, SPT, nothing for sparse",
         RAW,
         op("raw_sparse", addr=PAGE_64K, size=PAGE_64K),
         op("raw_get", addr=PAGE_64K - PAGE, size=2 * PAGE),

@@ -908,25 +908,25 @@ def lost_tables(vm: MaliVm) -> int:
 
 def _take_over(state: MaliState, call: MaliCall, rules: set[str]) -> None:
     """What is wrong by these rules is so from now on, and is told once."""
-    if "OR-3" in rules:
+    if "OR-4" in rules:
         for vm in state.touched:
             if vm.view.walked and vm.view.unseen_store() >= 0:
                 vm.view.make_all_seen()
-    if "RC-3" in rules:
+    if "RC-1" in rules:
         for vm in state.touched:
             if not may_lose_tables(vm) and lost_tables(vm) > 0:
                 _forget_tables(state, vm)
-    if "OR-4" in rules:
+    if "OR-10" in rules:
         for slot in call.unended:
             state.assume_updates_ended(slot, call.end)
     # What became of a lock after commands that cannot be relied on is not known.
-    if ("OR-5" in rules or "OR-6" in rules) and not call.may_time_out:
+    if ("OR-11" in rules or "OR-12" in rules) and not call.may_time_out:
         for slot in range(len(state.slots)):
             if state.mmu.may_be_locked(slot):
                 state.mmu.assume_unlocked(slot)
-    if "ER-4" in rules:
+    if "ER-11" in rules:
         state.mmu.rawstat &= ~(1 << call.faulted)
-    if "PG-5" in rules:
+    if "PG-11" in rules:
         state.reset_asked = True
     state.owed.update(call.owed)
 

@@ -21,7 +21,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- links --------------------------------------------------------------------------------
     Mutant(
         "link-leaked-by-map",
-        "RC-1",
+        "RC-4",
         "a call that has mapped keeps its own reference to the link",
         (
             (
@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "link-leaked-without-memory",
-        "RC-1",
+        "RC-4",
         "a map for which there are too few VMAs keeps its reference to the link",
         (
             (
@@ -55,7 +55,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "link-put-twice",
-        "RC-1",
+        "RC-4",
         "a VMA that is split drops two references to its link",
         (
             (
@@ -73,7 +73,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "part-not-linked",
-        "RC-1",
+        "RC-4",
         "the part after a hole takes no reference to the link",
         (
             (
@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "unlinked-before-parts",
-        "RC-1",
+        "RC-4",
         "a VMA that is split lets go of the link, perhaps as the last, before its parts hold it",
         (
             (
@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the VM -------------------------------------------------------------------------------
     Mutant(
         "link-without-vm",
-        "RC-1",
+        "RC-4",
         "a link does not hold the VM",
         (
             (_MADE, _MADE.replace("self.count += 1", "self.count += 0")),
@@ -127,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "vma-leaked-by-failed-map",
-        "RC-1",
+        "RC-4",
         "the VMAs that were taken for a map that is refused are never freed",
         (
             (
@@ -145,7 +145,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "split-vma-leaked",
-        "RC-1",
+        "RC-4",
         "a VMA of which parts are left is never freed",
         (
             (
@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- buffers ------------------------------------------------------------------------------
     Mutant(
         "buffer-freed-by-close",
-        "RC-1",
+        "RC-4",
         "closing the handle frees the buffer, though a link holds it",
         (
             (
@@ -181,7 +181,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "link-without-buffer",
-        "RC-1",
+        "RC-4",
         "a link does not hold its buffer",
         (
             (_MADE, _MADE.replace("buffer.count += 1", "buffer.count += 0")),
@@ -191,7 +191,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the end ------------------------------------------------------------------------------
     Mutant(
         "owner-not-dropped",
-        "RC-2",
+        "RC-20",
         "destroying does not drop the owner's reference where something was left to unmap",
         (
             (
@@ -209,7 +209,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "destroyed-without-unlink",
-        "RC-2",
+        "RC-20",
         "what is left in the window at the end is unmapped, and stays linked",
         (
             (
@@ -229,7 +229,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the evicted state --------------------------------------------------------------------
     Mutant(
         "external-not-evicted",
-        "IS-1",
+        "IS-20",
         "only buffers that share the VM's reservation are noted as evicted",
         (
             (
@@ -240,7 +240,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "evicted-twice",
-        "IS-1",
+        "IS-20",
         "a buffer that is evicted again is noted again",
         (
             (
@@ -251,13 +251,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "still-evicted",
-        "IS-1",
+        "IS-20",
         "a buffer that was made valid stays on the list of evicted ones",
         (("self.evicted.clear()", ""),),
     ),
     Mutant(
         "validate-stops-early",
-        "IS-1",
+        "IS-20",
         "of several evicted buffers only the first is made valid",
         (
             (
@@ -275,7 +275,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "dead-link-still-evicted",
-        "IS-1",
+        "IS-20",
         "a link that is destroyed stays on the list of evicted ones",
         (
             (
@@ -289,7 +289,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "map-forgets-eviction",
-        "IS-1",
+        "IS-20",
         "another mapping of an evicted buffer makes it pass for valid",
         (
             (

@@ -159,21 +159,21 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what the page tables are told --------------------------------------------------------
     Mutant(
         "hole-from-vma-start",
-        "SP-3",
+        "SP-20",
         "the page tables lose what is kept before the hole, too",
         (("hole_first = max(vma.first, first)", "hole_first = vma.first"),),
         known="KB-35",
     ),
     Mutant(
         "hole-to-vma-end",
-        "SP-3",
+        "SP-20",
         "the page tables lose what is kept after the hole, too",
         (("hole_end = min(vma.end, end)", "hole_end = vma.end"),),
         known="KB-35",
     ),
     Mutant(
         "hole-one-page-short",
-        "SP-3",
+        "SP-20",
         "the page tables keep the last page of a hole of several pages",
         (
             (
@@ -185,7 +185,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "whole-vma-not-cleared",
-        "SP-3",
+        "SP-20",
         "the page tables are not told of a VMA that goes as a whole",
         (
             (
@@ -199,7 +199,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "tables-get-buffer-start",
-        "SP-3",
+        "SP-20",
         "the page tables get every mapping from its buffer's first page on",
         (
             (
@@ -237,7 +237,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- find ---------------------------------------------------------------------------------
     Mutant(
         "find-end-inclusive",
-        "TR-1",
+        "TR-20",
         "a VMA that starts right behind the range is found",
         (
             (
@@ -248,7 +248,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "find-in-whole-pages",
-        "TR-1",
+        "TR-20",
         "a range that starts inside a page is looked for up to its last whole page only",
         (
             (
@@ -259,7 +259,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "find-clamps-to-range",
-        "TR-1",
+        "TR-20",
         "the start of the range is given where the VMA starts before it",
         (
             (

@@ -77,7 +77,7 @@ def unchanged_check(step: GpuvmStep) -> int:
 
 
 def find_check(step: GpuvmStep) -> int:
-    """TR-1: find gives the first mapping in the range."""
+    """TR-20: find gives the first mapping in the range."""
     expected, found = step.call.expected, step.result.value
     if expected is None or step.result.result != 0:
         return 0
@@ -85,7 +85,7 @@ def find_check(step: GpuvmStep) -> int:
         wanted = "a mapping" if expected != -1 else "nothing"
         step.violations.append(
             Violation(
-                "TR-1",
+                "TR-20",
                 f"find, {wanted} wanted, {'nothing' if found == -1 else 'another'} found",
                 f"The first mapping in {step.first:#x}..{step.last:#x} is not the one that is "
                 "found.",
@@ -99,7 +99,7 @@ def find_check(step: GpuvmStep) -> int:
 
 
 def validate_check(step: GpuvmStep) -> int:
-    """IS-1: every evicted buffer is made valid, once."""
+    """IS-20: every evicted buffer is made valid, once."""
     due, named = step.call.due, step.seen.validated
     for number in sorted(due | set(named)):
         times = named.count(number)
@@ -108,7 +108,7 @@ def validate_check(step: GpuvmStep) -> int:
         how = "left out" if times == 0 else "named twice" if number in due else "not evicted"
         step.violations.append(
             Violation(
-                "IS-1",
+                "IS-20",
                 f"validate, buffer {how}",
                 f"validate named buffer {number} {times} times; it "
                 f"{'is' if number in due else 'is not'} evicted.",
@@ -169,7 +169,7 @@ RULES = (
         frozenset({"map", "unmap"}),
     ),
     Rule(
-        "TR-1",
+        "TR-20",
         "find gives the lowest address at which something in the range is mapped, or nothing.",
         "A driver looks into the wrong buffer, or maps where something is.",
         "formats.md B.7; drm_gpuva_find_first",
@@ -177,7 +177,7 @@ RULES = (
         frozenset({"find"}),
     ),
     Rule(
-        "IS-1",
+        "IS-20",
         "validate makes every buffer valid that was evicted and is still mapped, once, and no "
         "other.",
         "A job runs on pages that were given to somebody else.",

@@ -41,18 +41,18 @@ def _compared(step: GpuvmStep, rule: str) -> int:
 
 
 def count_check(step: GpuvmStep) -> int:
-    """RC-1: counts equal a recount."""
-    return _compared(step, "RC-1")
+    """RC-4: counts equal a recount."""
+    return _compared(step, "RC-4")
 
 
 def left_check(step: GpuvmStep) -> int:
-    """RC-2: nothing is left after destroy."""
-    return _compared(step, "RC-2")
+    """RC-20: nothing is left after destroy."""
+    return _compared(step, "RC-20")
 
 
 RULES = (
     Rule(
-        "RC-1",
+        "RC-4",
         "After each call the references to the VM (its owner, each VMA, each link), to each buffer "
         "(its open handle, its link) and to each link (each VMA of the buffer) are what a recount "
         "gives.",
@@ -62,7 +62,7 @@ RULES = (
         frozenset({"create", "bo", "close", "map", "unmap", "evict", "validate"}),
     ),
     Rule(
-        "RC-2",
+        "RC-20",
         "After destroy no reference to the VM is left, none to a link, and to buffers only those "
         "of open handles.",
         "Every process that ends leaves its address space behind.",

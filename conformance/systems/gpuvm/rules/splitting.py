@@ -107,12 +107,12 @@ def backing_check(step: GpuvmStep) -> int:
 
 
 def tables_check(step: GpuvmStep) -> int:
-    """SP-3: page tables are told exactly what changed."""
+    """SP-20: page tables are told exactly what changed."""
     for event, first, last in step.seen.told:
         if first > last or first < step.first or last > step.last:
             step.violations.append(
                 Violation(
-                    "SP-3",
+                    "SP-20",
                     f"{step.kind}, page tables told outside the range{step.function(event)}",
                     f"Page tables were told to change {first:#x}..{last:#x}; {step.kind} was about "
                     f"{step.first:#x}..{step.last:#x}.",
@@ -138,7 +138,7 @@ def tables_check(step: GpuvmStep) -> int:
             how = "keep what is not mapped" if wanted is None else "get another part of a buffer"
         step.violations.append(
             Violation(
-                "SP-3",
+                "SP-20",
                 f"{step.kind}, page tables {how}",
                 f"After {step.kind}, what page tables were told about {wrong:#x} is not what was "
                 "promised there.",
@@ -178,7 +178,7 @@ RULES = (
         frozenset({"map", "unmap"}),
     ),
     Rule(
-        "SP-3",
+        "SP-20",
         "Page tables are told to drop exactly what is taken out, and to take exactly what is put "
         "in, all of it inside the range of the call.",
         "Live pages of a neighbour are cleared, or pages that were given back stay mapped.",

@@ -25,14 +25,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "kernel-part-open",
-        "IS-3",
+        "IS-12",
         "a process can bind anywhere in a VM",
         (("limit = vm.user_end", "limit = 1 << self.va_bits"),),
         known="KB-12",
     ),
     Mutant(
         "kernel-part-reached-into",
-        "IS-3",
+        "IS-12",
         "a bind is held against the kernel's part by its first address only",
         (
             (
@@ -102,7 +102,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "queued-tables-counted-from-zero",
-        "ER-3",
+        "ER-10",
         "table pages for a queued map are reserved as if it began at address 0",
         (
             (
@@ -122,13 +122,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "wait-carried-out",
-        "ER-3",
+        "ER-10",
         "a queued bind that only waits is carried out as an unmap of nothing, which fails",
         (("elif bind.kind != SYNC_ONLY:", "elif bind.kind <= SYNC_ONLY:"),),
     ),
     Mutant(
         "stuck-map-without-vma",
-        "ER-5",
+        "ER-12",
         "a map during which the device got stuck leaves entries, and no VMA",
         (
             (

@@ -78,7 +78,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "parts-before-removal",
-        "SP-3",
+        "SP-10",
         "the parts of a mapping are added while the whole of it is still there",
         (
             (
@@ -107,7 +107,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- nodes --------------------------------------------------------------------------------
     Mutant(
         "large-node-not-aligned",
-        "SP-4",
+        "SP-11",
         "a node of 2 MiB or more may start at any page",
         (
             (
@@ -118,7 +118,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "page-of-node-free",
-        "SP-4",
+        "SP-11",
         "the last page of a node is handed out again",
         (
             (

@@ -17,7 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- waiting ------------------------------------------------------------------------------
     Mutant(
         "update-not-awaited",
-        "OR-4",
+        "OR-10",
         "an UPDATE is written, and nobody waits for its end",
         (
             (
@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "disable-not-awaited",
-        "OR-4",
+        "OR-10",
         "nobody waits for the end of the UPDATE that disables an AS, and its tables are freed",
         (
             (
@@ -54,7 +54,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "command-over-update",
-        "OR-5",
+        "OR-11",
         "after an UPDATE another command is written at once, while it may be running",
         (
             (
@@ -69,7 +69,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "stuck-device-not-reset",
-        "PG-5",
+        "PG-11",
         "after a command that does not end, no reset is asked for",
         (
             (
@@ -86,7 +86,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- registers ----------------------------------------------------------------------------
     Mutant(
         "fault-status-written",
-        "OR-5",
+        "OR-11",
         "the fault's status is cleared by a write of its register, which can only be read",
         (
             (
@@ -100,7 +100,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "masked-without-power",
-        "OR-5",
+        "OR-11",
         "interrupts are masked when the device has no power any more",
         (
             (
@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "address-size-one-less",
-        "TR-3",
+        "TR-10",
         "an AS walks with one bit of addresses less than the tables have",
         (
             (
@@ -128,7 +128,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "walks-not-shareable",
-        "TR-3",
+        "TR-10",
         "walks do not snoop the CPU's caches, although nothing is cleaned",
         (
             (
@@ -139,7 +139,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "uncached-type-cached",
-        "TR-3",
+        "TR-10",
         "the memory type of pages that are not cached is write-back",
         (
             (
@@ -151,7 +151,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- regions ------------------------------------------------------------------------------
     Mutant(
         "locked-when-disabled",
-        "OR-6",
+        "OR-12",
         "an AS is locked again before it is disabled, and nothing releases the lock",
         (
             (
@@ -170,7 +170,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "smallest-region-ignored",
-        "OR-6",
+        "OR-12",
         "for a map of a few pages, a region is locked that is smaller than the smallest",
         (
             (
@@ -193,7 +193,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "region-of-32-bits",
-        "OR-7",
+        "OR-13",
         "the size of what is flushed before an AS is disabled is cut to 32 bits",
         (
             (
@@ -228,7 +228,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "disabled-without-flush",
-        "OR-7",
+        "OR-13",
         "an AS is disabled, and what it has cached is not flushed before",
         (
             (

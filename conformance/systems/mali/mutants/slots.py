@@ -6,7 +6,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- who has which ------------------------------------------------------------------------
     Mutant(
         "firmware-slot-given",
-        "IS-4",
+        "IS-13",
         "the AS of the GPU's own processor is given to VMs, too",
         (
             (
@@ -17,7 +17,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "first-slot-evicted",
-        "IS-4",
+        "IS-13",
         "the VM that loses its AS is that of the first AS, whether it has jobs or not",
         (
             (
@@ -29,7 +29,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what it walks ------------------------------------------------------------------------
     Mutant(
         "slot-hint-trusted",
-        "IS-1",
+        "IS-10",
         "a VM that gets the AS that it had before does not enable it, whoever used it since",
         (
             (
@@ -58,7 +58,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "not-enabled-after-fault",
-        "IS-1",
+        "IS-10",
         "a VM that kept its AS is taken for enabled, although a fault has disabled it",
         (
             (
@@ -69,7 +69,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "walks-when-unplugged",
-        "IS-1",
+        "IS-10",
         "when the device goes, AS are taken from VMs and not disabled",
         (
             (
@@ -88,7 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "enabled-without-flush",
-        "IS-2",
+        "IS-11",
         "an AS that was disabled, by a fault maybe, is enabled without a flush",
         (
             (
@@ -108,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- faults -------------------------------------------------------------------------------
     Mutant(
         "fault-mask-not-armed-again",
-        "ER-4",
+        "ER-11",
         "the interrupt of an AS that is enabled again is let through, and then taken for masked",
         (
             (
@@ -127,7 +127,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "fault-not-disabled",
-        "ER-4",
+        "ER-11",
         "a fault is acknowledged, and its AS goes on walking",
         (
             (

@@ -56,7 +56,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "barrier-after-flush",
-        "OR-3",
+        "OR-4",
         "stores are made visible after the flush that is meant for them",
         (
             (
@@ -175,7 +175,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "root-freed-again",
-        "RC-4",
+        "RC-2",
         "the root of a VM is freed with the other tables, and once more by itself",
         (
             (
@@ -195,7 +195,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "cleared-after-free",
-        "RC-5",
+        "RC-3",
         "a table that was freed is cleared afterwards",
         (
             (
@@ -214,7 +214,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "tables-below-root-lost",
-        "RC-3",
+        "RC-1",
         "of a VM that goes, only the root is freed",
         (
             (
@@ -233,7 +233,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "reserved-pages-lost",
-        "RC-3",
+        "RC-1",
         "table pages that were reserved for a bind and not needed are not given back",
         (
             (

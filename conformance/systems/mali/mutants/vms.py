@@ -6,14 +6,14 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the end of a VM ----------------------------------------------------------------------
     Mutant(
         "queued-map-after-destroy",
-        "RC-2",
+        "RC-10",
         "a queued map is carried out in a VM that was destroyed",
         (("if vm.destroyed:", "if vm.destroyed and bind.kind != MAP:"),),
         known="KB-17",
     ),
     Mutant(
         "destroyed-not-unmapped",
-        "RC-2",
+        "RC-10",
         "what is mapped in a VM keeps it when it is destroyed",
         (
             (
@@ -30,7 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- references ---------------------------------------------------------------------------
     Mutant(
         "reserved-vmas-leaked",
-        "RC-1",
+        "RC-4",
         "VMAs that were taken for a bind are not freed if there are no table pages for it",
         (
             (
@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "vm-not-held-by-link",
-        "RC-1",
+        "RC-4",
         "the link of a buffer does not hold its VM",
         (
             (
@@ -79,13 +79,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "pinned-by-every-bind",
-        "RC-1",
+        "RC-4",
         "every bind pins the pages of its buffer, and the end of the link unpins them once",
         (("if is_new and link is not None:", "if link is not None:"),),
     ),
     Mutant(
         "bind-keeps-link",
-        "RC-1",
+        "RC-4",
         "a bind that is done keeps its reference to the link of its buffer",
         (
             (
@@ -102,7 +102,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- queues -------------------------------------------------------------------------------
     Mutant(
         "queue-out-of-order",
-        "OR-8",
+        "OR-14",
         "of a VM's queue the first bind is carried out that waits for nothing",
         (
             (
@@ -123,7 +123,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "queues-wait-for-the-first",
-        "PG-4",
+        "PG-10",
         "while the VM that queued first waits for a fence, no other VM's binds are done",
         (
             (
@@ -140,7 +140,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "waits-for-binds-for-ever",
-        "PG-4",
+        "PG-10",
         "a bind that waits for another bind's fence is never carried out",
         (
             (

@@ -70,7 +70,7 @@ def unchanged_check(step: MaliStep) -> int:
 
 
 def fence_check(step: MaliStep) -> int:
-    """ER-3: the fence of a queued bind carries what became of it."""
+    """ER-10: the fence of a queued bind carries what became of it."""
     count = 0
     failed: set[int] = set()
     for event, number, result in step.seen.fences:
@@ -87,7 +87,7 @@ def fence_check(step: MaliStep) -> int:
             continue
         step.violations.append(
             Violation(
-                "ER-3",
+                "ER-10",
                 f"{step.kind}, queued bind failed with {errno_kind(result)}",
                 f"Fence {number} was signalled with {errno_name(result)}, although nothing was "
                 "wrong with the bind.",
@@ -102,7 +102,7 @@ def fence_check(step: MaliStep) -> int:
 
 
 def fault_check(step: MaliStep) -> int:
-    """ER-4: every fault of an enabled AS is told, and disables the AS."""
+    """ER-11: every fault of an enabled AS is told, and disables the AS."""
     slot = step.call.faulted
     if slot < 0:
         return 0
@@ -113,7 +113,7 @@ def fault_check(step: MaliStep) -> int:
     if wrong:
         step.violations.append(
             Violation(
-                "ER-4",
+                "ER-11",
                 f"fault, {wrong}",
                 f"AS {slot} has faulted: {wrong}.",
                 step.end_event,
@@ -126,7 +126,7 @@ def fault_check(step: MaliStep) -> int:
 
 
 def timeout_check(step: MaliStep) -> int:
-    """ER-5: after a command that did not end, VMAs and page tables still say the same."""
+    """ER-12: after a command that did not end, VMAs and page tables still say the same."""
     results = [result for _, _, result in step.seen.fences]
     if TIMED_OUT not in (step.result.result, *results):
         return 0
@@ -141,7 +141,7 @@ def timeout_check(step: MaliStep) -> int:
         if seen is not None:
             step.violations.append(
                 Violation(
-                    "ER-5",
+                    "ER-12",
                     f"{step.kind}, ETIMEDOUT, page tables "
                     f"{'have more' if seen.pa != -1 else 'have less'} than VMAs",
                     f"A command did not end, and afterwards the page tables of VM {vm.number} "
@@ -178,7 +178,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "ER-3",
+        "ER-10",
         "The fence of a queued bind is signalled with an error only if the VM was destroyed, is "
         "unusable, or a command of the device did not end.",
         "The process waits for a mapping that is not there.",
@@ -188,7 +188,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "ER-4",
+        "ER-11",
         "Every fault of an enabled address space is acknowledged, and the address space disabled.",
         "The second fault of a VM is never told: its jobs hang without a reason.",
         "formats.md B.4; KB-10",
@@ -197,7 +197,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "ER-5",
+        "ER-12",
         "When a command of the device does not end, VMAs and page tables say the same afterwards.",
         "Entries under no mapping, and later binds that fail for no reason.",
         "semantics.md (progress)",

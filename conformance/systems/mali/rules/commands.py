@@ -59,20 +59,20 @@ def _observed(step: MaliStep, rule: str, kinds: Mapping[int, str], expected: str
 
 
 def protocol_check(step: MaliStep) -> int:
-    """OR-5: one command after the other, and no register that is not there."""
+    """OR-11: one command after the other, and no register that is not there."""
     if not step.seen.registers:
         return 0
     # Where a command may never end, what comes behind it is lost until a reset.
     kinds = ACCESSES if step.may_time_out else {**COMMANDS, **ACCESSES}
-    _observed(step, "OR-5", kinds, "STATUS seen idle before the next command")
+    _observed(step, "OR-11", kinds, "STATUS seen idle before the next command")
     return step.seen.updates + step.seen.flushes
 
 
 def flush_check(step: MaliStep) -> int:
-    """OR-6: a flush is of a locked region, and the lock is released."""
+    """OR-12: a flush is of a locked region, and the lock is released."""
     if not step.seen.registers:
         return 0
-    _observed(step, "OR-6", FLUSHING, "LOCK of at least 32 KiB, seen to end, then the flush")
+    _observed(step, "OR-12", FLUSHING, "LOCK of at least 32 KiB, seen to end, then the flush")
     # What became of a lock after commands that cannot be relied on is not known.
     doubtful = {
         seen.slot for seen in step.seen.commands if seen.kind in (COMMAND_BUSY, REGISTER_BUSY)
@@ -82,7 +82,7 @@ def flush_check(step: MaliStep) -> int:
         if locked and slot not in doubtful and not step.may_time_out:
             step.violations.append(
                 Violation(
-                    "OR-6",
+                    "OR-12",
                     f"{step.kind}, region left locked",
                     f"AS {slot}: the call is over, and accesses to a region still stall.",
                     step.end_event,
@@ -95,15 +95,15 @@ def flush_check(step: MaliStep) -> int:
 
 
 def latch_check(step: MaliStep) -> int:
-    """OR-7: an AS gets another root only after all was flushed, and a root that it can walk."""
+    """OR-13: an AS gets another root only after all was flushed, and a root that it can walk."""
     if not step.seen.registers:
         return 0
-    _observed(step, "OR-7", LATCHING, "LOCK of everything and FLUSH_MEM, seen to end, then UPDATE")
+    _observed(step, "OR-13", LATCHING, "LOCK of everything and FLUSH_MEM, seen to end, then UPDATE")
     return step.seen.updates
 
 
 def update_check(step: MaliStep) -> int:
-    """OR-4: the end of an UPDATE is seen before anyone relies on it."""
+    """OR-10: the end of an UPDATE is seen before anyone relies on it."""
     if not step.seen.updates:
         return 0
     unseen = {slot: (event, walks) for event, slot, walks in step.seen.unseen_updates}
@@ -113,7 +113,7 @@ def update_check(step: MaliStep) -> int:
         what = "AS enabled" if walks else "AS disabled"
         step.violations.append(
             Violation(
-                "OR-4",
+                "OR-10",
                 f"{what}, UPDATE not seen to end",
                 f"{what} in {step.kind}: UPDATE was written for AS {slot}, and nobody looked "
                 "whether it has ended: the AS may still work with its former root and mode.",
@@ -128,7 +128,7 @@ def update_check(step: MaliStep) -> int:
 
 RULES = (
     Rule(
-        "OR-4",
+        "OR-10",
         "The end of an UPDATE is seen before the call returns and before tables are freed.",
         "Jobs run on the former VM's tables, or on tables that were freed.",
         "formats.md B.1, B.3; KB-04",
@@ -137,7 +137,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-5",
+        "OR-11",
         "A command is written only after the one before was seen to end; registers that it looks "
         "at stay; only what exists is accessed, and only with power.",
         "Commands are lost, or the bus hangs.",
@@ -147,7 +147,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-6",
+        "OR-12",
         "A flush is of a locked region of at least 32 KiB, and no region stays locked.",
         "It is not known what is flushed, or all jobs stall for ever.",
         "formats.md B.1; KB-34, KB-38",
@@ -156,7 +156,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-7",
+        "OR-13",
         "An address space that walks gets another root only after everything that it has cached "
         "was flushed; the root is one that it can walk.",
         "The next VM uses the translations of the former.",

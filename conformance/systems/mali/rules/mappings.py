@@ -20,7 +20,7 @@ def _there(span: Span) -> list[Vma]:
 
 
 def tree_check(step: MaliStep) -> int:
-    """SP-3: VMAs are added where none is, removed as they are, and neighbours stay."""
+    """SP-10: VMAs are added where none is, removed as they are, and neighbours stay."""
     for span in step.spans:
         vm = span.vm
         wrong, at = "", span.first
@@ -36,7 +36,7 @@ def tree_check(step: MaliStep) -> int:
         if wrong:
             step.violations.append(
                 Violation(
-                    "SP-3",
+                    "SP-10",
                     f"{step.kind}, {wrong}",
                     f"VM {vm.number}: {wrong}, at {at:#x}.",
                     vm.muddled if vm.muddled >= 0 else step.end_event,
@@ -167,7 +167,7 @@ def _translation(step: MaliStep, rule: str, address: bool) -> int:
 
 
 def node_check(step: MaliStep) -> int:
-    """SP-4: what the kernel's allocator hands out is free, aligned, and the kernel's."""
+    """SP-11: what the kernel's allocator hands out is free, aligned, and the kernel's."""
     if step.result.result != 0:
         return 0
     size = step.operation.number("size")
@@ -184,7 +184,7 @@ def node_check(step: MaliStep) -> int:
     if wrong:
         step.violations.append(
             Violation(
-                "SP-4",
+                "SP-11",
                 f"alloc, {wrong}",
                 f"alloc gave {wrong}: {first:#x}..{last:#x}.",
                 step.end_event,
@@ -199,7 +199,7 @@ def node_check(step: MaliStep) -> int:
 
 RULES = (
     Rule(
-        "SP-3",
+        "SP-10",
         "A VMA is added only where none is, removed only as it is, and one beside the range of a "
         "call stays as it is.",
         "Two VMAs claim one address, or a neighbour is lost.",
@@ -209,7 +209,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "SP-4",
+        "SP-11",
         "What the kernel's allocator of addresses hands out is free, in the kernel's part of the "
         "VM, and aligned.",
         "A heap lies over another, or where the process can reach it.",

@@ -14,7 +14,7 @@ def warning_check(step: MaliStep) -> int:
 
 
 def queue_check(step: MaliStep) -> int:
-    """PG-4: what is queued and waits for nothing is done."""
+    """PG-10: what is queued and waits for nothing is done."""
     state = step.state
     if state.resetting or step.operation.args.get("steps", 0):
         return 0
@@ -27,7 +27,7 @@ def queue_check(step: MaliStep) -> int:
         if ready:
             step.violations.append(
                 Violation(
-                    "PG-4",
+                    "PG-10",
                     "run, queued bind not done",
                     f"The bind that signals fence {ready[0].fence} waits for nothing any more, "
                     "and was not done.",
@@ -43,7 +43,7 @@ def queue_check(step: MaliStep) -> int:
 
 
 def order_check(step: MaliStep) -> int:
-    """OR-8: the binds that a VM has queued are done in that order."""
+    """OR-14: the binds that a VM has queued are done in that order."""
     last: dict[int, int] = {}
     for event, number, _ in step.seen.fences:
         fence = step.state.fences[number] if number < len(step.state.fences) else None
@@ -55,7 +55,7 @@ def order_check(step: MaliStep) -> int:
         if number < before or waiting:
             step.violations.append(
                 Violation(
-                    "OR-8",
+                    "OR-14",
                     f"{step.kind}, queued binds out of order",
                     f"VM {vm.number}: the bind that signals fence {number} was done before one "
                     "that was queued before it.",
@@ -70,7 +70,7 @@ def order_check(step: MaliStep) -> int:
 
 
 def reset_check(step: MaliStep) -> int:
-    """PG-5: when a command does not end, a reset is asked for."""
+    """PG-11: when a command does not end, a reset is asked for."""
     results = [result for _, _, result in step.seen.fences]
     if TIMED_OUT not in (step.result.result, *results):
         return 0
@@ -78,7 +78,7 @@ def reset_check(step: MaliStep) -> int:
     if not (state.reset_asked or state.resetting or step.seen.lost_registers):
         step.violations.append(
             Violation(
-                "PG-5",
+                "PG-11",
                 f"{step.kind}, ETIMEDOUT, no reset asked for",
                 "A command of the device did not end, and nobody has asked for a reset: nothing "
                 "will ever end.",
@@ -92,7 +92,7 @@ def reset_check(step: MaliStep) -> int:
 
 RULES = (
     Rule(
-        "OR-8",
+        "OR-14",
         "The binds that were queued in a VM are carried out in that order.",
         "A page is unmapped that was mapped after the unmap was asked for.",
         "formats.md B.6 (a queue for each VM)",
@@ -128,7 +128,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "PG-4",
+        "PG-10",
         "A queued bind that waits for nothing any more is carried out.",
         "Everything behind it waits for ever.",
         "formats.md B.4 (queues are restarted), B.6",
@@ -137,7 +137,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "PG-5",
+        "PG-11",
         "When a command of the device does not end, a reset is asked for.",
         "The device hangs until the machine is started again.",
         "formats.md B.3 (wait_ready)",

@@ -15,14 +15,14 @@ NAMES = {
 
 
 def count_check(step: MaliStep) -> int:
-    """RC-1: at rest, every count that is told is that of a recount."""
+    """RC-4: at rest, every count that is told is that of a recount."""
     for one in step.call.recounts:
         if one.told == one.expected:
             continue
         how = "too many" if one.told > one.expected else "too few"
         step.violations.append(
             Violation(
-                "RC-1",
+                "RC-4",
                 f"{step.kind}, {NAMES[one.what]}, {how} references",
                 f"{NAMES[one.what]}, number {one.number}: {one.told} references, and a recount "
                 f"gives {one.expected}.",
@@ -36,17 +36,17 @@ def count_check(step: MaliStep) -> int:
 
 
 def alive_check(step: MaliStep) -> int:
-    """RC-2: a destroyed VM goes as soon as no job and no queued bind uses it."""
+    """RC-10: a destroyed VM goes as soon as no job and no queued bind uses it."""
     judged = 0
     for vm in step.state.vms:
         if vm.reported or not is_over(vm):
             continue
         judged += 1
-        # Of one that has too many references, or a link to which has, that is RC-1's to tell.
+        # Of one that has too many references, or a link to which has, that is RC-4's to tell.
         if vm.exists and not step.promise.owes(step.call, vm.number):
             step.violations.append(
                 Violation(
-                    "RC-2",
+                    "RC-10",
                     f"{step.kind}, destroyed VM lives on",
                     f"VM {vm.number} was destroyed, nothing uses it any more, and it is still "
                     "there with all that it holds.",
@@ -60,7 +60,7 @@ def alive_check(step: MaliStep) -> int:
 
 
 def table_check(step: MaliStep) -> int:
-    """RC-3: at rest, every table page is linked, and those of a VM that is gone are free."""
+    """RC-1: at rest, every table page is linked, and those of a VM that is gone are free."""
     judged = 0
     for vm in step.state.touched:
         if may_lose_tables(vm):
@@ -70,7 +70,7 @@ def table_check(step: MaliStep) -> int:
         if lost > 0:
             step.violations.append(
                 Violation(
-                    "RC-3",
+                    "RC-1",
                     f"{step.kind}, table pages lost",
                     f"VM {vm.number}: {lost} table page(s) lead nowhere and were not given back.",
                     step.end_event,
@@ -84,7 +84,7 @@ def table_check(step: MaliStep) -> int:
 
 RULES = (
     Rule(
-        "RC-1",
+        "RC-4",
         "When nothing is going on, the references of VMs, buffers, links and pinned pages are "
         "what a recount gives.",
         "Objects live for ever, or are freed while something still uses them.",
@@ -94,7 +94,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "RC-2",
+        "RC-10",
         "A destroyed VM is gone as soon as no job and no queued bind uses it.",
         "Every process that ends leaves its address space behind.",
         "formats.md B.5 (destroy); KB-17, KB-48",
@@ -103,7 +103,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "RC-3",
+        "RC-1",
         "When nothing is going on, every table page is linked, and those that a bind reserved "
         "and did not need are given back.",
         "Memory is lost with every bind until the machine runs out of it.",

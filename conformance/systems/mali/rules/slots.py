@@ -13,7 +13,7 @@ _WRITE_BACK = 2
 
 
 def root_check(step: MaliStep) -> int:
-    """IS-1: an AS walks the tables of the VM that it was given to."""
+    """IS-10: an AS walks the tables of the VM that it was given to."""
     state = step.state
     if step.sort != "legal" or step.may_time_out:
         return 0
@@ -41,7 +41,7 @@ def root_check(step: MaliStep) -> int:
 def _wrong_root(step: MaliStep, vm: int, slot: int, how: str) -> None:
     step.violations.append(
         Violation(
-            "IS-1",
+            "IS-10",
             f"{step.kind}, AS walks {how}",
             f"After {step.kind}, AS {slot} walks {how}; this is about VM {vm}.",
             step.end_event,
@@ -54,12 +54,12 @@ def _wrong_root(step: MaliStep, vm: int, slot: int, how: str) -> None:
 
 
 def left_check(step: MaliStep) -> int:
-    """IS-2: an AS is enabled only when nothing of its former VM is cached."""
+    """IS-11: an AS is enabled only when nothing of its former VM is cached."""
     for one in step.seen.unflushed:
         who = "its own" if one.former == one.vm else "another VM's"
         step.violations.append(
             Violation(
-                "IS-2",
+                "IS-11",
                 f"{step.kind}, AS enabled with {who} old entries",
                 f"AS {one.slot} starts to walk the tables of VM {one.vm} while it may have "
                 f"entries of VM {one.former} cached from before.",
@@ -73,13 +73,13 @@ def left_check(step: MaliStep) -> int:
 
 
 def kernel_check(step: MaliStep) -> int:
-    """IS-3: a process cannot bind in the kernel's part of its VM."""
+    """IS-12: a process cannot bind in the kernel's part of its VM."""
     if step.reason != "in the kernel's part":
         return 0
     if step.result.result == 0:
         step.violations.append(
             Violation(
-                "IS-3",
+                "IS-12",
                 f"{step.kind}, accepted in the kernel's part",
                 f"{step.kind} was accepted at {step.operation.number('va'):#x}, which is in the "
                 "kernel's part of the VM.",
@@ -94,7 +94,7 @@ def kernel_check(step: MaliStep) -> int:
 
 
 def owner_check(step: MaliStep) -> int:
-    """IS-4: an AS has one VM, and a VM keeps it as long as jobs use it."""
+    """IS-13: an AS has one VM, and a VM keeps it as long as jobs use it."""
     if not step.seen.slots:
         return 0
     owners: dict[int, int] = {}
@@ -124,7 +124,7 @@ def owner_check(step: MaliStep) -> int:
 def _wrong_owner(step: MaliStep, vm: int, slot: int, wrong: str) -> None:
     step.violations.append(
         Violation(
-            "IS-4",
+            "IS-13",
             f"{step.kind}, {wrong}",
             f"After {step.kind}: {wrong} (VM {vm}, AS {slot}).",
             step.end_event,
@@ -137,7 +137,7 @@ def _wrong_owner(step: MaliStep, vm: int, slot: int, wrong: str) -> None:
 
 
 def walks_check(step: MaliStep) -> int:
-    """TR-3: an AS walks with the address size and the memory types of the VM's tables."""
+    """TR-10: an AS walks with the address size and the memory types of the VM's tables."""
     state = step.state
     if step.call.activated < 0 or step.result.result != 0:
         return 0
@@ -149,7 +149,7 @@ def walks_check(step: MaliStep) -> int:
     if wrong:
         step.violations.append(
             Violation(
-                "TR-3",
+                "TR-10",
                 f"{step.kind}, AS walks with another {wrong}",
                 f"AS {vm.slot} walks the tables of VM {vm.number} with another {wrong} than they "
                 "were made for.",
@@ -179,7 +179,7 @@ def _wrong_walk(latched: Latched, va_bits: int, coherent: bool) -> str:
 
 RULES = (
     Rule(
-        "IS-4",
+        "IS-13",
         "An address space belongs to one VM, never that of the firmware, and a VM keeps it as "
         "long as jobs use it.",
         "Two VMs' jobs run on one set of tables.",
@@ -189,7 +189,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "IS-2",
+        "IS-11",
         "An address space is enabled for a VM only after everything that it may have cached from "
         "before was flushed.",
         "A job reads and writes pages of another process, or pages that were given back.",
@@ -199,7 +199,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "IS-1",
+        "IS-10",
         "An address space walks the tables of the VM that it was given to, from when the first "
         "job may run until it is taken away.",
         "A job runs on another process's memory.",
@@ -209,7 +209,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "IS-3",
+        "IS-12",
         "A bind of the process that has an address in the kernel's part of the VM is refused.",
         "The kernel's own objects lose their mapping, or the process reads them.",
         "formats.md B.6; KB-12",
@@ -218,7 +218,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "TR-3",
+        "TR-10",
         "An address space walks with the address size, table size and memory types that the VM's "
         "tables were made for.",
         "The device faults on what is mapped, or does not see what the CPU wrote.",

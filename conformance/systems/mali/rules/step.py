@@ -80,7 +80,7 @@ class MaliStep(CallStep[MaliCall, MaliPromise]):
         """How often something of this kind could have been observed in this step."""
         return self.state.machine.counts[kind] - self.state.counts_before[kind]
 
-    # An UPDATE whose end nobody saw is OR-4's to tell: other rules take it as ended.
+    # An UPDATE whose end nobody saw is OR-10's to tell: other rules take it as ended.
 
     def latched(self, slot: int) -> Sequence[Latched]:
         """What an AS may work with now."""

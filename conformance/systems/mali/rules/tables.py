@@ -89,14 +89,14 @@ def replace_check(step: MaliStep) -> int:
 
 
 def visible_check(step: MaliStep) -> int:
-    """OR-3: stores are visible before the flush that is meant for them, and before the return."""
+    """OR-4: stores are visible before the flush that is meant for them, and before the return."""
     if not step.state.touched:
         return 0
     count = step.occasions(ISSUED_UNSEEN)
     for vm, seen in step.observed(ISSUED_UNSEEN):
         step.violations.append(
             Violation(
-                "OR-3",
+                "OR-4",
                 f"{step.kind}, level {seen.level}, flush before store is visible"
                 f"{step.function(seen.event)}",
                 f"VM {vm.number}: the flush began before the store that removed the entry for "
@@ -114,7 +114,7 @@ def visible_check(step: MaliStep) -> int:
         if pa >= 0:
             step.violations.append(
                 Violation(
-                    "OR-3",
+                    "OR-4",
                     f"{step.kind}, returns before a store is visible",
                     f"VM {vm.number}: the call returned, but the device may not see the entry "
                     f"at {pa:#x} yet.",
@@ -219,7 +219,7 @@ def freed_check(step: MaliStep) -> int:
 
 
 def freed_linked_check(step: MaliStep) -> int:
-    """RC-4: of a VM that lives on, no table is freed that is linked, or not allocated."""
+    """RC-2: of a VM that lives on, no table is freed that is linked, or not allocated."""
     if not step.state.touched:
         return 0
     for vm, seen in step.call.freed_linked:
@@ -227,7 +227,7 @@ def freed_linked_check(step: MaliStep) -> int:
         if vm.exists and vm.root in step.state.owners:
             step.violations.append(
                 Violation(
-                    "RC-4",
+                    "RC-2",
                     f"{step.kind}, level {seen.level}, linked table freed"
                     f"{step.function(seen.event)}",
                     f"VM {vm.number}: the table at {seen.pa:#x} was freed, and the "
@@ -241,7 +241,7 @@ def freed_linked_check(step: MaliStep) -> int:
     for vm, seen in step.observed(FREED_UNKNOWN):
         step.violations.append(
             Violation(
-                "RC-4",
+                "RC-2",
                 f"{step.kind}, free of what is not allocated{step.function(seen.event)}",
                 f"VM {vm.number}: {seen.pa:#x} was freed, and no table is allocated there.",
                 seen.event,
@@ -252,14 +252,14 @@ def freed_linked_check(step: MaliStep) -> int:
 
 
 def store_check(step: MaliStep) -> int:
-    """RC-5: entries are stored only to allocated tables."""
+    """RC-3: entries are stored only to allocated tables."""
     if not step.state.touched:
         return 0
     for vm, seen in step.observed(STORED_FREED, STORED_OUTSIDE):
         where = "a freed table" if seen.kind == STORED_FREED else "memory outside every table"
         step.violations.append(
             Violation(
-                "RC-5",
+                "RC-3",
                 f"{step.kind}, store to {where}{step.function(seen.event)}",
                 f"VM {vm.number}: an entry was stored to {where}, at {seen.pa:#x}.",
                 seen.event,
@@ -292,7 +292,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-3",
+        "OR-4",
         "Stores are visible to the MMU before the flush that is meant for them, and before the "
         "call returns.",
         "The MMU loads the old entry again after the flush, or faults on a page that is mapped.",
@@ -312,7 +312,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "RC-4",
+        "RC-2",
         "A table page is freed once, after it was unlinked, and only if it was allocated.",
         "A later walk goes through memory that has a new owner.",
         "formats.md F.3 (remove table)",
@@ -321,7 +321,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "RC-5",
+        "RC-3",
         "Page-table entries are stored only to allocated table pages.",
         "Somebody else's memory is overwritten with addresses.",
         "semantics.md (memory safety)",

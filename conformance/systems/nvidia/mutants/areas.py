@@ -6,7 +6,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- where they are handed out -------------------------------------------------------------
     Mutant(
         "first-fit",
-        "SP-3",
+        "SP-32",
         "the first hole with enough room is taken, and not the smallest",
         (
             (
@@ -23,7 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "page-size-not-aligned-to",
-        "SP-3",
+        "SP-32",
         "an area for which an alignment is asked for is not aligned to its page size",
         (
             (
@@ -34,7 +34,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "hole-not-merged",
-        "SP-3",
+        "SP-32",
         "what is given back does not become one with what is free behind it",
         (
             (
@@ -50,7 +50,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- parts ---------------------------------------------------------------------------------
     Mutant(
         "mapped-before-referenced",
-        "SP-1",
+        "SP-30",
         "pages count as mapped before there are references for them, and stay so if there is no "
         "memory",
         (
@@ -71,7 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "unmapped-with-page-size",
-        "SP-1",
+        "SP-30",
         "what was unmapped still says with which page size it is referenced",
         (
             (
@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "parts-not-alike-merged",
-        "SP-1",
+        "SP-30",
         "a part that is not mapped becomes one with the pages beside it that still are",
         (
             (

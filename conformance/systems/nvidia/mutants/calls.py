@@ -162,13 +162,13 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what they say -------------------------------------------------------------------------
     Mutant(
         "runs-counted",
-        "ER-3",
+        "ER-30",
         "a run of pages that cannot be mapped is told as one page",
         (("refused += run", "refused += 1"),),
     ),
     Mutant(
         "unmapped-counted",
-        "ER-3",
+        "ER-30",
         "pages that were not to be mapped, and are not there, are told as not done",
         (
             (

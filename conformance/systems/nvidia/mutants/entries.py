@@ -60,7 +60,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what they grant -----------------------------------------------------------------------
     Mutant(
         "kind-in-seven-bits",
-        "TR-3",
+        "TR-2",
         "the kind of storage loses its highest bit",
         (
             (
@@ -71,7 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "host-not-volatile",
-        "TR-3",
+        "TR-2",
         "memory of the system is cached by the device unless somebody says otherwise",
         (
             (
@@ -82,14 +82,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "wrong-aperture",
-        "TR-3",
+        "TR-2",
         "memory that is not coherent is mapped as if it were",
         (("aperture = NCOH_APERTURE", "aperture = HOST_APERTURE"),),
     ),
     # -- the instance block --------------------------------------------------------------------
     Mutant(
         "limit-one-too-high",
-        "TR-4",
+        "TR-31",
         "the instance block has the first address behind the address space as the last one in it",
         (
             (
@@ -100,13 +100,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "one-unit-replays",
-        "TR-4",
+        "TR-31",
         "of the units whose faults are to be replayed, the instance block names one",
         (("base |= PDB_REPLAY", "base |= PDB_REPLAY & -PDB_REPLAY"),),
     ),
     Mutant(
         "large-size-not-said",
-        "TR-4",
+        "TR-31",
         "the instance block does not say of what size large pages are",
         (
             (
@@ -143,7 +143,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "half-of-directory-sparse",
-        "IS-1",
+        "IS-30",
         "a directory that comes into a sparse range is made sparse in its first half",
         (
             (

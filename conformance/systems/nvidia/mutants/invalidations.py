@@ -6,7 +6,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- registers -----------------------------------------------------------------------------
     Mutant(
         "slot-not-awaited",
-        "OR-3",
+        "OR-30",
         "an invalidation is started without a look at whether there is room for it",
         (
             (
@@ -20,7 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "root-in-small-units",
-        "OR-3",
+        "OR-30",
         "the root is named in units of 256 bytes, as pages are, and not in units of 4096",
         (
             (
@@ -32,7 +32,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "hub-flushed-only",
-        "OR-3",
+        "OR-30",
         "invalidations of the first generation reach the hub's caches only",
         (
             (
@@ -98,7 +98,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- pages that the device is let at -------------------------------------------------------
     Mutant(
         "page-gone-before-flush",
-        "OR-5",
+        "OR-31",
         "pages are taken away from the device before the invalidation of their entries",
         (
             (
@@ -119,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "memory-gone-before-put",
-        "OR-5",
+        "OR-31",
         "an area that is given back lets go of its memory first, and is unmapped then",
         (
             (

@@ -6,7 +6,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- tables --------------------------------------------------------------------------------
     Mutant(
         "lazy-references-kept",
-        "RC-1",
+        "RC-4",
         "the references that the first map took stay when the area is given back unmapped",
         (
             (
@@ -23,7 +23,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "referenced-by-every-map",
-        "RC-1",
+        "RC-4",
         "a map takes references where there are some from when the area was handed out",
         (
             (
@@ -41,7 +41,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- memories ------------------------------------------------------------------------------
     Mutant(
         "old-memory-kept",
-        "RC-3",
+        "RC-30",
         "memory that another one replaces keeps its reference",
         (
             (
@@ -61,7 +61,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "memory-of-parts-kept",
-        "RC-3",
+        "RC-30",
         "of an area that is given back, only the first part lets go of its memory",
         (
             (
@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "memory-gone-while-mapped",
-        "RC-3",
+        "RC-30",
         "memory that its owner gives up is freed, mapped or not",
         (
             (
@@ -103,7 +103,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- pages of the system -------------------------------------------------------------------
     Mutant(
         "page-never-taken-away",
-        "RC-4",
+        "RC-31",
         "a page that is unmapped by itself is never taken away from the device",
         (
             (
@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "replaced-page-kept",
-        "RC-4",
+        "RC-31",
         "a page that another one replaces is not taken away from the device",
         (
             (

@@ -6,7 +6,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what reads as zeros -------------------------------------------------------------------
     Mutant(
         "unmap-ends-sparse",
-        "TR-2",
+        "TR-30",
         "what is unmapped in a sparse area, and loses its references with that, is left invalid",
         (
             (
@@ -24,7 +24,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "sparse-ended-first",
-        "TR-2",
+        "TR-30",
         "a sparse area that is given back is no longer sparse first, and then unmapped to sparse",
         (
             (
@@ -47,7 +47,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "sparse-mark-of-table-lost",
-        "TR-2",
+        "TR-30",
         "the entry that led to a table in a sparse range is unmapped when the table goes",
         (
             (
@@ -64,7 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "small-pages-stay-sparse",
-        "TR-2",
+        "TR-30",
         "small entries that were made sparse below a large one stay so when it no longer is",
         (
             (
@@ -84,7 +84,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "new-table-without-marks",
-        "TR-2",
+        "TR-30",
         "a table of large pages that comes into a sparse range is sparse, and not marked so",
         (
             (
@@ -102,7 +102,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- large entries and small pages ---------------------------------------------------------
     Mutant(
         "count-of-six-bits",
-        "SP-2",
+        "SP-31",
         "more than 63 references to the small pages of a large one are counted as 63",
         (
             (
@@ -114,7 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "small-pages-counted-once",
-        "SP-2",
+        "SP-31",
         "however many small pages of a large one are referenced by a call, it counts as one",
         (
             (
@@ -125,7 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "mark-stays",
-        "SP-2",
+        "SP-31",
         "a large entry stays marked when it is no longer sparse, unless small pages are in use",
         (
             (

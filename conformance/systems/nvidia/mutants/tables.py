@@ -58,7 +58,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- when it is taken off ------------------------------------------------------------------
     Mutant(
         "pair-freed-before-flush",
-        "OR-2",
+        "TL-2",
         "a table is freed as soon as its entry is cleared, and the invalidation comes at the end",
         (
             (
@@ -77,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "directories-not-flushed",
-        "OR-2",
+        "TL-2",
         "when tables go, only entries of the last directory are invalidated",
         (
             (
@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "pair-freed-before-unlinked",
-        "OR-2",
+        "TL-2",
         "one table of a pair is freed before the entry that leads to both is written again",
         (
             (
@@ -120,7 +120,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what is given back --------------------------------------------------------------------
     Mutant(
         "root-lost",
-        "RC-2",
+        "RC-1",
         "an address space that goes keeps its root",
         (
             (
@@ -138,7 +138,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "root-of-failed-space-lost",
-        "RC-2",
+        "RC-1",
         "an address space that cannot be made for lack of memory keeps its root",
         (
             (
@@ -156,7 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "instance-block-lost",
-        "RC-2",
+        "RC-1",
         "the instance block is emptied and not given back",
         (
             (
@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "table-beside-lost",
-        "RC-2",
+        "RC-1",
         "of a pair of tables, the one that goes first is not freed",
         (
             (
@@ -189,7 +189,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "page-of-small-tables-freed",
-        "RC-5",
+        "RC-2",
         "a page from which tables were cut is freed when all of them are, and they stay in stock",
         (
             (
@@ -209,7 +209,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "kept-tables-freed-again",
-        "RC-5",
+        "RC-2",
         "a table that was kept for a device that was stuck is freed, and noted as kept once more",
         (
             (
@@ -228,7 +228,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "cleared-after-freed",
-        "IS-2",
+        "RC-3",
         "a table is cleared for its next owner after it was freed",
         (
             (

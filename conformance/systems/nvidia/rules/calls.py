@@ -73,7 +73,7 @@ def unchanged_check(step: NvidiaStep) -> int:
 
 
 def undone_check(step: NvidiaStep) -> int:
-    """ER-3: a pfn_map says how many pages were not done as asked."""
+    """ER-30: a pfn_map says how many pages were not done as asked."""
     undone, told = step.call.undone, step.result.value
     if step.kind != "pfn_map" or undone < 0 or step.result.result != 0:
         return 0
@@ -81,7 +81,7 @@ def undone_check(step: NvidiaStep) -> int:
         more = told < undone
         step.violations.append(
             Violation(
-                "ER-3",
+                "ER-30",
                 f"pfn_map, {'fewer' if more else 'more'} pages refused than have to be",
                 f"pfn_map says that {told} pages were not done; {undone} cannot be.",
                 step.end_event,
@@ -112,7 +112,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "ER-3",
+        "ER-30",
         "A pfn_map says of each page that was not done that it was not.",
         "The caller believes pages to be mapped that are not.",
         "formats.md D.6 (pfn_map)",

@@ -28,20 +28,20 @@ def _report(rule: str, step: NvidiaStep, found: Mismatch | None) -> None:
 
 
 def table_check(step: NvidiaStep) -> int:
-    """RC-1: software page tables count what a recount gives."""
-    _report("RC-1", step, tables_mismatch(step.state))
+    """RC-4: software page tables count what a recount gives."""
+    _report("RC-4", step, tables_mismatch(step.state))
     return 1 if step.seen.tables or step.state.told_tables else 0
 
 
 def lost_check(step: NvidiaStep) -> int:
-    """RC-2: every table is linked, and nothing is left of an address space that is gone."""
+    """RC-1: every table is linked, and nothing is left of an address space that is gone."""
     if step.mmu is None:
         return 0
     lost = step.state.lost_tables()
     if lost:
         step.violations.append(
             Violation(
-                "RC-2",
+                "RC-1",
                 f"{step.kind}, tables lost",
                 f"{len(lost)} table(s) lead nowhere and were not given back, the first at "
                 f"{lost[0]:#x}.",
@@ -55,20 +55,20 @@ def lost_check(step: NvidiaStep) -> int:
 
 
 def memory_check(step: NvidiaStep) -> int:
-    """RC-3: a memory has a reference for its owner, and one for each part mapped to it."""
-    _report("RC-3", step, memory_mismatch(step.state))
+    """RC-30: a memory has a reference for its owner, and one for each part mapped to it."""
+    _report("RC-30", step, memory_mismatch(step.state))
     return 1 if step.seen.refs or step.state.memories else 0
 
 
 def page_check(step: NvidiaStep) -> int:
-    """RC-4: the device is let at pages of the system as often as they are mapped."""
-    _report("RC-4", step, pages_mismatch(step.state))
+    """RC-31: the device is let at pages of the system as often as they are mapped."""
+    _report("RC-31", step, pages_mismatch(step.state))
     return 1 if step.seen.dma or step.state.dma else 0
 
 
 RULES = (
     Rule(
-        "RC-1",
+        "RC-4",
         "Every software page table counts the pages that are referenced in it, and the tables "
         "behind it.",
         "Tables are freed while they are in use, or never.",
@@ -77,7 +77,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "RC-2",
+        "RC-1",
         "Every table is linked, and no table is left of an address space that was destroyed.",
         "Memory of the device is lost until nothing works any more.",
         "formats.md D.5 (unref_pdes), D.6",
@@ -85,7 +85,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "RC-3",
+        "RC-30",
         "A memory has a reference of its owner, and one of each part that is mapped to it.",
         "Memory is freed while it is mapped, or never.",
         "formats.md D.6 (map)",
@@ -93,7 +93,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "RC-4",
+        "RC-31",
         "The device is let at a page of the system once for each address where it is mapped.",
         "The device keeps pages that were given back, or loses pages that are in use.",
         "formats.md D.6 (pfn_map, pfn_unmap)",

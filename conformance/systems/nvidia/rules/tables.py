@@ -94,7 +94,7 @@ def publish_check(step: NvidiaStep) -> int:
 
 
 def free_check(step: NvidiaStep) -> int:
-    """OR-2: clear the entry, have it invalidated, then free the table."""
+    """TL-2: clear the entry, have it invalidated, then free the table."""
     if step.state.stuck:
         return 0
     for seen in step.observed(*FREED):
@@ -102,7 +102,7 @@ def free_check(step: NvidiaStep) -> int:
         name = _table(step, int(seen.table))
         step.violations.append(
             _violation(
-                "OR-2",
+                "TL-2",
                 step,
                 seen,
                 f"{name} freed, {what}",
@@ -114,14 +114,14 @@ def free_check(step: NvidiaStep) -> int:
 
 
 def invalidation_check(step: NvidiaStep) -> int:
-    """OR-3: the invalidation registers are used as they have to be."""
+    """OR-30: the invalidation registers are used as they have to be."""
     if step.state.stuck:
         return 0
     for seen in step.observed(*STARTED):
         what = STARTED[int(seen.kind)]
         step.violations.append(
             _violation(
-                "OR-3",
+                "OR-30",
                 step,
                 seen,
                 f"invalidation started {what}",
@@ -150,12 +150,12 @@ def visible_check(step: NvidiaStep) -> int:
 
 
 def outside_check(step: NvidiaStep) -> int:
-    """IS-2: entries are stored in tables, and nowhere else."""
+    """RC-3: entries are stored in tables, and nowhere else."""
     for seen in step.observed(*STORED):
         what = STORED[int(seen.kind)]
         step.violations.append(
             _violation(
-                "IS-2",
+                "RC-3",
                 step,
                 seen,
                 f"store to {what}",
@@ -167,11 +167,11 @@ def outside_check(step: NvidiaStep) -> int:
 
 
 def twice_check(step: NvidiaStep) -> int:
-    """RC-5: nothing is freed that is not there."""
+    """RC-2: nothing is freed that is not there."""
     for seen in step.observed(FREED_UNKNOWN):
         step.violations.append(
             _violation(
-                "RC-5",
+                "RC-2",
                 step,
                 seen,
                 "freed what is no table",
@@ -193,7 +193,7 @@ def cached_check(step: NvidiaStep) -> int:
       so that a stale one hides small pages that are mapped later, or looks at a table in which
       nothing is left: a duty of the map that comes, or of who frees that table, as
       semantics.md has it. So it is asked for at the end of operations that map (and before a
-      table is freed, which is OR-2).
+      table is freed, which is TL-2).
     * an entry of a small table that no walk came to when it was replaced, because the entry for
       the large page beside it decided: a device cannot have cached what it did not look at.
     * one that makes no difference: every translation that the device may make with it is the
@@ -304,11 +304,11 @@ def _text(one: Translation) -> str:
 
 
 def early_check(step: NvidiaStep) -> int:
-    """OR-5: the device is let at a page as long as it may have a translation to it."""
+    """OR-31: the device is let at a page as long as it may have a translation to it."""
     for event, va, pa in step.seen.early[:1]:
         step.violations.append(
             Violation(
-                "OR-5",
+                "OR-31",
                 f"{step.kind}, page taken away too early",
                 f"The page at {pa:#x} was taken away from the device, which may still have a "
                 f"translation of {va:#x} to it.",
@@ -331,7 +331,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "OR-3",
+        "OR-30",
         "An invalidation waits for a free slot, names the root, covers all pages and caches, and "
         "is waited for.",
         "Nothing, or the wrong address space, is invalidated.",
@@ -340,7 +340,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "OR-2",
+        "TL-2",
         "A table is freed only after the entry that led to it was cleared, and an invalidation "
         "has completed since.",
         "The device walks through memory that has a new owner.",
@@ -357,7 +357,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "OR-5",
+        "OR-31",
         "A page is taken away from the device, and memory goes, after the entries that lead there "
         "were cleared and invalidated.",
         "The device accesses a page that has a new owner.",
@@ -366,7 +366,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "IS-2",
+        "RC-3",
         "Entries are stored in tables that are allocated.",
         "Somebody else's memory is overwritten.",
         "semantics.md (neighbours)",
@@ -375,7 +375,7 @@ RULES = (
         misuse=True,
     ),
     Rule(
-        "RC-5",
+        "RC-2",
         "Nothing is freed twice.",
         "Two tables share their memory.",
         "formats.md D.5",

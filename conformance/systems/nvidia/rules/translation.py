@@ -87,27 +87,27 @@ def mapped_check(step: NvidiaStep) -> int:
 
 
 def sparse_check(step: NvidiaStep) -> int:
-    """TR-2: what is sparse reads as zeros, and nothing else does."""
+    """TR-30: what is sparse reads as zeros, and nothing else does."""
     if not step.state.exists or not step.ranges:
         return 0
     seen = step.difference
     if seen is not None and step.is_about(int(seen.va)):
         what, found, _, _ = _said(seen)
         if ZEROS in (what, found):
-            _report("TR-2", step, seen, step.kind)
+            _report("TR-30", step, seen, step.kind)
     sparse = step.state.regions or any(one.sparse for one in step.state.areas.values())
     return 1 if sparse or step.kind in ("put", "raw_sparse") else 0
 
 
 def access_check(step: NvidiaStep) -> int:
-    """TR-3: aperture, access and kind are what was asked for."""
+    """TR-2: aperture, access and kind are what was asked for."""
     if not step.state.exists or not step.ranges:
         return 0
     seen = step.difference
     if seen is not None and step.is_about(int(seen.va)):
         what, found, pa, meaning = _said(seen)
         if what == found == MAPPED and not pa and meaning:
-            _report("TR-3", step, seen, step.kind)
+            _report("TR-2", step, seen, step.kind)
     return 1 if step.kind in ("map", "map_part", "pfn_map", "raw_map") else 0
 
 
@@ -122,22 +122,22 @@ def neighbour_check(step: NvidiaStep) -> int:
 
 
 def elsewhere_check(step: NvidiaStep) -> int:
-    """IS-1: an operation changes nothing elsewhere, and nothing outside the address space."""
+    """IS-30: an operation changes nothing elsewhere, and nothing outside the address space."""
     if not step.state.exists:
         return 0
     seen = step.difference
     if seen is not None and not step.is_about(int(seen.va)) and not _is_near(step, int(seen.va)):
-        _report("IS-1", step, seen, "elsewhere")
+        _report("IS-30", step, seen, "elsewhere")
     return 1
 
 
 def area_check(step: NvidiaStep) -> int:
-    """SP-1: areas and their parts tile what was handed out, mapped as promised."""
+    """SP-30: areas and their parts tile what was handed out, mapped as promised."""
     found = areas_mismatch(step.state)
     if found is not None:
         step.violations.append(
             Violation(
-                "SP-1",
+                "SP-30",
                 f"{step.kind}, {found.what}",
                 f"{step.kind}: {found.message}",
                 step.end_event,
@@ -150,12 +150,12 @@ def area_check(step: NvidiaStep) -> int:
 
 
 def large_check(step: NvidiaStep) -> int:
-    """SP-2: the state of a large entry is what its small pages and its sparseness require."""
+    """SP-31: the state of a large entry is what its small pages and its sparseness require."""
     found = large_mismatch(step.state) or sparse_mismatch(step.state)
     if found is not None:
         step.violations.append(
             Violation(
-                "SP-2",
+                "SP-31",
                 f"{step.kind}, {found.what}",
                 f"{step.kind}: {found.message}",
                 step.end_event,
@@ -168,14 +168,14 @@ def large_check(step: NvidiaStep) -> int:
 
 
 def place_check(step: NvidiaStep) -> int:
-    """SP-3: what is handed out is free, aligned, and the best fit."""
+    """SP-32: what is handed out is free, aligned, and the best fit."""
     if step.kind != "get" or step.sort != LEGAL or not is_done(step):
         return 0
     value, place = step.result.value & ((1 << 64) - 1), step.call.place
     if value != place:
         step.violations.append(
             Violation(
-                "SP-3",
+                "SP-32",
                 "get, not the best fit",
                 f"get handed {value:#x} out; the smallest hole that fits is at {place:#x}.",
                 step.end_event,
@@ -189,7 +189,7 @@ def place_check(step: NvidiaStep) -> int:
 
 
 def instance_check(step: NvidiaStep) -> int:
-    """TR-4: the instance block leads the device to the root, and to no more than there is."""
+    """TR-31: the instance block leads the device to the root, and to no more than there is."""
     state = step.state
     mmu = step.mmu
     if step.kind != "join" or mmu is None or not is_done(step):
@@ -205,7 +205,7 @@ def instance_check(step: NvidiaStep) -> int:
     if observed != expected:
         step.violations.append(
             Violation(
-                "TR-4",
+                "TR-31",
                 "join, instance block does not lead to the root",
                 "The instance block does not say where the tables are, in which form, and how "
                 "much they translate.",
@@ -220,7 +220,7 @@ def instance_check(step: NvidiaStep) -> int:
 
 RULES = (
     Rule(
-        "SP-3",
+        "SP-32",
         "What is handed out is free and aligned, and lies in the smallest hole that it fits in.",
         "Two owners have the same addresses.",
         "formats.md D.6 (get)",
@@ -237,7 +237,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "TR-2",
+        "TR-30",
         "Sparse addresses read as zeros until they are mapped or given back, and no others do.",
         "Accesses fault that are allowed, or the others vanish without a trace.",
         "formats.md D.4, D.5 (sparse); KB-01",
@@ -245,7 +245,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "TR-3",
+        "TR-2",
         "A page has the aperture, the access and the kind that were asked for.",
         "Memory is read past its caches, written although it must not be, or laid out wrongly.",
         "formats.md D.2 (map arguments)",
@@ -253,7 +253,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "TR-4",
+        "TR-31",
         "The instance block names the root, its form and the last address.",
         "The device walks something else.",
         "formats.md D.2 (root)",
@@ -269,7 +269,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "IS-1",
+        "IS-30",
         "No other address changes, and none outside the address space is translated.",
         "Somebody who did nothing loses memory, or gets another's.",
         "semantics.md (neighbours)",
@@ -277,7 +277,7 @@ RULES = (
         CHANGING,
     ),
     Rule(
-        "SP-1",
+        "SP-30",
         "Areas and parts of them lie side by side in what was handed out, and say what is mapped "
         "there with which page size.",
         "Later calls work on entries that are somebody else's, or on none.",
@@ -286,7 +286,7 @@ RULES = (
         EVERY,
     ),
     Rule(
-        "SP-2",
+        "SP-31",
         "The state of an entry for a large page counts the references to small pages in it, "
         "leaves it to them while there are any, and is sparse only where that was asked for.",
         "Live small pages become sparse or invalid.",

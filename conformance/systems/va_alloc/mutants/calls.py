@@ -43,7 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what there is room for -----------------------------------------------------------------
     Mutant(
         "last-byte-taken-for-the-end",
-        "ER-3",
+        "ER-40",
         "the last byte of the range that is asked for is taken for what comes behind it: a request "
         "for all of it finds no room",
         (
@@ -62,13 +62,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "last-range-not-free",
-        "ER-3",
+        "ER-40",
         "a range that ends where its hole ends cannot be reserved",
         ((_FREE, "if hole is None or hole.end <= end:"),),
     ),
     Mutant(
         "first-hole-only",
-        "ER-3",
+        "ER-40",
         "if the smallest hole has no room at such a multiple, no other is looked at",
         (("return self.of_size(hole.key() + 1)", "return None"),),
     ),

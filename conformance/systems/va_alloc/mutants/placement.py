@@ -20,7 +20,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what is free ---------------------------------------------------------------------------
     Mutant(
         "end-of-hole-not-checked",
-        "SP-1",
+        "SP-40",
         "what is rounded up to a multiple may end behind the hole, if not behind the window",
         (
             (
@@ -37,19 +37,19 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- what was asked for ---------------------------------------------------------------------
     Mutant(
         "lower-bound-not-rounded",
-        "TR-1",
+        "TR-41",
         "where a hole is cut by the range that is asked for, its start is not rounded up",
         ((_LOWEST, "address = low + (-low % step if low == hole.first else 0)"),),
     ),
     Mutant(
         "not-rounded-from-the-top",
-        "TR-1",
+        "TR-41",
         "from the top, the end is put at the end of the hole, whatever the start is a multiple of",
         ((_HIGHEST, "address = high - size"),),
     ),
     Mutant(
         "lower-bound-forgotten-from-the-top",
-        "TR-1",
+        "TR-41",
         "from the top, a request may get addresses below those that it was to get",
         (
             (
@@ -66,7 +66,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- which hole, and where in it ------------------------------------------------------------
     Mutant(
         "first-fit-for-best",
-        "TR-2",
+        "TR-42",
         "best takes the first hole that has room, however large",
         (
             (
@@ -93,20 +93,20 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "from-the-bottom-of-the-highest",
-        "TR-2",
+        "TR-42",
         "high takes the right hole, and the lowest addresses in it",
         ((_FROM_TOP, _FROM_TOP.replace("HIGH:", "HIGH and low % step:")),),
     ),
     Mutant(
         "best-from-the-top",
-        "TR-2",
+        "TR-42",
         "best takes the right hole, and the highest addresses in it",
         ((_FROM_TOP, _FROM_TOP.replace("mode == HIGH", "mode != LOW")),),
     ),
     # -- what is found --------------------------------------------------------------------------
     Mutant(
         "found-at-the-end",
-        "TR-3",
+        "TR-43",
         "a range that ends right before what is asked for is found",
         (
             (
@@ -117,7 +117,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "found-behind-the-end",
-        "TR-3",
+        "TR-43",
         "the first range above what is asked for is found, however far",
         (
             (

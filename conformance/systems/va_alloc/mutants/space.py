@@ -5,7 +5,7 @@ from conformance.mutants.mutant import Mutant
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "not-joined-with-the-hole-before",
-        "SP-2",
+        "SP-41",
         "what comes back is not joined to the hole before it",
         (
             (
@@ -24,25 +24,25 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "page-behind-lost",
-        "SP-2",
+        "SP-41",
         "a rest of one page behind what is given out is no hole",
         (("if end < hole.end:", "if end < hole.end and end + 4096 != hole.end:"),),
     ),
     Mutant(
         "rest-before-lost",
-        "SP-2",
+        "SP-41",
         "where something is left of a hole on both sides, what is before is lost",
         (("if hole.first < first:", "if hole.first < first and end == hole.end:"),),
     ),
     Mutant(
         "last-not-given-back",
-        "RC-1",
+        "RC-40",
         "in the end the last range stays taken",
         (("for number in list(self.nodes):", "for number in list(self.nodes)[:-1]:"),),
     ),
     Mutant(
         "dropped-without-holes",
-        "RC-1",
+        "RC-40",
         "in the end ranges are forgotten, and their addresses are no hole",
         (
             (

@@ -42,7 +42,7 @@ def result_check(step: AllocStep) -> int:
 
 
 def found_check(step: AllocStep) -> int:
-    """ER-3: room that there is, is found."""
+    """ER-40: room that there is, is found."""
     if step.sort != LEGAL:
         return 0
     if _no_room(step):
@@ -54,7 +54,7 @@ def found_check(step: AllocStep) -> int:
             if room.highest != room.lowest:
                 where += f", and up to {room.highest:#x}"
         step.violate(
-            "ER-3",
+            "ER-40",
             "room not found",
             f"{step.kind} returned ENOSPC, although {where}.",
             where,
@@ -98,7 +98,7 @@ RULES = (
         OPERATIONS,
     ),
     Rule(
-        "ER-3",
+        "ER-40",
         "Room that there is, is found: where a hole has as many bytes in the range that is asked "
         "for, at such a multiple, they are given out. The last page is no exception.",
         "A caller is told that its address space is full while it is not.",

@@ -9,13 +9,13 @@ from reference.words import to_unsigned
 
 
 def free_check(step: AllocStep) -> int:
-    """SP-1: what is given out is in the window, and was free."""
+    """SP-40: what is given out is in the window, and was free."""
     if not step.given:
         return 0
     where = f"{step.first:#x}..{step.last:#x}"
     if not step.space.inside(step.first, step.last):
         step.violate(
-            "SP-1",
+            "SP-40",
             "outside the window",
             f"alloc gave out {where}, which does not lie in the window.",
             f"addresses in {step.space.first:#x}..{step.space.last:#x}",
@@ -24,7 +24,7 @@ def free_check(step: AllocStep) -> int:
         )
     elif step.call.taken is not None:
         step.violate(
-            "SP-1",
+            "SP-40",
             "taken already",
             f"alloc gave out {where}, of which somebody has a part already.",
             "addresses that are free",
@@ -47,13 +47,13 @@ def _as_wished(step: AllocStep) -> bool:
 
 
 def wish_check(step: AllocStep) -> int:
-    """TR-1: what is given out lies in the range that was asked for, at such a multiple."""
+    """TR-41: what is given out lies in the range that was asked for, at such a multiple."""
     if not step.given:
         return 0
     align, first, last = _wish(step)
     if step.first % align:
         step.violate(
-            "TR-1",
+            "TR-41",
             "not at a multiple",
             f"alloc gave out {step.first:#x}, which is no multiple of {align:#x}.",
             f"a multiple of {align:#x}",
@@ -61,7 +61,7 @@ def wish_check(step: AllocStep) -> int:
         )
     elif not _as_wished(step):
         step.violate(
-            "TR-1",
+            "TR-41",
             "outside the range that was asked for",
             f"alloc gave out {step.first:#x}..{step.last:#x}; it was asked for addresses in "
             f"{first:#x}..{last:#x}.",
@@ -72,7 +72,7 @@ def wish_check(step: AllocStep) -> int:
 
 
 def mode_check(step: AllocStep) -> int:
-    """TR-2: of the holes with room the one is taken that the mode says, at the right end."""
+    """TR-42: of the holes with room the one is taken that the mode says, at the right end."""
     if not step.given or not step.call.rooms or not _as_wished(step):
         return 0
     mode = step.operation.string("mode")
@@ -86,7 +86,7 @@ def mode_check(step: AllocStep) -> int:
         mine = [room for room in step.call.rooms if room.lowest <= step.first <= room.highest]
         right = mine and not _is_another(mode, mine[0], step.call.rooms)
         step.violate(
-            "TR-2",
+            "TR-42",
             f"{mode}, {'another end' if right else 'another hole'}",
             f"alloc, {mode}, gave out {step.first:#x}.",
             " or ".join(f"{address:#x}" for address in sorted(allowed)),
@@ -109,14 +109,14 @@ def _is_another(mode: str, room: Room, rooms: Sequence[Room]) -> bool:
 
 
 def find_check(step: AllocStep) -> int:
-    """TR-3: find gives the first range that has an address in what is asked for."""
+    """TR-43: find gives the first range that has an address in what is asked for."""
     if step.result.result != 0:
         return 0
     found = step.result.value
     if found != step.call.expected:
         wanted = "a range" if step.call.expected != -1 else "nothing"
         step.violate(
-            "TR-3",
+            "TR-43",
             f"{wanted} wanted, {'nothing' if found == -1 else 'another'} found",
             f"The first range that has an address in {step.first:#x}..{step.last:#x} is not the "
             "one that is found.",
@@ -128,7 +128,7 @@ def find_check(step: AllocStep) -> int:
 
 RULES = (
     Rule(
-        "SP-1",
+        "SP-40",
         "What is given out lies in the window, and nobody has a byte of it.",
         "Two owners write to the same addresses.",
         "Linux drivers/gpu/drm/drm_mm.c (overview)",
@@ -136,7 +136,7 @@ RULES = (
         frozenset({"alloc"}),
     ),
     Rule(
-        "TR-1",
+        "TR-41",
         "What is given out starts at a multiple of the alignment that was asked for, and lies "
         "in the range that was asked for.",
         "A device that can reach only part of the addresses, or only large pages, reads others.",
@@ -145,7 +145,7 @@ RULES = (
         frozenset({"alloc"}),
     ),
     Rule(
-        "TR-2",
+        "TR-42",
         "Of the holes that have room, best takes the smallest, low that of the lowest address, and "
         "high that of the highest; best and low take the lowest address in it, high the highest.",
         "Large holes are used up by small requests, or what is to lie apart lies together.",
@@ -154,7 +154,7 @@ RULES = (
         frozenset({"alloc"}),
     ),
     Rule(
-        "TR-3",
+        "TR-43",
         "find gives the first range that has an address in what is asked for, or nothing.",
         "What has to make way is not seen, or the wrong owner is told to.",
         "include/drm/drm_mm.h (drm_mm_for_each_node_in_range)",

@@ -32,14 +32,14 @@ def _how(one: Range | None, other: Range | None) -> str:
 
 
 def tile_check(step: AllocStep) -> int:
-    """SP-2: ranges and holes tile the window."""
+    """SP-41: ranges and holes tile the window."""
     if step.result.result != 0 or (step.kind == "destroy" and not _all_free(step)):
         return 0
     found = _difference(step)
     if found is not None:
         how, one, other = found
         step.violate(
-            "SP-2",
+            "SP-41",
             how,
             f"After {step.kind}, what the allocator has is not what was given out and the holes "
             "between.",
@@ -78,12 +78,12 @@ def _all_free(step: AllocStep) -> bool:
 
 
 def left_check(step: AllocStep) -> int:
-    """RC-1: when all has come back, all is free."""
+    """RC-40: when all has come back, all is free."""
     if not _all_free(step):
         left = [one for one in step.seen.listed if one.number != HOLE]
         what = shown(left[0]) if left else "addresses that are in no hole"
         step.violate(
-            "RC-1",
+            "RC-40",
             "range left" if left else "addresses lost",
             f"All ranges were given back; what is left is {what}.",
             "all addresses of the window free",
@@ -94,7 +94,7 @@ def left_check(step: AllocStep) -> int:
 
 RULES = (
     Rule(
-        "SP-2",
+        "SP-41",
         "Ranges and holes tile the window: each range is as it was given out until it comes back, "
         "all that lies between two of them is one hole.",
         "Addresses are lost until the window ends, or are given out twice.",
@@ -111,7 +111,7 @@ RULES = (
         frozenset({"alloc", "reserve", "free"}),
     ),
     Rule(
-        "RC-1",
+        "RC-40",
         "When all ranges have come back, all addresses of the window are free again.",
         "What lives as long as the window, and is used again and again, fills up.",
         "include/drm/drm_mm.h (drm_mm_clean); drm_mm_takedown",
