@@ -5,7 +5,7 @@ back, too, of which nothing is there to be read. ``reference.hardware.memory`` i
 the device sees it, made of these events: that both keep its words is meant, for what a driver
 believes to be there is not what is judged.
 
-Source: semantics.md (the maximal TLB: freed memory reads as anything).
+Source: semantics.md (The maximal TLB).
 """
 
 from typing import Final

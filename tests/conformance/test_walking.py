@@ -106,7 +106,7 @@ def test_large_and_small_tables_are_walked_as_the_model_walks_them(chip, tmp_pat
         mmu.format.name, [hex(mmu.root)], str(file), base, None, [hex(va) for va in places]
     ).split("\n\n")
     for va, text in zip(places, told[1:], strict=True):
-        found = mmu.walker.translate(va)
+        found = mmu.translate(va)
         ends = {
             MAPPED: f"{found.pa:#x} {meaning_text(int(found.meaning))}",
             ZEROS: "sparse: reads give zeros, writes are dropped",

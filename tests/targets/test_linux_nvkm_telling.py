@@ -3,6 +3,7 @@
 import pytest
 
 from conformance.systems.nvidia.targets import LinuxNvkm
+from conformance.systems.nvidia.telling import EVENT_WORDS
 from reference import trace as t
 from reference.operations import Operation
 from reports.events import tell_events
@@ -29,7 +30,7 @@ def told(nvkm: LinuxNvkm) -> list[list[str]]:
     ):
         first = len(trace)
         assert nvkm.perform(operation, trace).result == 0
-        lines = tell_events(list(trace), first, len(trace) - 1, nvkm.places)
+        lines = tell_events(list(trace), first, len(trace) - 1, nvkm.places, words=EVENT_WORDS)
         tellings.append([line.text for line in lines])
     return tellings
 

@@ -6,6 +6,7 @@ import pytest
 
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.targets import LinuxPanthor
+from conformance.systems.mali.telling import EVENT_WORDS
 from reference import trace as t
 from reference.operations import Operation
 from reports.events import tell_events
@@ -40,7 +41,7 @@ def told(panthor: LinuxPanthor) -> list[list[str]]:
         first = len(trace)
         panthor.perform(operation, trace)
         lines = tell_events(
-            list(trace), first, len(trace) - 1, panthor.places, decoder=MaliRegisters()
+            list(trace), first, len(trace) - 1, panthor.places, None, MaliRegisters(), EVENT_WORDS
         )
         tellings.append([line.text for line in lines])
     return tellings

@@ -79,7 +79,7 @@ class Span:
 
     def window(self) -> tuple[int, int]:
         """The range with a page on each side, as far as there is one."""
-        limit = self.vm.view.geometry.limit
+        limit: int = self.vm.view.geometry.limit
         return max(self.first - PAGE, 0), min(self.last + PAGE, limit - 1)
 
     def vmas(self) -> list[Vma]:
@@ -361,7 +361,7 @@ def _bind_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[in
         return "not whole pages", ()
     reason = _map_refusal(state, vm, args) if kind == MAP else _unmap_refusal(args)
     if not reason and va + size > vm.user_end:
-        limit = state.geometry.limit
+        limit = state.limit
         reason = "in the kernel's part" if va + size <= limit else "outside the VM"
     return reason, ()
 
@@ -555,7 +555,7 @@ def _before_vm(state: MaliState, call: MaliCall) -> None:
 def _before_bind(state: MaliState, call: MaliCall) -> None:
     bind = _bind_of(call.operation)
     vm = state.vm_with_handle(bind.vm)
-    if vm is not None and bind.first <= bind.last < state.geometry.limit:
+    if vm is not None and bind.first <= bind.last < state.limit:
         _widen(vm, bind.first, bind.last)
         call.concern(_span(vm, bind.first, bind.last))
 
@@ -573,7 +573,7 @@ def _before_alloc(state: MaliState, call: MaliCall) -> None:
     vm = state.vm_with_handle(call.operation.number("vm"))
     if vm is not None:
         call.holes = _holes(state, vm)
-        _widen(vm, vm.user_end, state.geometry.limit - 1)
+        _widen(vm, vm.user_end, state.limit - 1)
 
 
 def _before_free(state: MaliState, call: MaliCall) -> None:
@@ -606,7 +606,7 @@ def _before_destruction(state: MaliState, operation: Operation) -> None:
     destroyed = operation.number("vm") if operation.name == "destroy_vm" else NONE
     for vm in state.vms:
         if not vm.handle or vm.number == destroyed or operation.name == "close_file":
-            _widen(vm, 0, state.geometry.limit - 1)
+            _widen(vm, 0, state.limit - 1)
 
 
 _BEFORE: Final[dict[str, Callable[[MaliState, MaliCall], None]]] = {
@@ -692,7 +692,7 @@ def _after_failure(state: MaliState, call: MaliCall) -> None:
     elif call.operation.name == "alloc":
         vm = state.vm_with_handle(call.operation.number("vm"))
         if vm is not None:
-            call.concern(Span(vm, vm.user_end, state.geometry.limit - 1))
+            call.concern(Span(vm, vm.user_end, state.limit - 1))
 
 
 def _unmake_vm(state: MaliState) -> None:
@@ -759,7 +759,7 @@ def _destroy(state: MaliState, call: MaliCall, vm: MaliVm) -> None:
         if node.vm == vm.number:
             node.open = False
     vm.nodes = 0
-    everything = Bind(vm.number, UNMAP, 0, state.geometry.limit - 1, NONE, 0, 0)
+    everything = Bind(vm.number, UNMAP, 0, state.limit - 1, NONE, 0, 0)
     state.carry_out(everything)
     state.fall_due(everything, call.end)
     call.concern(Span(vm, everything.first, everything.last))
@@ -779,7 +779,7 @@ def _allocated(state: MaliState, call: MaliCall, result: Result) -> None:
     buffer = operation.number("bo")
     state.nodes.append(MaliNode(vm.number, first, last, buffer))
     vm.nodes += 1
-    if buffer != NONE and last < state.geometry.limit:
+    if buffer != NONE and last < state.limit:
         offset = to_unsigned(operation.number("offset"))
         call.concern(_span(vm, first, last))
         state.carry_out(Bind(vm.number, MAP, first, last, buffer, offset, NOEXECUTE))
@@ -1006,8 +1006,8 @@ def _holes(state: MaliState, vm: MaliVm) -> list[tuple[int, int]]:
         if first > at:
             holes.append((at, first - 1))
         at = last + 1
-    if at < state.geometry.limit:
-        holes.append((at, state.geometry.limit - 1))
+    if at < state.limit:
+        holes.append((at, state.limit - 1))
     return holes
 
 

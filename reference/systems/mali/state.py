@@ -308,6 +308,8 @@ class MaliState:
 
     def __init__(self, va_bits: int, pa_bits: int, slots: int, coherent: bool) -> None:
         self.geometry: Geometry = format_by_name(FORMAT).geometry(va_bits)
+        # As a number of any size: what callers ask for may be beyond all native ones.
+        self.limit: int = self.geometry.limit
         self.va_bits: int = va_bits
         self.pa_bits: int = pa_bits
         self.coherent: bool = coherent

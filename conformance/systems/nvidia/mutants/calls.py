@@ -187,7 +187,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refused-space-destroyed",
         "PG-2",
-        "an address space that is refused is destroyed, although nothing of it was made",
+        "an address space that is refused has its root cleared, although none was made",
         (
             (
                 """
@@ -196,7 +196,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 if end > self.limit or start > end:
-                    self.tables.remove_all()
+                    self.memory.zero(self.tables.root.pa[0])
                     return -errno.EINVAL
                 """,
             ),
