@@ -192,7 +192,7 @@ def test_the_users_pytest_has_no_say_in_a_run(place):
     others = place.temporary / "pytest-of-somebody"
     others.mkdir()
     done = place.command(
-        "run", "--examples", "8", "-n", "2", PYTEST_ADDOPTS="-k nothing --nosuch",
+        "run", "pagetable", "--examples", "8", "-n", "2", PYTEST_ADDOPTS="-k nothing --nosuch",
         PYTEST_PLUGINS="nosuch", PYTEST_DEBUG_TEMPROOT=str(others), CI="1",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
