@@ -1,7 +1,7 @@
 """SP, NB: mappings are split as they have to be, and those beside the range stay as they are."""
 
 from conformance.rules.rule import Rule, Violation
-from conformance.systems.gpuvm.rules.step import GpuvmStep, shown
+from conformance.systems.gpuvm.rules.step import GpuvmStep, first_unlike, shown
 from reference.systems.gpuvm.mappings import Mapping, cut, first_difference
 
 
@@ -49,17 +49,9 @@ def ranges_check(step: GpuvmStep) -> int:
     """SP-1: VMAs cover exactly what is mapped, each as long as it has to be."""
     if step.result.result != 0:
         return 0
-    wanted, there = _promised(step), _remaining(step)
-    for number in range(max(len(wanted), len(there))):
-        one = wanted[number] if number < len(wanted) else None
-        other = there[number] if number < len(there) else None
-        if one is not None and other is not None:
-            if (one.first, one.last) == (other.first, other.last):
-                continue
-            how = "VMA of other addresses"
-        else:
-            how = "VMA missing" if other is None else "VMA too many"
-        at = min(part.first for part in (one, other) if part is not None)
+    found = first_unlike(_promised(step), _remaining(step))
+    if found is not None:
+        how, at, one, other = found
         step.violations.append(
             Violation(
                 "SP-1",
@@ -72,7 +64,6 @@ def ranges_check(step: GpuvmStep) -> int:
                 shown(other),
             )
         )
-        return 1
     return 1
 
 

@@ -1,7 +1,7 @@
 """SP, TR: VMAs and page tables are exactly what binds asked for."""
 
 from conformance.rules.rule import Rule, Violation
-from conformance.systems.gpuvm.rules.step import shown
+from conformance.systems.gpuvm.rules.step import first_unlike, shown
 from conformance.systems.mali.rules.operations import MAPPING
 from conformance.systems.mali.rules.step import MaliStep
 from reference.formats.access import access_text
@@ -55,31 +55,24 @@ def ranges_check(step: MaliStep) -> int:
         if not span.is_judged(step.result):
             continue
         count += 1
-        wanted, there = _wanted(span), _there(span)
-        for number in range(max(len(wanted), len(there))):
-            one = wanted[number] if number < len(wanted) else None
-            other = there[number] if number < len(there) else None
-            if one is not None and other is not None:
-                if (one.first, one.last) == (other.first, other.last):
-                    continue
-                how = "VMA of other addresses"
-            else:
-                how = "VMA missing" if other is None else "VMA too many"
-            at = min(part.first for part in (one, other) if part is not None)
-            step.violations.append(
-                Violation(
-                    "SP-1",
-                    f"{step.kind}, {how}",
-                    f"VM {span.vm.number}: the VMAs at and after {at:#x} are not those that there "
-                    "have to be.",
-                    step.end_event,
-                    at,
-                    shown(one),
-                    shown(other),
-                    corrupts=True,
-                )
+        found = first_unlike(_wanted(span), _there(span))
+        if found is None:
+            continue
+        how, at, one, other = found
+        step.violations.append(
+            Violation(
+                "SP-1",
+                f"{step.kind}, {how}",
+                f"VM {span.vm.number}: the VMAs at and after {at:#x} are not those that there "
+                "have to be.",
+                step.end_event,
+                at,
+                shown(one),
+                shown(other),
+                corrupts=True,
             )
-            return count
+        )
+        return count
     return count
 
 
