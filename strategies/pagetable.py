@@ -48,7 +48,8 @@ class Attribute:
     """How to map: permissions; where the physical run lies; which allocation fails.
 
     ``memory``: "beside" (like the input address, so that alignments agree), "low" (from
-    0), "high" (up to the last output address), "far" (some other place).
+    0), "high" (up to the last output address), "far" (some other place), "askew" (one page
+    on from a place where all sizes begin, so that only this page size fits).
     ``insist``: map even if something is mapped there, which is a misuse.
     ``look``: ask for a translation afterwards.
     """
@@ -75,7 +76,7 @@ _PROTS = (
     READ | PRIV | CACHE | NOEXEC,
     0,
 )
-_MEMORY = ("beside", "beside", "beside", "low", "high", "far")
+_MEMORY = ("beside", "beside", "beside", "low", "high", "far", "askew")
 _FAILURES = (0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3)
 _INSIST = (False, False, False, False, False, True)
 _LOOK = (False, False, False, False, True)
@@ -155,7 +156,7 @@ def _tables_of(
     inputs = [bits for bits in inputs if bits in traits.get("ias", inputs)]
     choices: list[dict[str, int | str]] = []
     for ias, coherent, block_unmap in product(inputs, coherents, block_unmaps):
-        for bbm in bbm_levels(block_unmap, declared):
+        for bbm in bbm_levels(block_unmap):
             for pgsizes in page_size_sets(fmt):
                 possible = fmt.oas_for(ias)
                 outputs = [bits for bits in _OUTPUT_BITS if bits in possible] or list(possible)
@@ -173,14 +174,8 @@ def _tables_of(
     return choices
 
 
-def bbm_levels(block_unmap: str, declared: Sequence[str]) -> tuple[int, ...]:
-    """Break-before-make levels of devices to try a way of unmapping part of a block on.
-
-    A driver that can refuse only splits where the device allows it; one that always
-    splits is tried on both kinds of device.
-    """
-    if block_unmap == "split" and "refuse" in declared:
-        return (2,)
+def bbm_levels(block_unmap: str) -> tuple[int, ...]:
+    """Break-before-make levels of devices to try a way of unmapping part of a block on."""
     return (0, 2) if block_unmap == "split" else (0,)
 
 

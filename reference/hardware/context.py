@@ -74,6 +74,8 @@ class Context:
         """What it may have cached that memory does not hold."""
         self.roots: dict[i64, Root] = {}
         """Where its walks begin: by number of the register, 0 where there is one root."""
+        self.unused: dict[i64, i64] = {}
+        """Roots in registers beyond the input size, which no address leads to, by register."""
         self.enabled: bool = True
         """Whether it loads anything."""
 
@@ -197,14 +199,16 @@ class Space:
         self.leaked = 0
         return found
 
-    def unseen_store(self) -> i64:
+    def unseen_store(self, barrier: i64 = -1) -> i64:
         """The pa of a reachable table, or word of it, with stores that walkers may not see.
 
-        -1: they see them all.
+        -1: they see them all. ``barrier``: number of the event of a barrier that does as well as
+        the last full one.
         """
         visibility = self.visibility
         if visibility.coherent:
-            return self.last_store_pa if self.last_store > visibility.full_barrier else -1
+            seen: i64 = max(visibility.full_barrier, barrier)
+            return self.last_store_pa if self.last_store > seen else -1
         for pa in sorted(visibility.unclean_pages):
             page = visibility.unclean_pages[pa]
             if page.space == self.number and page.is_live():

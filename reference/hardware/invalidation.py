@@ -12,7 +12,7 @@ from reference.hardware.context import Context
 from reference.hardware.links import Links
 from reference.hardware.observation import ISSUED_UNSEEN, Observed
 from reference.hardware.tlb import FOREVER, TOP_VA, Fact, Waiting
-from reference.trace import SCOPE_LEAF, SCOPE_WALK
+from reference.trace import SCOPE_ENTRY, SCOPE_LEAF, SCOPE_WALK
 
 
 class Issued:
@@ -43,6 +43,8 @@ class Invalidations:
         """The machine's."""
         self.observed: Observed = observed
         """The machine's."""
+        self.page_span: i64 = links.geometry.format.span(links.last_level)
+        """Bytes of a page."""
         self.tickets: dict[i64, Issued] = {}
         """What was issued and has not completed, by ticket."""
 
@@ -57,7 +59,12 @@ class Invalidations:
             first = TOP_VA
         if last < 0:
             last = TOP_VA
+        if last - first < self.page_span:
+            # A command for one address: the entry that holds it goes as a whole.
+            scope |= SCOPE_ENTRY
         self.observed.counts[ISSUED_UNSEEN] += len(contexts)
+        # It is a command to the device: what was stored before a barrier before it is visible.
+        self.waiting.seen_by_command(self.observed.now - 1)
         if self.waiting.facts:
             reached: set[i64] = {context.number for context in contexts}
             for pa in sorted(self.waiting.facts):

@@ -69,6 +69,14 @@ class Links:
                 return True
         return False
 
+    def hold(self, pa: i64, held: bool) -> None:
+        """A root stands in a register that no address leads to: it is not lost; or not any more."""
+        page = self.memory.pages.get(pa)
+        if page is None or page.is_live() or page.leaked == held:
+            return
+        page.leaked = held
+        self.spaces[page.space].leaked += 1 if held else -1
+
     # -- linking ----------------------------------------------------------------------------
 
     def link(self, root: Root, level: i64, va: i64, word: i64) -> None:

@@ -14,6 +14,8 @@ contexts an invalidation reaches (``invalidations``).
 Source: semantics.md "The maximal TLB"; formats.md F.1 to F.3.
 """
 
+from typing import Final
+
 from mypy_extensions import i64
 
 from reference.formats.entry import INVALID, LEAF, TABLE
@@ -53,6 +55,10 @@ from reference.trace import (
     WARN,
     WORDS,
 )
+
+
+MOST_PAGES: Final = 1 << 12
+"""No event is about more table pages; what it says beyond them is not looked at."""
 
 
 class Machine(Observed):
@@ -139,17 +145,22 @@ class Machine(Observed):
         elif kind == BARRIER:
             self._barrier(a)
         elif kind == CLEAN:
-            self._clean(a, b)
+            for start in self._starts(a, b):
+                self._clean(start, min(b - (start - a), self._room(start)))
         elif kind == FILL:
-            self._fill(a, b, c)
+            for start in self._starts(a, b):
+                self._fill(start, min(b - (start - a), self._room(start)), c)
         elif kind == INVALIDATE:
             self.invalidations.issue(c >> 16, a, b, c & 0xFF, self.contexts.copy())
         elif kind == COMPLETE:
             self.invalidations.complete(a)
         elif kind == ALLOC:
-            self._allocate(a, b)
+            granule = self.memory.granule
+            for page in self._starts(a, b):
+                self._allocate(page, min(b, granule))
         elif kind == FREE:
-            self._free(a)
+            for page in self._starts(a, b):
+                self._free(page)
         elif kind == ATTACH:
             self.attach(self._first_context(), self.spaces[self.current], a, b)
         elif kind == DETACH:
@@ -158,6 +169,20 @@ class Machine(Observed):
             self.warned = self.now
         elif kind == ALLOC_FAILED:
             self.failed_allocations += 1
+
+    def _room(self, pa: i64) -> i64:
+        """Bytes from ``pa`` to the end of the page that holds it."""
+        return self.memory.granule - (pa & self.memory.offset_mask)
+
+    def _starts(self, pa: i64, size: i64) -> list[i64]:
+        """Where an event for ``size`` bytes begins in each page that it is about."""
+        found: list[i64] = [pa]
+        if size > self._room(pa):
+            start: i64 = pa + self._room(pa)
+            while start < pa + size and len(found) < MOST_PAGES:
+                found.append(start)
+                start += self.memory.granule
+        return found
 
     def _first_context(self) -> Context:
         return self.spaces[self.current].contexts[0]
@@ -302,6 +327,8 @@ class Machine(Observed):
                 self.waiting.all_seen(self.now)
         elif kind == BARRIER_ORDER:
             self.visibility.order_barrier = self.now
+            if self.visibility.coherent and self.waiting.facts:
+                self.waiting.order()
 
     def _clean(self, pa: i64, size: i64) -> None:
         page = self.memory.page_of(pa)
@@ -369,6 +396,8 @@ class Machine(Observed):
     def _freed_linked(self, root: Root, path: Path, pa: i64) -> None:
         space = root.space
         seen = Observation(FREED_LINKED, self.now, path.level - 1, path.va, 0, 0, pa, space.number)
+        for context in root.contexts:
+            context.tlb.keep_leaves(self.memory.pages[pa], path, 0, -1, self.now, 0)
         if root.contexts:
             self.observations.append(seen)
         else:
@@ -382,7 +411,9 @@ class Machine(Observed):
         # One mistake, one observation: what is freed linked is cached as well.
         if not live:
             self.observe(FREED_CACHED, fact.level, fact.first, fact.word, 0, pa, context.space)
-        context.tlb.forget_walk(fact, 0, TOP_VA)
+        # The way is gone; the leaves that were read through it stay cached.
+        fact.until = min(fact.until, self.now)
+        context.tlb.forget_walk(fact, 0, -1)
 
     # -- who walks --------------------------------------------------------------------------
 
@@ -393,6 +424,9 @@ class Machine(Observed):
         takes nothing.
         """
         if self.geometry.format.registers and number >= self.geometry.entries(0):
+            self._detach_unused(context, number)
+            context.unused[number] = pa
+            self.links.hold(pa, True)
             return
         if number in context.roots:
             self.detach(context, number)
@@ -447,10 +481,19 @@ class Machine(Observed):
         elif 0 in context.roots and context.roots[0].pa == pa:
             self.detach(context, 0)
 
+    def _detach_unused(self, context: Context, number: i64) -> None:
+        """A register that no address leads to holds its root no more."""
+        pa = context.unused.pop(number, -1)
+        for other in self.contexts:
+            if pa in other.unused.values():
+                return
+        self.links.hold(pa, False)
+
     def detach(self, context: Context, number: i64 = 0) -> None:
         """A context begins no walk any more at a root; what it read through it stays cached."""
         root = context.roots.pop(number, None)
         if root is None:
+            self._detach_unused(context, number)
             return
         root.attached -= 1
         gone: bool = root.attached == 0
@@ -503,7 +546,8 @@ class Machine(Observed):
             self.visibility.forget_behind(page, entries)
         self._look_who_walks(space)
         self.counts[PUBLISHED_UNORDERED] += 1
-        unseen = space.unseen_store()
+        # It is a command that enables it: what was ordered before that is visible.
+        unseen = space.unseen_store(self.visibility.order_barrier)
         if unseen >= 0:
             self.observe(PUBLISHED_UNORDERED, level - 1, 0, 0, 0, unseen, space.number)
             space.make_all_seen()

@@ -61,7 +61,7 @@ class TablePage:
         self.space: i64 = space
         """Number of the address space that it was allocated for."""
         self.leaked: bool = False
-        """Whether it was reported that nothing leads to it."""
+        """Whether nothing leads to it, and that was reported, or is right."""
 
     def set(self, index: i64, word: i64) -> i64:
         """Write one entry and return what it held before; 0 <= index < len(words)."""

@@ -72,6 +72,8 @@ class Fact:
         """Number of the event after which it could no longer be loaded, or FOREVER."""
         self.table: i64 = table
         """For a walk fact, the address of the table that it leads to; -1 for a leaf fact."""
+        self.ordered: bool = False
+        """Whether the store that removed it comes before a barrier that orders stores."""
         self.behind: Fact | None = None
         """The walk fact that this was loaded through, where memory led there no more; None
         elsewhere. What comes through a cached entry is no younger than that entry."""
@@ -248,12 +250,13 @@ class MaximalTlb:
                 page.paths.remove(path)
                 inside: bool = first <= fact.first and fact.last <= last
                 if not self.frozen and (not inside or scope & SCOPE_TAG):
-                    self._keep_leaves(page, path, first, last, fact.until, scope)
+                    self.keep_leaves(page, path, first, last, fact.until, scope)
                 return
 
-    def _keep_leaves(
+    def keep_leaves(
         self, page: TablePage, path: Path, first: i64, last: i64, until: i64, scope: i64
     ) -> None:
+        """The leaves of a table stay cached, but for those that an invalidation is for."""
         fmt = self.geometry.format
         level: i64 = path.level
         span = fmt.span(level)
@@ -278,7 +281,7 @@ class MaximalTlb:
             if page is not None:
                 for path in page.paths:
                     if path.fact == fact.number and path.owner == self.context:
-                        self._keep_leaves(page, path, 0, -1, fact.until, 0)
+                        self.keep_leaves(page, path, 0, -1, fact.until, 0)
         self.frozen = True
 
     def thaw(self) -> None:
@@ -381,6 +384,26 @@ class Waiting:
         if facts is not None:
             for fact in facts:
                 fact.seen(now)
+
+    def order(self) -> None:
+        """A barrier keeps the stores so far before whatever comes later, commands included."""
+        for facts in self.facts.values():
+            for fact in facts:
+                fact.ordered = True
+
+    def seen_by_command(self, until: i64) -> None:
+        """The device is told to do something: it sees what was ordered before that."""
+        for pa in list(self.facts):
+            kept: list[Fact] = []
+            for fact in self.facts[pa]:
+                if fact.ordered:
+                    fact.seen(until)
+                else:
+                    kept.append(fact)
+            if kept:
+                self.facts[pa] = kept
+            else:
+                del self.facts[pa]
 
     def all_seen(self, until: i64) -> None:
         """No fact waits any more for a store to become visible."""

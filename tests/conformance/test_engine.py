@@ -315,8 +315,8 @@ def test_a_driver_that_raises_has_crashed():
         """A driver module whose map raises; everything else is the reference driver's."""
 
         @staticmethod
-        def PageTable(*arguments):
-            return Raiser(PageTableTarget().driver.PageTable(*arguments))
+        def PageTable(*arguments, **more):
+            return Raiser(PageTableTarget().driver.PageTable(*arguments, **more))
 
     class Raiser:
         def __init__(self, table):

@@ -659,9 +659,13 @@ def test_a_table_that_several_contexts_share_is_there_once(uat: Uat) -> None:
 # -- by range, and by entry -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scope", [ALL_OF_IT, ALL_OF_IT | SCOPE_ENTRY])
+@pytest.mark.parametrize(
+    ("scope", "pages"), [(ALL_OF_IT, 1), (ALL_OF_IT, 2), (ALL_OF_IT | SCOPE_ENTRY, 2)]
+)
 @pytest.mark.parametrize("linked", [True, False])
-def test_a_command_for_an_address_takes_the_whole_block(scope: int, linked: bool) -> None:
+def test_a_command_for_an_address_takes_the_whole_block(
+    scope: int, pages: int, linked: bool
+) -> None:
     world = World(Machine(GEOMETRY, True))
     space = world.machine.add_space()
     space.touched_last = TOP_VA
@@ -675,13 +679,9 @@ def test_a_command_for_an_address_takes_the_whole_block(scope: int, linked: bool
     else:
         # The block is cached behind the entry that led to its table.
         world.store(ROOT, 0, 0)
-    world.flush([context], SPAN[2] + PAGE, SPAN[2] + 2 * PAGE - 1, scope)
-    left = [
-        page
-        for page in (SPAN[2], SPAN[2] + PAGE, SPAN[2] + 2 * PAGE)
-        if cached(context, page, PAGE)
-    ]
-    assert left == ([] if scope & SCOPE_ENTRY else [SPAN[2], SPAN[2] + 2 * PAGE])
+    world.flush([context], SPAN[2] + PAGE, SPAN[2] + (1 + pages) * PAGE - 1, scope)
+    left = [number for number in range(5) if cached(context, SPAN[2] + number * PAGE, PAGE)]
+    assert left == ([0, 3, 4] if scope == ALL_OF_IT and pages == 2 else [])
 
 
 def test_contexts_are_found_by_device_observer_and_tag() -> None:

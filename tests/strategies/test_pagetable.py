@@ -53,7 +53,11 @@ def test_every_format_input_size_and_kind_of_walker_is_drawn():
     lpae = [one for one in tables if one["format"] == "lpae-s1"]
     assert {32, 39, 40, 48} <= {one["ias"] for one in lpae}
     assert {32, 40, 48} <= {one["oas"] for one in lpae}
-    assert {(one["block_unmap"], one["bbm"]) for one in lpae} == {("refuse", 0), ("split", 2)}
+    assert {(one["block_unmap"], one["bbm"]) for one in lpae} == {
+        ("refuse", 0),
+        ("split", 0),
+        ("split", 2),
+    }
     assert len({one["pgsizes"] for one in lpae}) == 2
     few = {one["ias"] for one in tables if one["format"] == "dart1-16k"}
     assert few == set(FORMATS["dart1-16k"].ias_choices)
@@ -66,9 +70,8 @@ def test_a_table_is_one_of_the_list(data):
 
 
 def test_a_driver_that_always_splits_is_tried_on_both_kinds_of_device():
-    assert draw.bbm_levels("split", ("split",)) == (0, 2)
-    assert draw.bbm_levels("split", ("refuse", "split")) == (2,)
-    assert draw.bbm_levels("refuse", ("refuse", "split")) == (0,)
+    assert draw.bbm_levels("split") == (0, 2)
+    assert draw.bbm_levels("refuse") == (0,)
 
 
 def test_runs_fill_a_table_and_stop_on_both_sides_of_its_end():
@@ -78,7 +81,7 @@ def test_runs_fill_a_table_and_stop_on_both_sides_of_its_end():
 
 
 def test_attributes_have_every_kind_of_permission_place_and_failure():
-    assert {one.memory for one in draw.ATTRIBUTES} == {"beside", "low", "high", "far"}
+    assert {one.memory for one in draw.ATTRIBUTES} == {"beside", "low", "high", "far", "askew"}
     assert {one.fail_at for one in draw.ATTRIBUTES} == {0, 1, 2, 3}
     assert {one.insist for one in draw.ATTRIBUTES} == {False, True}
     prots = {one.prot for one in draw.ATTRIBUTES}

@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from hypothesis.stateful import initialize, rule
 
 from conformance.machine import Machine
+from conformance.systems.pagetable.operations import SPECS
 from reference.formats import format_by_name
 from reference.systems.pagetable.promise import Duties, PageTablePromise, Table
 from strategies import pagetable as draw
 from strategies.addresses import beyond, edges
+
+MOST_PAGES = SPECS["unmap"].arg("pgcount").high
+"""A call cannot be asked for more; what a wrong map has mapped may be."""
 
 KEPT = 8
 """How many unmapped ranges are remembered, to be mapped again."""
@@ -75,6 +79,8 @@ class PageTableMachine(Machine):
             return iova
         if where == "far":
             return (limit >> 1) & ~(pgsize - 1) if limit >> 1 >= size else 0
+        if where == "askew" and (limit >> 2) + pgsize + size <= limit:
+            return (limit >> 2) + pgsize
         return 0
 
     def _settle(self, first: int, last: int) -> None:
@@ -231,6 +237,7 @@ class PageTableMachine(Machine):
         self._unmap(iova, size, count, gather, fail_at)
 
     def _unmap(self, iova: int, pgsize: int, count: int, gather: str, fail_at: int) -> None:
+        count = min(count, MOST_PAGES)
         done = self.bytes_of(
             "unmap", iova=iova, pgsize=pgsize, pgcount=count, gather=gather, fail_at=fail_at
         )

@@ -87,5 +87,4 @@ def configurable(operation: Operation, traits: Mapping[str, Sequence[str | int]]
     except ValueError:
         return False
     args = operation.args
-    declared = [str(one) for one in traits.get("block_unmap", ("refuse",))]
-    return args["bbm"] in bbm_levels(str(args["block_unmap"]), declared)
+    return args["bbm"] in bbm_levels(str(args["block_unmap"]))

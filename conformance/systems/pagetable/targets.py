@@ -62,6 +62,7 @@ class PageTableTarget(ReferenceTarget):
             bool(args["coherent"]),
             args["block_unmap"] == "split",
             self.trace,
+            break_first=args["bbm"] < 2,
         )
         self._give_budget()
         return Result(self.made.create())

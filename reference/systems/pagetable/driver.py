@@ -51,8 +51,9 @@ class PageTable:
     """One page table.
 
     ``coherent``: the walker snoops the CPU's caches. ``split``: an unmap of part of a
-    block replaces the block by a table (needs a device of break-before-make level 2);
-    otherwise such an unmap is refused. ``memory``: where tables lie, if others lie there, too.
+    block replaces the block by a table; otherwise such an unmap is refused. ``memory``: where
+    tables lie, if others lie there, too. ``break_first``: the device may not meet block and
+    table at a time (break-before-make below level 2), so that the block goes first.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class PageTable:
         split: bool,
         trace: Trace,
         memory: TableMemory | None = None,
+        break_first: bool = False,
     ) -> None:
         self.format: Format = geometry.format
         self.geometry: Geometry = geometry
@@ -71,6 +73,7 @@ class PageTable:
         self.page_sizes: i64 = page_sizes
         self.coherent: bool = coherent
         self.split: bool = split
+        self.break_first: bool = break_first
         self.trace: Trace = trace
         if memory is None:
             memory = TableMemory(TABLE_BASE, TABLE_END, geometry.format.granule, trace)
@@ -226,7 +229,7 @@ class PageTable:
                 return 0
             if kind == LEAF:
                 # Part of a block. One table for each level down to the pages' own.
-                if not self.split or not self.split_block(table, index, level, entry):
+                if not self.split or not self.split_block(table, index, level, iova, entry):
                     return 0
                 entry = self.memory.read(table, index)
             table = self.format.next_table(level, entry)
@@ -252,8 +255,8 @@ class PageTable:
             done += 1
         return done * pgsize
 
-    def split_block(self, table: i64, index: i64, level: i64, block: i64) -> bool:
-        """Replace a block by a table of smaller leaves that say the same; False: no memory."""
+    def split_block(self, table: i64, index: i64, level: i64, iova: i64, block: i64) -> bool:
+        """Replace the block around ``iova`` by a table that says the same; False: no memory."""
         child = self.new_table()
         if child == NO_TABLE:
             return False
@@ -261,6 +264,12 @@ class PageTable:
         for part in range(self.table_entries):
             self.memory.store(child, part, self.format.part(level, block, part * step))
         self.clean(child, 0, self.table_entries)
+        if self.break_first:
+            # All of the block translates to nothing until the table is there.
+            self.memory.store(table, index, 0)
+            self.clean(table, index, 1)
+            span = self.format.span(level)
+            self.flush_walk(iova & ~(span - 1), span)
         self.publish(table, index, level, child)
         return True
 

@@ -155,14 +155,24 @@ class Duties:
             self.flushed = []
 
     def reused(self, first: int, last: int) -> None:
-        """A range was used again before it was released: nobody waits for its flush any more."""
+        """Addresses were used again before they were released: nobody waits for their flush now."""
         self.strict = _outside(self.strict, first, last)
         self.queued = _outside(self.queued, first, last)
         self.flushed = _outside(self.flushed, first, last)
 
 
 def _outside(ranges: list[tuple[int, int]], first: int, last: int) -> list[tuple[int, int]]:
-    return [one for one in ranges if one[0] > last or one[1] < first]
+    """What is left of the ranges without first..last."""
+    left: list[tuple[int, int]] = []
+    for one_first, one_last in ranges:
+        if one_first > last or one_last < first:
+            left.append((one_first, one_last))
+            continue
+        if one_first < first:
+            left.append((one_first, first - 1))
+        if one_last > last:
+            left.append((last + 1, one_last))
+    return left
 
 
 class Table:

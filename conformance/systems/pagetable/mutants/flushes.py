@@ -88,9 +88,9 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "block-gathered-as-page",
+        "blocks-gathered-as-pages",
         "TL-1",
-        "an unmapped block is gathered as one page of the smallest size",
+        "a run of unmapped blocks is gathered as so many pages of the smallest size",
         (
             (
                 """
@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 if not queued:
-                    self.gather(va, self.format.granule)
+                    self.gather(iova + done * self.format.granule, self.format.granule)
                 """,
             ),
         ),

@@ -342,7 +342,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                if not self.split or not self.split_block(table, index, level, entry):
+                if not self.split or not self.split_block(table, index, level, iova, entry):
                     return 0
                 entry = self.memory.read(table, index)
                 """,

@@ -72,11 +72,11 @@ MUTANTS: tuple[Mutant, ...] = (
                 for part in range(self.table_entries):
                     self.memory.store(child, part, self.format.part(level, block, part * step))
                 self.clean(child, 0, self.table_entries)
-                self.publish(table, index, level, child)
                 """,
                 """
                 step = self.format.span(level + 1)
-                self.publish(table, index, level, child)
+                if not self.break_first:
+                    self.publish(table, index, level, child)
                 for part in range(self.table_entries):
                     self.memory.store(child, part, self.format.part(level, block, part * step))
                 self.clean(child, 0, self.table_entries)
@@ -110,16 +110,38 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "split-without-permission",
+        "split-not-broken-first",
         "OR-2",
-        "an unmap of part of a block splits it on any device",
+        "a block is replaced by a table at once on a device that needs break-before-make",
+        (("if self.break_first:", "if False:"),),
+        known="KB-16",
+    ),
+    Mutant(
+        "split-broken-not-flushed",
+        "OR-2",
+        "a block that is split is made invalid first, and not flushed before the table is linked",
+        (("self.flush_walk(iova & ~(span - 1), span)", "self.barrier()"),),
+    ),
+    Mutant(
+        "split-not-made-again",
+        "NB-1",
+        "of a block that had to be broken first only the half that is not touched comes back",
         (
             (
-                "if not self.split or not self.split_block(table, index, level, entry):",
-                "if not self.split_block(table, index, level, entry):",
+                """
+                if self.break_first:
+                    # All of the block translates to nothing until the table is there.
+                """,
+                """
+                if self.break_first:
+                    half: i64 = self.table_entries // 2
+                    kept: i64 = half if self.geometry.index(level + 1, iova) < half else 0
+                    for part in range(half):
+                        if part + half - kept != self.geometry.index(level + 1, iova):
+                            self.memory.store(child, part + half - kept, 0)
+                """,
             ),
         ),
-        known="KB-16",
     ),
     Mutant(
         "block-over-table",

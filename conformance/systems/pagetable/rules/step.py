@@ -80,6 +80,22 @@ class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
         start = va & ~(span - 1)
         return self.first <= start and start + span - 1 <= self.last
 
+    def may_break(self, seen: Observation) -> bool:
+        """Whether a change outside the call's range is a step of break-before-make.
+
+        A block that reaches into the range is split, on a device that needs it to be invalid
+        between.
+        """
+        if self.table.bbm >= 2 or self.table.config["block_unmap"] != "split":
+            return False
+        if self.kind != "unmap" or "invalid" not in (
+            self.entry(seen.level, seen.old), self.entry(seen.level, seen.new)
+        ):  # fmt: skip
+            return False
+        span = self.table.format.span(seen.level)
+        base = seen.va & ~(span - 1)
+        return base <= self.last and self.first <= base + span - 1
+
     def entry(self, level: int, word: int) -> str:
         """What kind of entry a word is, for signatures."""
         if level < 0:
