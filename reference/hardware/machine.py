@@ -56,7 +56,6 @@ from reference.trace import (
     WORDS,
 )
 
-
 MOST_PAGES: Final = 1 << 12
 """No event is about more table pages; what it says beyond them is not looked at."""
 

@@ -264,7 +264,9 @@ def run():
         for seed in range(1, RUNS):
             if min(watch.seen[one] for one in SITUATIONS) > 0:
                 break
-            run_shard(SYSTEMS["nvidia"], NvidiaTarget(), Plan(examples=EXAMPLES, seed=seed, shards=1), 0)
+            run_shard(
+                SYSTEMS["nvidia"], NvidiaTarget(), Plan(examples=EXAMPLES, seed=seed, shards=1), 0
+            )
     return watch, tally
 
 

@@ -108,7 +108,12 @@ def run():
         for seed in range(1, RUNS):
             if min(watch.seen[one] for one in SITUATIONS) >= 5:
                 break
-            run_shard(SYSTEMS["va-alloc"], VaAllocTarget(), Plan(examples=EXAMPLES, seed=seed, shards=1), 0)
+            run_shard(
+                SYSTEMS["va-alloc"],
+                VaAllocTarget(),
+                Plan(examples=EXAMPLES, seed=seed, shards=1),
+                0,
+            )
     return watch.seen, result.tally
 
 

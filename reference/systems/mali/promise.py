@@ -642,8 +642,7 @@ def _keep_until_reset(state: MaliState, call: MaliCall, result: Result) -> None:
 def _after_run(state: MaliState, call: MaliCall) -> None:
     """Queued binds were done, or have failed; deferred work was done, if it was all of it."""
     seen = state.seen
-    for bind in seen.done:
-        call.concern(_done_span(state, call, bind))
+    binds = list(seen.done)
     if seen.lost_registers:
         state.resetting = False
     for _, number, _ in seen.fences:
@@ -652,7 +651,11 @@ def _after_run(state: MaliState, call: MaliCall) -> None:
             continue
         state.timed_out = not seen.lost_registers
         if state.vms[fence.bind.vm].handle:
-            _follow_driver(state, call, fence.bind)
+            _follow_driver(state, fence.bind)
+            binds.append(fence.bind)
+    # What is beside a bind is known once all of them are done.
+    for bind in binds:
+        call.concern(_done_span(state, call, bind))
     if not call.operation.number("steps"):
         for vm in state.vms:
             vm.busy_until_run = False
@@ -665,14 +668,14 @@ def _after_timeout(state: MaliState, call: MaliCall) -> None:
     state.timed_out = not state.seen.lost_registers
     operation = call.operation
     if operation.name == "bind" and call.spans:
-        _follow_driver(state, call, _bind_of(operation))
+        _follow_driver(state, _bind_of(operation))
     elif operation.name == "destroy_vm":
         _destroy(state, call, state.vms[operation.number("vm")])
     elif operation.name == "free":
         _free(state, call, state.nodes[operation.number("node")])
 
 
-def _follow_driver(state: MaliState, call: MaliCall, bind: Bind) -> None:
+def _follow_driver(state: MaliState, bind: Bind) -> None:
     """Promise what the driver's VMAs say for a range, with the permissions of a bind."""
     vm = state.vms[bind.vm]
     held = vm.held.within(bind.first, bind.last)
@@ -681,8 +684,6 @@ def _follow_driver(state: MaliState, call: MaliCall, bind: Bind) -> None:
         state.carry_out(bind)
     elif not held:
         state.carry_out(Bind(vm.number, UNMAP, bind.first, bind.last, NONE, 0, 0))
-    if call.operation.name == "run":
-        call.concern(_done_span(state, call, bind))
 
 
 def _after_failure(state: MaliState, call: MaliCall) -> None:

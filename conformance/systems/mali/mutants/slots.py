@@ -57,6 +57,22 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-50",
     ),
     Mutant(
+        "slot-kept-after-timeout",
+        "IS-10",
+        "a VM whose AS could not be enabled keeps it, and the next job finds it ready",
+        (
+            (
+                """
+                self.release(vm)
+                return result
+                """,
+                """
+                return result
+                """,
+            ),
+        ),
+    ),
+    Mutant(
         "not-enabled-after-fault",
         "IS-10",
         "a VM that kept its AS is taken for enabled, although a fault has disabled it",

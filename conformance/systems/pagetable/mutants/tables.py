@@ -144,6 +144,27 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "table-in-the-way-freed",
+        "ER-2",
+        "a map that finds a table with pages in its way frees that, and fails nevertheless",
+        (
+            (
+                """
+                if not self.is_free(level, self.memory.read(table, index)):
+                    self.barrier()
+                """,
+                """
+                if not self.is_free(level, self.memory.read(table, index)):
+                    entry = self.memory.read(table, index)
+                    if self.format.kind(level, entry) == TABLE:
+                        va: i64 = iova + (index - first) * pgsize
+                        self.remove_table(table, index, level, va, entry)
+                    self.barrier()
+                """,
+            ),
+        ),
+    ),
+    Mutant(
         "block-over-table",
         "OR-2",
         "a block is stored over the entry of an empty table, which is flushed and freed after that",
