@@ -25,6 +25,9 @@ from reference.systems.mali.state import (
 from strategies import mali as draw
 from strategies.parts import Part
 
+GIVEN_UP = 30_000
+"""Reads of STATUS for which a command sticks longer than any driver waits for it."""
+
 MOST_VMS = 10
 MOST_BUFFERS = 14
 
@@ -512,11 +515,26 @@ class MaliMachine(MaliActor):
         self._end_jobs(vm)
         self.do("pre_reset")
         self.do("post_reset")
-        self.do("stick", slot=1, polls=NONE, after=pick % 4)
+        # For good, or until the driver has given up.
+        self.do("stick", slot=1, polls=GIVEN_UP if pick & 8 else NONE, after=pick % 4)
         self.do("active", vm=vm.number)
+        if pick & 16:
+            self.do("active", vm=vm.number)
         self.do("run")
         self._job(vm)
         self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+
+    def _stuck_end(self, vm: MaliVm, pick: int) -> None:
+        """A command never ends, while the VM is destroyed, or the device put to sleep."""
+        if vm.slot <= 0:
+            return
+        self.do("stick", slot=vm.slot, polls=GIVEN_UP if pick & 8 else NONE, after=pick >> 4)
+        if pick & 1:
+            self.do("suspend")
+            self.do("resume")
+        if pick & 2:
+            self.do("destroy_vm", vm=vm.number)
+        self.do("run")
 
     def _reset(self, vm: MaliVm, pick: int) -> None:
         self.do("pre_reset")
@@ -637,6 +655,7 @@ _MISHAPS: Mapping[str, Callable[[MaliMachine, MaliVm, int], None]] = {
     "stuck": MaliMachine._stuck,
     "stuck-later": MaliMachine._stuck_later,
     "stuck-active": MaliMachine._stuck_active,
+    "stuck-end": MaliMachine._stuck_end,
     "reset": MaliMachine._reset,
     "reset-between": MaliMachine._reset_between,
     "suspend": MaliMachine._suspend,
