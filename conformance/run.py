@@ -172,7 +172,11 @@ def result_of(
 def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResult:
     tally = run.tally
     rules = {
-        rule.id: RuleCount(tally.checked.get(rule.id, 0), tally.violated.get(rule.id, 0))
+        rule.id: RuleCount(
+            tally.checked.get(rule.id, 0),
+            tally.violated.get(rule.id, 0),
+            tally.silent.get(rule.id, {}),
+        )
         for rule in run.system.rules
     }
     return SystemResult(

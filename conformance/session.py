@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from conformance.rules.rule import MISUSE, Rule, Violation
+from conformance.rules.rule import MISUSE, WORSE, Rule, Violation
 from conformance.rules.step import AnyStep
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
@@ -58,6 +58,9 @@ class Judged(Protocol):
 
     def asked(self, kind: str, sort: str, finished: bool) -> Sequence[Rule]:
         """The rules that are asked after a call."""
+
+    def unasked(self, kind: str, sort: str, finished: bool) -> Sequence[tuple[str, str]]:
+        """(rule, why) of those that are for such a call and cannot be asked after this one."""
 
 
 class Session:
@@ -165,13 +168,20 @@ class Session:
     def _judge(self, step: AnyStep) -> None:
         """Ask the rules one after the other, until one says that nothing means anything now."""
         checked = {} if self._replaying else self.tally.checked
-        for rule in self.system.asked(step.kind, step.sort, step.result.finished):
+        which = step.kind, step.sort, step.result.finished
+        asked = self.system.asked(*which)
+        step.silences += self.system.unasked(*which)
+        for number, rule in enumerate(asked):
             count = rule.judge(step)
             if count:
                 checked[rule.id] = checked.get(rule.id, 0) + count
             if step.violations and any(one.corrupts for one in step.violations):
                 # Whatever else is wrong with this step may follow from it.
+                step.silences += [(one.id, WORSE) for one in asked[number + 1 :]]
                 break
+        if not self._replaying:
+            for one, why in step.silences:
+                self.tally.is_silent(one, why)
         if step.sort == MISUSE and step.violations:
             step.violations = [replace(one, label="misuse") for one in step.violations]
 

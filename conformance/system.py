@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from conformance.mutants.catalogue import Catalogue
 from conformance.rules.progress import ENDING
-from conformance.rules.rule import Rule, Violation
+from conformance.rules.rule import NOT_BACK, OUTSIDE, Rule, Violation
 from conformance.rules.step import AnyStep, CallStep
 from conformance.session import Session
 from conformance.table_segments import Page
@@ -78,6 +78,9 @@ class System:
     _asked: dict[tuple[str, bool, bool], Sequence[Rule]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _unasked: dict[tuple[str, bool, bool], Sequence[tuple[str, str]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -105,6 +108,18 @@ class System:
             if not finished:
                 self._asked[key] = tuple(rule for rule in self.rules if rule.id in ENDING)
         return self._asked[key]
+
+    def unasked(self, kind: str, sort: str, finished: bool) -> Sequence[tuple[str, str]]:
+        """(rule, why) of those that are for such a call and cannot be asked after this one."""
+        key = (kind, sort == MISUSE, finished)
+        if key not in self._unasked:
+            asked = self.asked(kind, sort, finished)
+            self._unasked[key] = tuple(
+                (rule.id, OUTSIDE if finished else NOT_BACK)
+                for rule in self.rules
+                if kind in rule.operations and rule not in asked
+            )
+        return self._unasked[key]
 
     def rule(self, rule_id: str) -> Rule:
         """The rule called ``rule_id``.

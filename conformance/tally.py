@@ -18,7 +18,8 @@ class OperationCount:
 class Tally:
     """Counts of one shard, or the sum of several.
 
-    ``checked``/``violated`` by rule id; ``operations`` by name; ``examples`` finished;
+    ``checked``/``violated`` by rule id; ``silent``: how often a rule could not judge, by rule id
+    and why; ``operations`` by name; ``examples`` finished;
     ``steps``: operations done; ``hits``/``cut``: for each identity ("RULE signature") how
     often it was hit, and how many examples ended early because of it. ``lengths``: how many
     examples had so many operations, by that number as text (as JSON keeps it).
@@ -26,6 +27,7 @@ class Tally:
 
     checked: dict[str, int] = field(default_factory=dict)
     violated: dict[str, int] = field(default_factory=dict)
+    silent: dict[str, dict[str, int]] = field(default_factory=dict)
     operations: dict[str, OperationCount] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
@@ -64,8 +66,17 @@ class Tally:
         if changed:
             counts.changed += 1
 
+    def is_silent(self, rule: str, why: str) -> None:
+        """Count a call that a rule could not judge."""
+        reasons = self.silent.setdefault(rule, {})
+        reasons[why] = reasons.get(why, 0) + 1
+
     def add(self, other: "Tally") -> None:
         """Add the counts of another shard."""
+        for rule, reasons in other.silent.items():
+            sums = self.silent.setdefault(rule, {})
+            for why, count in reasons.items():
+                sums[why] = sums.get(why, 0) + count
         for mine, theirs in (
             (self.checked, other.checked),
             (self.violated, other.violated),

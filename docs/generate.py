@@ -184,6 +184,7 @@ def rule_text(rule: Rule) -> list[str]:
         "",
         f"- Source: {rule.source}",
         f"- Judged after: {judged}" + (", calls outside the contract included" * rule.misuse),
+        *([f"- Silent where {', or where '.join(rule.silences)}"] * bool(rule.silences)),
     ]
 
 

@@ -38,10 +38,14 @@ def _check_counts(owner: object, *names: str) -> None:
 
 @dataclass(frozen=True)
 class RuleCount:
-    """How often a rule was judged where a wrong target could have failed, and how often it did."""
+    """How often a rule was judged where a wrong target could have failed, and how often it did.
+
+    ``silent``: how often it could not judge a call that it is for, by the reason.
+    """
 
     checked: int
     violated: int
+    silent: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_counts(self, "checked", "violated")
@@ -190,7 +194,11 @@ class Result:
 
 def _rules_json(rules: Mapping[str, RuleCount]) -> dict[str, object]:
     return {
-        rule: {"checked": count.checked, "violated": count.violated}
+        rule: {
+            "checked": count.checked,
+            "violated": count.violated,
+            "silent": dict(sorted(count.silent.items())),
+        }
         for rule, count in sorted(rules.items())
     }
 
@@ -213,8 +221,11 @@ def _sum_of_rules(systems: Sequence[SystemResult]) -> dict[str, RuleCount]:
     for result in systems:
         for rule, count in result.rules.items():
             before = total.get(rule, RuleCount(0, 0))
+            silent = dict(before.silent)
+            for why, times in count.silent.items():
+                silent[why] = silent.get(why, 0) + times
             total[rule] = RuleCount(
-                before.checked + count.checked, before.violated + count.violated
+                before.checked + count.checked, before.violated + count.violated, silent
             )
     return total
 

@@ -124,7 +124,8 @@ MISTAKES: tuple[str, ...] = (
 
 MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
-    "stuck-active", "stuck-active", "stuck-end", "reset", "reset", "reset-between", "reset-between", "suspend",
+    "stuck-active", "stuck-active", "stuck-end", "reset", "reset", "reset-between",
+    "reset-between", "suspend",
     "suspend-between", "unplug", "close-file",
 )  # fmt: skip
 """What happens to the device: see ``conformance.systems.mali.machine``."""

@@ -7,6 +7,11 @@ from typing import Any
 from conformance.rules.violation import Violation
 from reference.calls import LEGAL, MISUSE, REFUSED
 
+OUTSIDE = "the call is outside the contract"
+NOT_BACK = "the call did not come back"
+WORSE = "what was found before may be the cause"
+"""Why rules are silent that are not asked."""
+
 Check = Callable[[Any], int]
 """Looks at a system's step, and says how many judgements that was."""
 
@@ -22,7 +27,8 @@ class Rule:
     also judges calls that are outside the contract. ``watches``: for a rule that judges
     observations and nothing else, one kind of observation for each time that it judges. It
     is asked only after a step in which something was observed; such a step has
-    ``observations``, and ``seen(kind)`` says how often there could have been one.
+    ``observations``, and ``seen(kind)`` says how often there could have been one. ``silent``:
+    for which reasons ``check`` may say that it cannot judge (``CallStep.silence``).
     """
 
     id: str
@@ -33,6 +39,12 @@ class Rule:
     operations: frozenset[str]
     misuse: bool = False
     watches: tuple[int, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def silences(self) -> tuple[str, ...]:
+        """Why it may not judge a call that it is asked about, or would be."""
+        return self.silent if self.misuse else (OUTSIDE, *self.silent)
 
     def judge(self, step: Any) -> int:
         """Check a step; how many judgements that was."""
@@ -49,4 +61,6 @@ class Rule:
         return self.id.split("-")[0]
 
 
-__all__ = ["LEGAL", "MISUSE", "REFUSED", "Check", "Rule", "Violation"]
+__all__ = [
+    "LEGAL", "MISUSE", "NOT_BACK", "OUTSIDE", "REFUSED", "WORSE", "Check", "Rule", "Violation",
+]  # fmt: skip

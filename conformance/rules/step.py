@@ -18,11 +18,13 @@ class CallStep(Generic[C, P]):
     ``call``: how it was sorted, with what the system says of it; ``result``: what it gave back;
     ``promise``: the system's, with its views; ``trace``: all events so far, of which
     ``begin_event``..``end_event`` are this call's; ``places``: the functions of the target by
-    place number. ``violations``: what was found by now.
+    place number. ``violations``: what was found by now. ``silences``: (rule, why) of rules that
+    could not judge it.
     """
 
     __slots__ = (
-        "begin_event", "call", "end_event", "places", "promise", "result", "trace", "violations",
+        "begin_event", "call", "end_event", "places", "promise", "result", "silences", "trace",
+        "violations",
     )  # fmt: skip
 
     def __init__(
@@ -42,6 +44,7 @@ class CallStep(Generic[C, P]):
         self.end_event: int = len(trace) - 1
         self.places: Sequence[str] = places
         self.violations: list[Violation] = []
+        self.silences: list[tuple[str, str]] = []
 
     @property
     def operation(self) -> Operation:
@@ -91,6 +94,10 @@ class CallStep(Generic[C, P]):
         place = self.trace.words[position] >> 32
         name = self.places[place] if 0 < place < len(self.places) else ""
         return f", in {name}" if name else ""
+
+    def silence(self, rule: str, why: str) -> None:
+        """A rule cannot judge this call, or a part of it; ``why`` is counted in the result."""
+        self.silences.append((rule, why))
 
     def violate(
         self,

@@ -6,6 +6,7 @@ could do, from memory with every value that may be visible, and from everything 
 so far, and writes down what was walkable, and when. It is slow, and short.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 from hypothesis import given, settings
@@ -152,10 +153,19 @@ class Naive:
             self.attached = kind == ATTACH
             self.attached_at = now
         elif kind == INVALIDATE:
+            self.command()
             self.issued[c >> 16] = (now, a, b, c & 0xFF)
         elif kind == COMPLETE:
             self.complete(*self.issued.pop(a))
         self.look(now)
+
+    def command(self) -> None:
+        """The device sees what was stored before the last barrier, of whichever kind."""
+        if self.coherent:
+            for entries in self.words.values():
+                for versions in entries.values():
+                    while len(versions) > 1 and versions[1][1] <= self.order_barrier:
+                        del versions[0]
 
     def store(self, pa: int, value: int, now: int) -> None:
         table = pa & -PAGE
@@ -174,7 +184,7 @@ class Naive:
             self.leaves = {
                 (page, level, word): time
                 for (page, level, word), time in self.leaves.items()
-                if time >= issued or not first <= page <= last
+                if time >= issued or not within(page, level, first, last)
             }
         if scope & SCOPE_WALK:
             self.walks = {
@@ -324,17 +334,27 @@ class Naive:
         }
         again.look(now)
         walks = {(va, level, word) for va, level, word, _ in again.walks}
+        # What can be loaded once the command has made visible what was ordered before it.
+        after = copy.deepcopy(self)
+        after.command()
+        after.look(now)
         removed = [
-            (page, page)
-            for (page, level, word), time in self.leaves.items()
-            if scope & SCOPE_LEAF and time == now - 1 and (page, level, word) not in again.leaves
+            scope & SCOPE_LEAF and within(page, level, first, last)
+            for (page, level, word), time in after.leaves.items()
+            if time == now and (page, level, word) not in again.leaves
         ] + [
-            (va, va + SPAN[level] - 1)
-            for (va, level, word, _), time in self.walks.items()
-            if scope & SCOPE_WALK and time == now - 1 and (va, level, word) not in walks
+            scope & SCOPE_WALK and va <= last and va + SPAN[level] > first
+            for (va, level, word, _), time in after.walks.items()
+            if time == now and (va, level, word) not in walks
         ]
-        covered = any(one <= last and end >= first for one, end in removed)
-        return {seen.ISSUED_UNSEEN} if covered else set()
+        return {seen.ISSUED_UNSEEN} if any(removed) else set()
+
+
+def within(page: int, level: int, first: int, last: int) -> bool:
+    """Whether an invalidation takes a page of a leaf: of one for one page, the leaf as a whole."""
+    if last - first < PAGE:
+        return page // SPAN[level] == first // SPAN[level]
+    return first <= page <= last
 
 
 def pages_in(va: int, level: int) -> list[int]:

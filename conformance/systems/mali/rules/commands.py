@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import SWITCHING
-from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.rules.step import MAY_NOT_END, MaliStep
 from reference.systems.mali.device import (
     ACCESS_ABSENT,
     ACCESS_OFF,
@@ -63,7 +63,10 @@ def protocol_check(step: MaliStep) -> int:
     if not step.seen.registers:
         return 0
     # Where a command may never end, what comes behind it is lost until a reset.
-    kinds = ACCESSES if step.may_time_out else {**COMMANDS, **ACCESSES}
+    kinds: Mapping[int, str] = {**COMMANDS, **ACCESSES}
+    if step.may_time_out:
+        kinds = ACCESSES
+        step.silence("OR-11", MAY_NOT_END)
     _observed(step, "OR-11", kinds, "STATUS seen idle before the next command")
     return step.seen.updates + step.seen.flushes
 
@@ -79,7 +82,9 @@ def flush_check(step: MaliStep) -> int:
     }
     for slot in range(len(step.state.slots)):
         locked = step.state.mmu.may_be_locked(slot)
-        if locked and slot not in doubtful and not step.may_time_out:
+        if locked and step.may_time_out:
+            step.silence("OR-12", MAY_NOT_END)
+        elif locked and slot not in doubtful:
             step.violations.append(
                 Violation(
                     "OR-12",
@@ -145,6 +150,7 @@ RULES = (
         protocol_check,
         SWITCHING,
         misuse=True,
+        silent=(MAY_NOT_END,),
     ),
     Rule(
         "OR-12",
@@ -154,6 +160,7 @@ RULES = (
         flush_check,
         SWITCHING,
         misuse=True,
+        silent=(MAY_NOT_END,),
     ),
     Rule(
         "OR-13",

@@ -4,13 +4,16 @@ from conformance.rules.progress import crash_check, return_check
 from conformance.rules.progress import warning_check as any_warning_check
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import EVERY
-from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.rules.step import MAY_NOT_END, MaliStep
 from reference.systems.mali.promise import TIMED_OUT
 
 
 def warning_check(step: MaliStep) -> int:
     """PG-3: no warning, but for those about a device that does not answer."""
-    return 0 if step.may_time_out else any_warning_check(step)
+    if step.may_time_out:
+        step.silence("PG-3", MAY_NOT_END)
+        return 0
+    return any_warning_check(step)
 
 
 def queue_check(step: MaliStep) -> int:
@@ -126,6 +129,7 @@ RULES = (
         warning_check,
         EVERY,
         misuse=True,
+        silent=(MAY_NOT_END,),
     ),
     Rule(
         "PG-10",

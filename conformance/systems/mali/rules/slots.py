@@ -1,8 +1,8 @@
 """IS, TR: which VM an address space serves, and how it walks."""
 
-from conformance.rules.rule import Rule, Violation
+from conformance.rules.rule import MISUSE, OUTSIDE, Rule, Violation
 from conformance.systems.mali.rules.operations import SWITCHING
-from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.rules.step import MAY_NOT_END, MaliStep
 from reference.systems.mali.device import MODE_4K, Latched
 
 LOSING = frozenset({"suspend", "pre_reset", "post_reset", "run", "unplug", "resume"})
@@ -15,7 +15,8 @@ _WRITE_BACK = 2
 def root_check(step: MaliStep) -> int:
     """IS-10: an AS walks the tables of the VM that it was given to."""
     state = step.state
-    if step.sort != "legal":
+    if step.sort == MISUSE:
+        step.silence("IS-10", OUTSIDE)
         return 0
     count = 0
     if step.call.activated >= 0 and step.result.result == 0:
@@ -27,7 +28,10 @@ def root_check(step: MaliStep) -> int:
             how = "another VM's" if roots else "no"
             _wrong_root(step, vm.number, vm.slot, f"{how} tables")
             return count
-    if step.may_time_out or not (step.seen.registers or step.seen.slots):
+    if not (step.seen.registers or step.seen.slots):
+        return count
+    if step.may_time_out:
+        step.silence("IS-10", MAY_NOT_END)
         return count
     for number in range(len(state.slots)):
         for vm_number in step.walked(number):
@@ -208,6 +212,7 @@ RULES = (
         root_check,
         SWITCHING,
         misuse=True,
+        silent=(MAY_NOT_END, OUTSIDE),
     ),
     Rule(
         "IS-12",

@@ -11,6 +11,9 @@ from reference.systems.mali.promise import MaliCall, MaliPromise, Span
 from reference.systems.mali.state import MaliSeen, MaliState, MaliVm
 from reference.trace import Trace
 
+MAY_NOT_END = "a command of the device may not have ended"
+"""Why a rule is silent from when a command sticks until the reset."""
+
 BIND_NAMES = ("map", "unmap", "wait")
 
 

@@ -2,7 +2,7 @@
 
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import MAPPING, TABLES
-from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.rules.step import MAY_NOT_END, MaliStep
 from reference.formats.access import access_text
 from reference.hardware.observation import (
     CHANGED_OUTSIDE,
@@ -67,6 +67,7 @@ def replace_check(step: MaliStep) -> int:
     for vm, seen in step.observed(REPLACED_SIZE, REPLACED_VALUE, *CONFLICTS):
         if step.may_time_out:
             # Nothing can be locked or flushed any more; a reset has to come.
+            step.silence("OR-2", MAY_NOT_END)
             break
         if seen.kind in CONFLICTS and any(one.bind.vm == vm.number for one in step.seen.stale):
             # What was not flushed is still cached at the end: that is TL-1's to say.
@@ -290,6 +291,7 @@ RULES = (
         replace_check,
         MAPPING,
         misuse=True,
+        silent=(MAY_NOT_END,),
     ),
     Rule(
         "OR-4",
