@@ -187,6 +187,9 @@ def page_size_sets(fmt: Format) -> tuple[int, ...]:
     return (everything, everything, everything - fmt.page_sizes[-1])
 
 
+creations: SearchStrategy[int] = st.sampled_from((0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4))
+"""Which allocation of a create fails; tables with four roots make four."""
+
 spots: SearchStrategy[int] = st.integers(0, 63)
 """Which of the interesting addresses, modulo how many there are."""
 

@@ -56,8 +56,11 @@ class PageTableMachine(Machine):
     # -- drawing ------------------------------------------------------------------------------
 
     def create_with(self, config: dict[str, int | str]) -> None:
-        """Make the table, and the list of addresses that matter for it."""
-        self.do("create", **config)
+        """Make the table, if need be after a failure, and the list of addresses that matter."""
+        fail_at = int(config.pop("fail_at"))
+        self.do("create", **config, fail_at=fail_at)
+        if self.table is None:
+            self.do("create", **config)
         bitmap = int(config["pgsizes"])
         self.sizes = [1 << bit for bit in range(63) if bitmap >> bit & 1]
         fmt = format_by_name(str(config["format"]))
@@ -395,8 +398,8 @@ def machine_class(traits: dict[str, tuple[str, ...]]) -> type[PageTableMachine]:
     """The machine for targets with these traits: its tables are drawn accordingly."""
 
     class MachineForTarget(PageTableMachine):
-        @initialize(config=draw.tables(traits))
-        def create(self, config: dict[str, int | str]) -> None:
-            self.create_with(config)
+        @initialize(config=draw.tables(traits), fail_at=draw.creations)
+        def create(self, config: dict[str, int | str], fail_at: int) -> None:
+            self.create_with({**config, "fail_at": fail_at})
 
     return MachineForTarget

@@ -32,6 +32,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
             ArgSpec("coherent", "choice", choices=(1, 0), default=1),
             ArgSpec("bbm", "choice", choices=(0, 2), default=0),
             ArgSpec("block_unmap", "choice", choices=("refuse", "split"), default="refuse"),
+            _FAIL,
         ),
     ),
     OperationSpec(

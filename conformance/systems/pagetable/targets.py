@@ -16,7 +16,7 @@ from conformance.targets.linux.toolchain import Progress, silent
 from conformance.targets.linux.units import SELFTEST, Unit
 from conformance.targets.reference import ReferenceTarget
 from reference.formats import format_by_name
-from reference.operations import ArgSpec, Operation, OperationSpec, Result, Specs
+from reference.operations import Operation, Result
 from reference.systems.pagetable import driver as pagetable
 from reference.trace import ALLOC, ATTACH, FILL, STORE, Trace
 
@@ -65,6 +65,7 @@ class PageTableTarget(ReferenceTarget):
             break_first=args["bbm"] < 2,
         )
         self._give_budget()
+        self.made.memory.fail_at = args["fail_at"]
         return Result(self.made.create())
 
     def do_map(self, **args: Any) -> Result:
@@ -114,22 +115,12 @@ class PageTableTarget(ReferenceTarget):
 # and the caller, who gathers unmapped pages and syncs (see
 # ``native/io_pgtable.c``).
 
-_OPERATIONS: Specs = {
-    **SPECS,
-    "create": OperationSpec(
-        "create",
-        SPECS["create"].purpose,
-        (*SPECS["create"].args, ArgSpec("fail_at", "count", default=0)),
-    ),
-}
-"""Those of the system, and a ``create`` in which an allocation can fail, too."""
-
 NATIVE = Path(__file__).parent / "native"
 """Our C files, which call it."""
 
 PAGE_TABLES = Unit(
     name="page-tables",
-    operations=_OPERATIONS,
+    operations=SPECS,
     native=NATIVE,
     events=(),
     objects=(

@@ -356,7 +356,7 @@ class PageTablePromise:
             self._unmapped(call, result, table)
         else:
             table.duties.done(name)
-        if name in ("map", "unmap", "destroy"):
+        if name in ("create", "map", "unmap", "destroy"):
             call.lost = table.view.lost_tables()
             if call.lost > 0:
                 call.lost_pa = table.view.mark_leaked()

@@ -333,8 +333,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "when a table is removed, the leaves that were in it are not flushed",
         (
             (
-                "self.invalidate(iova, iova + size - 1, SCOPE_LEAF | SCOPE_WALK, CAUSE_WALK)",
-                "self.invalidate(iova, iova + size - 1, SCOPE_WALK, CAUSE_WALK)",
+                "self.flush_walk(va, self.format.span(level))",
+                "self.invalidate(va, va + self.format.span(level) - 1, SCOPE_WALK, CAUSE_WALK)",
             ),
         ),
     ),

@@ -144,6 +144,20 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
+        "create-keeps-roots",
+        "RC-1",
+        "a create that gets no memory for one of its roots keeps the others",
+        (
+            (
+                """
+                for made in self.roots:
+                    self.memory.free(made)
+                """,
+                "",
+            ),
+        ),
+    ),
+    Mutant(
         "table-in-the-way-freed",
         "ER-2",
         "a map that finds a table with pages in its way frees that, and fails nevertheless",

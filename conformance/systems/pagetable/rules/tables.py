@@ -62,12 +62,12 @@ def use_check(step: PageTableStep) -> int:
 RULES = (
     Rule(
         "RC-1",
-        "After each operation every allocated table page can be reached from the root, and "
-        "after destroy none is left.",
+        "After each operation every allocated table page can be reached from the root; after "
+        "destroy, and after a create that failed, none is left.",
         "Memory is lost with every unmap until the machine runs out of it.",
         "formats.md F.4 (free_io_pgtable_ops); KB-39",
         leak_check,
-        frozenset({"map", "unmap", "destroy"}),
+        frozenset({"create", "map", "unmap", "destroy"}),
         misuse=True,
     ),
     Rule(
@@ -76,7 +76,7 @@ RULES = (
         "The allocator hands one page to two owners.",
         "semantics.md (references)",
         free_check,
-        frozenset({"map", "unmap", "destroy"}),
+        frozenset({"create", "map", "unmap", "destroy"}),
         misuse=True,
         watches=(FREED_UNKNOWN,),
     ),
@@ -86,7 +86,7 @@ RULES = (
         "Somebody else's memory is overwritten with addresses.",
         "semantics.md (memory safety)",
         use_check,
-        frozenset({"map", "unmap", "destroy"}),
+        frozenset({"create", "map", "unmap", "destroy"}),
         misuse=True,
         watches=(STORED_FREED,),
     ),

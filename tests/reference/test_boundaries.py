@@ -1,0 +1,1 @@
+"""The limits of the hardware model, each pinned from both sides by an example."""
