@@ -10,6 +10,7 @@ from conformance.discovery import SYSTEMS, system_by_name
 from conformance.engine import Plan, run_shard
 from conformance.registry import make_target
 from conformance.rules.laws import LAWS
+from conformance.rules.rule import NOT_BACK, OUTSIDE, WORSE
 from conformance.targets.linux.errors import TargetUnavailable
 from reference.operations import from_json
 from reports import counterexample
@@ -169,3 +170,22 @@ def test_signatures_hold_no_address_and_no_count(names):
         assert finding.violation.message.endswith(".")
         files.add(counterexample.file_name("pagetable", rule, signature))
     assert len(files) == len(findings)
+
+
+# -- when they are silent -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(SYSTEMS))
+def test_a_rule_is_silent_only_for_reasons_that_it_states(name):
+    system = SYSTEMS[name]
+    tally = run_shard(system, make_target("reference", system=name), PLAN, 0).tally
+    for rule, reasons in tally.silent.items():
+        assert set(reasons) <= {*system.rule(rule).silences, NOT_BACK, WORSE}, rule
+        assert all(count > 0 for count in reasons.values())
+
+
+def test_a_call_outside_the_contract_silences_who_does_not_judge_those(reference):
+    unjudged = {rule.id for rule in SYSTEM.rules if not rule.misuse}
+    assert {one for one, reasons in reference.silent.items() if OUTSIDE in reasons} >= {
+        rule.id for rule in SYSTEM.rules if rule.id in unjudged and "map" in rule.operations
+    }

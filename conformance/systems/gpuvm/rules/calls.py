@@ -166,7 +166,7 @@ RULES = (
         "Part of a range is unmapped while its owner believes that all of it is there.",
         "formats.md B.7 (before any step); semantics.md (calls)",
         unchanged_check,
-        frozenset({"map", "unmap"}),
+        OPERATIONS - {"create"},
     ),
     Rule(
         "TR-20",

@@ -139,6 +139,7 @@ MUTANTS: tuple[Mutant, ...] = (
                     for part in range(half):
                         if part + half - kept != self.geometry.index(level + 1, iova):
                             self.memory.store(child, part + half - kept, 0)
+                    self.clean(child, 0, self.table_entries)
                 """,
             ),
         ),
