@@ -125,7 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "split-not-made-again",
         "NB-1",
-        "of a block that had to be broken first only the half that is not touched comes back",
+        "of a block that had to be broken first a part far from the touched one does not come back",
         (
             (
                 """
@@ -135,10 +135,9 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 if self.break_first:
                     half: i64 = self.table_entries // 2
-                    kept: i64 = half if self.geometry.index(level + 1, iova) < half else 0
-                    for part in range(half):
-                        if part + half - kept != self.geometry.index(level + 1, iova):
-                            self.memory.store(child, part + half - kept, 0)
+                    other: i64 = half if self.geometry.index(level + 1, iova) < half else 0
+                    for part in range(8, half - 8):
+                        self.memory.store(child, other + part, 0)
                     self.clean(child, 0, self.table_entries)
                 """,
             ),
