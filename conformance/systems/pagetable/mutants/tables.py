@@ -136,7 +136,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 if self.break_first:
                     half: i64 = self.table_entries // 2
                     other: i64 = half if self.geometry.index(level + 1, iova) < half else 0
-                    for part in range(8, half - 8):
+                    for part in range(half // 2, half // 2 + 8):
                         self.memory.store(child, other + part, 0)
                     self.clean(child, 0, self.table_entries)
                 """,
