@@ -125,7 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "split-not-made-again",
         "NB-1",
-        "of a block that had to be broken first a part far from the touched one does not come back",
+        "of a block that had to be broken first the first parts do not come back",
         (
             (
                 """
@@ -134,10 +134,8 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 if self.break_first:
-                    half: i64 = self.table_entries // 2
-                    other: i64 = half if self.geometry.index(level + 1, iova) < half else 0
-                    for part in range(half // 2, half // 2 + 8):
-                        self.memory.store(child, other + part, 0)
+                    for part in range(8 if self.geometry.index(level + 1, iova) > 8 else 0):
+                        self.memory.store(child, part, 0)
                     self.clean(child, 0, self.table_entries)
                 """,
             ),
