@@ -181,6 +181,7 @@ def run(
         for name, folder in (("report-dir", report_dir), ("database", database)):
             if folder is not None:
                 check_folder(name, folder)
+        _check_kernel(target, kernel)
     except ValueError as error:
         refuse(error)
     for name in names:
@@ -220,6 +221,11 @@ def run(
     if strict and vacuous:
         click.echo(f"mmu-conformance: --strict: never exercised: {', '.join(vacuous)}", err=True)
     sys.exit(VIOLATIONS if closing.failed or (strict and vacuous) else 0)
+
+
+def _check_kernel(target: str, kernel: str | None) -> None:
+    if kernel is not None and not target.startswith("linux:"):
+        raise ValueError(f"--kernel is {kernel!r}, with target {target!r}; allowed is linux:...")
 
 
 def _check_number(name: str, value: int | None) -> None:
@@ -370,13 +376,13 @@ class Progress:
 @main.command()
 @click.argument("file", metavar="FILE")
 @click.option("--target", metavar="T", help="Default: the counterexample's own, else reference.")
-@click.option(
-    "--system", default="pagetable", show_default=True, help="System of a hand-written file."
-)
+@click.option("--system", help="System of a hand-written file. Default: the one that it fits.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @kernel_option
-def replay(file: str, target: str | None, system: str, as_json: bool, kernel: str | None) -> None:
-    """Run a counterexample, or a hand-written FILE of operations, again.
+def replay(
+    file: str, target: str | None, system: str | None, as_json: bool, kernel: str | None
+) -> None:
+    """Run a counterexample, or a hand-written FILE of operations, again; - is the standard input.
 
     A counterexample answers FAILED (the rule is still broken, exit code 1), FIXED (it held, 0) or
     ERROR (it could not be run, 2). A file of operations has one JSON object a line; what each
@@ -387,7 +393,8 @@ def replay(file: str, target: str | None, system: str, as_json: bool, kernel: st
     from conformance.targets.protocol import TargetUnavailable
 
     try:
-        answer = again.replay(file, target, system, kernel)
+        with _at_rest(file) as path:
+            answer = again.replay(path, target, system, kernel, file)
     except (ValueError, OSError, TargetUnavailable, BuildError, HarnessError) as error:
         if as_json:
             click.echo(json.dumps({"answer": "ERROR", "message": str(error)}))
@@ -396,6 +403,19 @@ def replay(file: str, target: str | None, system: str, as_json: bool, kernel: st
         refuse(error)
     click.echo(answer.json_text() if as_json else answer.text(), nl=False)
     sys.exit(VIOLATIONS if answer.failed else 0)
+
+
+@contextmanager
+def _at_rest(file: str) -> Iterator[str]:
+    """The path of a file that can be read more than once: a copy of what comes through a pipe."""
+    if file != "-" and not Path(file).is_fifo():
+        yield file
+        return
+    content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as folder:
+        path = Path(folder) / "standard-input"
+        path.write_bytes(content)
+        yield str(path)
 
 
 # -- list, decode -----------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from conformance.known_failures import read_known
 from conformance.make_counterexample import counterexample_of
 from conformance.profiles import SHARDS
 from conformance.registry import make_target
+from conformance.reproduce import replay_lines, run_line
 from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
 from conformance.targets.protocol import Target, TargetUnavailable
 from reports import terminal
@@ -61,7 +62,7 @@ def close_run(option: Any, interrupted: bool) -> Closing:
     unwritten = ""
     if option.mmu_report_dir:
         try:
-            write_reports(Path(option.mmu_report_dir), whole, runs)
+            write_reports(Path(option.mmu_report_dir), whole, runs, option.mmu_kernel)
         except OSError as error:
             unwritten = f"report-dir is {option.mmu_report_dir!r}, which cannot be written: {error}"
     for target in targets.values():
@@ -73,7 +74,8 @@ def close_run(option: Any, interrupted: bool) -> Closing:
         # A part that was not chosen (-k), or not run after a failure (-x), is missing as well.
         so_far = f"{'INTERRUPTED' if interrupted else 'INCOMPLETE'}, so far: "
     verdict = so_far + _verdict(whole, problems)
-    return Closing(told(whole, runs, problems, news, verdict, report_dir), failed, whole, unwritten)
+    told_all = told(whole, runs, problems, news, verdict, report_dir, option)
+    return Closing(told_all, failed, whole, unwritten)
 
 
 def _replay_known(
@@ -127,8 +129,9 @@ def told(
     news: Sequence[str],
     verdict: str,
     report_dir: str | None,
+    option: Any,
 ) -> str:
-    """The end of a run in words."""
+    """The end of a run in words; ``option``: pytest's, with which it was run."""
     lines = [f"target    {whole.target_name}: {whole.target_version}"]
     for system in whole.systems:
         lines += _system_lines(system)
@@ -161,17 +164,30 @@ def told(
             shown += 1
             if shown > MOST_TOLD:
                 continue
-            file = found.counterexample.file_name
             if report_dir:
-                file = str(Path(report_dir) / "counterexamples" / file)
+                file = str(Path(report_dir) / "counterexamples" / found.counterexample.file_name)
+                commands = replay_lines(found.counterexample, file, option.mmu_kernel)
+            else:
+                commands = [_again(option, run.system.name)]
             text += "\n" + terminal.tell(
-                found.counterexample, file=file, vocabulary=run.system.vocabulary
+                found.counterexample, vocabulary=run.system.vocabulary, commands=commands
             )
     if shown > MOST_TOLD:
         text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
     if shown and not report_dir:
-        text += "\nNo files were written; --report-dir DIR keeps the counterexamples.\n"
+        text += "\nNo files were written: the run above keeps the counterexamples, for replay.\n"
     return f"{text}\n{verdict}\n"
+
+
+def _again(option: Any, system: str) -> str:
+    """The run that finds the same, and writes it to files."""
+    settings = (
+        ("--profile", option.mmu_profile),
+        ("--examples", option.mmu_examples),
+        ("--steps", option.mmu_steps),
+        ("--seed", option.mmu_seed),
+    )
+    return run_line(system, option.mmu_target, option.mmu_kernel, settings)
 
 
 def _system_lines(system: SystemResult) -> list[str]:

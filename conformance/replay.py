@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from conformance.discovery import system_by_name
 from conformance.make_counterexample import counterexample_of
-from conformance.registry import make_target
+from conformance.registry import default_systems, make_target
+from conformance.reproduce import replay_lines
 from conformance.rules.rule import Violation
 from conformance.system import System
 from conformance.table_segments import Page
@@ -45,6 +47,7 @@ class Replay:
     violations: list[Violation] = field(default_factory=list)
     telling: Counterexample | None = None
     file: str = ""
+    kernel: str | None = None
 
     @property
     def failed(self) -> bool:
@@ -59,7 +62,11 @@ class Replay:
         specs = self.system.specs
         if self.telling is not None:
             # It has the operations, and what is wrong with them.
-            telling = terminal.tell(self.telling, file=self.file, vocabulary=self.system.vocabulary)
+            telling = terminal.tell(
+                self.telling,
+                vocabulary=self.system.vocabulary,
+                commands=replay_lines(self.telling, self.file, self.kernel),
+            )
             return f"{lines[0]}\n\n{telling}"
         for number, line in enumerate(self.lines, start=1):
             returned = errno_text(line.result)
@@ -128,29 +135,68 @@ class Replay:
         return json.dumps(shown, indent=2) + "\n"
 
 
-def replay(file: str, target_name: str | None, system_name: str, kernel: str | None) -> Replay:
+def replay(
+    file: str, target_name: str | None, system_name: str | None, kernel: str | None, shown: str = ""
+) -> Replay:
     """Run ``file`` again.
+
+    ``system_name``: of a file written by hand; None for the one that target and operations are
+    of. ``kernel``: a tree for linux: targets. ``shown``: how the reader reaches the file, where it
+    is another way.
 
     Raises:
         ValueError: the file cannot be read, or the file, the target or the system is not usable.
         TargetUnavailable: the target cannot be had here.
     """
-    system = system_by_name(system_name)
     example: Counterexample | None = None
     operations: list[Operation] = []
     try:
+        system = system_by_name(system_name or "pagetable")
         if counterexamples.is_counterexample(file):
             example = counterexamples.load(file, system_by_name)
         else:
+            if system_name is None:
+                system = _system_of(file, target_name or "reference")
             operations = read_operations(file, system.specs)
     except OSError as error:
         raise ValueError(
             f"file is {file!r}, which cannot be read ({error.strerror}); allowed are "
             "counterexamples, and files of operations, one JSON object a line"
         ) from None
+    shown = shown or file
     if example is not None:
-        return _counterexample(example, target_name, kernel, file)
-    return _by_hand(system, operations, target_name or "reference", kernel, file)
+        return _counterexample(example, target_name, kernel, shown)
+    return _by_hand(system, operations, target_name or "reference", kernel, shown)
+
+
+def _system_of(file: str, target_name: str) -> System:
+    """The system that a file written by hand is of: one of the target's that knows its operations.
+
+    ``pagetable`` comes first, for a file of what several know and for one of what none does.
+
+    Raises:
+        ValueError: it can be of several, of which that is none.
+    """
+    names = default_systems(target_name)
+    asked = _names(file)
+    fitting = [name for name in names if asked <= set(system_by_name(name).specs)] or names
+    if len(fitting) > 1 and "pagetable" not in fitting:
+        raise ValueError(
+            f"--system is not given, and the operations can be of {', '.join(fitting)}; "
+            "allowed is one of them"
+        )
+    return system_by_name("pagetable" if "pagetable" in fitting else fitting[0])
+
+
+def _names(file: str) -> set[str]:
+    """The names of the operations in a file written by hand; of what is none, nothing."""
+    names: set[str] = set()
+    for line in Path(file).read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            names.add(json.loads(line)["op"])
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue
+    return names
 
 
 def _counterexample(
@@ -162,7 +208,7 @@ def _counterexample(
     target = make_target(target_name or example.target_name, kernel, system=system.name)
     # Another target may not have the same ways: take the nearest that it declares.
     fitted = [_fitted(one, target.traits) for one in operations]
-    done = Replay(system, f"{target.name} ({target.version})", file=file)
+    done = Replay(system, f"{target.name} ({target.version})", file=file, kernel=kernel)
     _run(done, system, fitted, target)
     identity = (example.rule, example.signature)
     again = counterexample_of(system, target, fitted, identity, example.seed)
@@ -191,7 +237,7 @@ def _by_hand(
     system: System, operations: list[Operation], target_name: str, kernel: str | None, file: str
 ) -> Replay:
     target = make_target(target_name, kernel, system=system.name)
-    done = Replay(system, f"{target.name} ({target.version})", file=file)
+    done = Replay(system, f"{target.name} ({target.version})", file=file, kernel=kernel)
     if operations[0].name != "create":
         operations = [Operation("create", _defaults(system)), *operations]
     _run(done, system, [_fitted(one, target.traits) for one in operations], target)

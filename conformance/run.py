@@ -14,6 +14,7 @@ from pathlib import Path
 from conformance.discovery import system_by_name
 from conformance.engine import Finding, ShardResult
 from conformance.make_counterexample import counterexample_of
+from conformance.reproduce import replay_lines
 from conformance.system import System
 from conformance.tally import OperationCount, Tally
 from conformance.targets.protocol import Target
@@ -208,8 +209,13 @@ def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResul
     )
 
 
-def write_reports(folder: Path, whole: Result, runs: Sequence[SystemRun]) -> None:
-    """Write result.json, timing.json, junit.xml and one file for each counterexample."""
+def write_reports(
+    folder: Path, whole: Result, runs: Sequence[SystemRun], kernel: str | None = None
+) -> None:
+    """Write result.json, timing.json, junit.xml and one file for each counterexample.
+
+    ``kernel``: the tree that linux: targets were built of, if it was named.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tellings: dict[tuple[str, str, str], str] = {}
     seconds: dict[str, float] = {}
@@ -226,8 +232,8 @@ def write_reports(folder: Path, whole: Result, runs: Sequence[SystemRun]) -> Non
             counterexamples.save(found.counterexample, path)
             tellings[(run.system.name, found.rule, found.signature)] = terminal.tell(
                 found.counterexample,
-                file=f"counterexamples/{name}",
                 vocabulary=run.system.vocabulary,
+                commands=replay_lines(found.counterexample, f"counterexamples/{name}", kernel),
             )
     # A counterexample of an earlier run into the same folder must not look like one of this.
     for path in (folder / "counterexamples").glob("*.json"):

@@ -1,6 +1,7 @@
 """A counterexample told as Markdown, for a bug report, a README or a page of documentation."""
 
 import re
+from collections.abc import Sequence
 
 from reports.counterexample import Counterexample
 from reports.telling import Block, Paragraph, sections
@@ -12,6 +13,7 @@ def tell(
     *,
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
+    commands: Sequence[str] = (),
     level: int = 2,
 ) -> str:
     """The telling as Markdown, with a newline at the end.
@@ -20,6 +22,7 @@ def tell(
         counterexample: what is told.
         file: how the reader reaches the counterexample's file; None for its own name.
         vocabulary: the words of its system.
+        commands: the lines to type to see it again; none for replays of the file.
         level: of the title's heading, 1 to 5; the sections' headings are one deeper.
 
     Raises:
@@ -28,7 +31,9 @@ def tell(
     if not 1 <= level <= 5:
         raise ValueError(f"level is {level}; allowed are 1 to 5")
     pieces: list[str] = []
-    for number, section in enumerate(sections(counterexample, file=file, vocabulary=vocabulary)):
+    for number, section in enumerate(
+        sections(counterexample, file=file, vocabulary=vocabulary, commands=commands)
+    ):
         marks = "#" * (level if number == 0 else level + 1)
         pieces.append(f"{marks} {escaped(section.title)}")
         pieces += [_piece(part) for part in section.parts]

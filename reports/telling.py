@@ -74,6 +74,7 @@ def sections(
     *,
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
+    commands: Sequence[str] = (),
 ) -> list[Section]:
     """Everything there is to tell.
 
@@ -81,6 +82,7 @@ def sections(
         counterexample: what is told.
         file: how the reader reaches the counterexample's file; None for its own name.
         vocabulary: the words of the counterexample's system.
+        commands: the lines to type to see it again; none for replays of ``file``.
     """
     told = [
         _head(counterexample),
@@ -96,7 +98,8 @@ def sections(
     ):
         if section is not None:
             told.append(section)
-    told.append(_reproduced(counterexample, file or counterexample.file_name))
+    file = file or counterexample.file_name
+    told.append(_reproduced(counterexample, commands or _replays(counterexample, file)))
     return told
 
 
@@ -521,11 +524,15 @@ def _return_text(
 # -- reproducing ----------------------------------------------------------------------------
 
 
-def _reproduced(counterexample: Counterexample, file: str) -> Section:
+def _replays(counterexample: Counterexample, file: str) -> list[str]:
     target = counterexample.target_name
     commands = [f"mmu-conformance replay {file} --target {target}"]
     if target != "reference":
         commands.append(f"mmu-conformance replay {file} --target reference")
+    return commands
+
+
+def _reproduced(counterexample: Counterexample, commands: Sequence[str]) -> Section:
     return Section(
         "Reproduce",
         (

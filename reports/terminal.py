@@ -1,6 +1,7 @@
 """A counterexample told on a terminal: plain text, with colour where the terminal has it."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Final
 
 from rich.console import Console
@@ -14,9 +15,16 @@ _TITLE: Final = "title"
 _COLOURS: Final = {PLAIN: "", FAULT: "bold red", QUIET: "dim", _TITLE: "bold"}
 
 
-def _lines(counterexample: Counterexample, file: str | None, vocabulary: Vocabulary) -> list[Line]:
+def _lines(
+    counterexample: Counterexample,
+    file: str | None,
+    vocabulary: Vocabulary,
+    commands: Sequence[str],
+) -> list[Line]:
     lines: list[Line] = []
-    for number, section in enumerate(sections(counterexample, file=file, vocabulary=vocabulary)):
+    for number, section in enumerate(
+        sections(counterexample, file=file, vocabulary=vocabulary, commands=commands)
+    ):
         if number:
             lines.append(Line(""))
         title = textwrap.wrap(section.title, WIDTH)
@@ -57,13 +65,18 @@ def tell(
     *,
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
+    commands: Sequence[str] = (),
 ) -> str:
     """The telling as plain text, no line wider than 100 columns, with a newline at the end.
 
     ``file`` is how the reader reaches the counterexample's file (None for its own name);
-    ``vocabulary`` has the words of its system.
+    ``vocabulary`` has the words of its system; ``commands`` are the lines to type to see it again
+    (none for replays of the file).
     """
-    return "\n".join(line.text.rstrip() for line in _lines(counterexample, file, vocabulary)) + "\n"
+    return (
+        "\n".join(line.text.rstrip() for line in _lines(counterexample, file, vocabulary, commands))
+        + "\n"
+    )
 
 
 def show(
@@ -71,11 +84,12 @@ def show(
     *,
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
+    commands: Sequence[str] = (),
     console: Console | None = None,
 ) -> None:
     """Print the telling on ``console`` (None for standard output), in colour if it has any."""
     console = console if console is not None else Console()
-    for line in _lines(counterexample, file, vocabulary):
+    for line in _lines(counterexample, file, vocabulary, commands):
         console.print(
             Text(line.text.rstrip(), style=_COLOURS[line.style]),
             soft_wrap=True,

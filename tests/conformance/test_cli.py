@@ -74,7 +74,9 @@ def test_the_result_has_every_field(found, shared_place):
     assert data["examples"] == 24
     assert data["steps"] == sum(one["count"] for one in data["operations"].values())
     assert set(data["rules"]) == RULES
-    assert all(set(counts) == {"checked", "violated"} for counts in data["rules"].values())
+    assert all(
+        set(counts) == {"checked", "violated", "silent"} for counts in data["rules"].values()
+    )
     assert [rule for rule, counts in data["rules"].items() if counts["violated"]] == ["TL-1"]
     assert set(data["operations"]) <= OPERATIONS
     for shares in data["operations"].values():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -288,7 +289,7 @@ def test_only_so_many_pages_are_listed(command_here):
 
 
 LINES = {
-    "operation": ('{"op": "drop"}', ["operation is 'drop'", "map, unmap"]),
+    "operation": ('{"op": "nosuch"}', ["operation is 'nosuch'", "map, unmap"]),
     "argument": ('{"op": "sync", "iova": 0}', ["iova", "sync"]),
     "missing": ('{"op": "map"}', ["iova", "missing", "allowed"]),
     "negative": ('{"op": "map", "iova": 0, "pgcount": -1}', ["pgcount", "-1", "from 0 to"]),
@@ -315,3 +316,29 @@ def test_a_table_that_cannot_be_is_an_error(command_here):
 def test_a_system_that_is_not_there_is_an_error(command_here):
     Path("hand.jsonl").write_text('{"op": "create"}\n')
     error_of(command_here("replay", "hand.jsonl", "--system", "nosuch"), "'nosuch'", "pagetable")
+
+
+# -- what the printed lines name -----------------------------------------------------------------
+
+
+def test_the_system_is_the_one_that_knows_the_operations(command_here):
+    Path("hand.jsonl").write_text('{"op": "vm"}\n{"op": "active"}\n')
+    done = command_here("replay", "hand.jsonl")
+    assert done.code == 0
+    assert "VM 0" in done.out
+
+
+def test_a_replay_reads_a_pipe(command_here):
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_text, args=('{"op": "map", "iova": 0}\n',))
+    writer.start()
+    done = command_here("replay", "pipe")
+    writer.join()
+    assert done.code == 0
+    assert "0x0..0xfff -> 0x0" in done.out
+
+
+def test_a_tree_without_a_linux_target_is_an_error(command_here):
+    done = command_here("run", "pagetable", "--kernel", "/nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert "--kernel" in done.err and "linux:" in done.err

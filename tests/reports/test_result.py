@@ -32,7 +32,7 @@ def system(name="pagetable", identities=(BROKEN, KNOWN, MISUSED)):
         steps=1000,
         rules={
             "TR-1": RuleCount(900, 0),
-            "OR-2": RuleCount(50, 13),
+            "OR-2": RuleCount(50, 13, {"it is dark": 2}),
             "TL-1": RuleCount(40, 3),
             "PG-1": RuleCount(0, 0),
             "RC-9": RuleCount(0, 0),
@@ -71,7 +71,7 @@ def test_result_json_says_what_was_run_and_what_was_found(tmp_path):
         1000,
         True,
     )
-    assert data["rules"]["OR-2"] == {"checked": 50, "violated": 13}
+    assert data["rules"]["OR-2"] == {"checked": 50, "violated": 13, "silent": {"it is dark": 2}}
     assert list(data["rules"]) == sorted(data["rules"])
     assert data["vacuous"] == ["PG-1"]
     assert data["not_applicable"] == ["RC-9"]
@@ -112,9 +112,9 @@ def test_the_same_result_gives_the_same_bytes_whatever_the_order(tmp_path):
 def test_several_systems_are_summed_and_kept_apart():
     data = to_json(result(system(), system("mali", ())))
     assert data["examples"] == 600
-    assert data["rules"]["TR-1"] == {"checked": 1800, "violated": 0}
+    assert data["rules"]["TR-1"] == {"checked": 1800, "violated": 0, "silent": {}}
     assert data["operations"]["map"]["count"] == 1400
-    assert data["systems"]["mali"]["rules"]["TR-1"] == {"checked": 900, "violated": 0}
+    assert data["systems"]["mali"]["rules"]["TR-1"] == {"checked": 900, "violated": 0, "silent": {}}
     assert list(data["systems"]) == ["mali", "pagetable"]
 
 
