@@ -470,6 +470,10 @@ class Half:
         """The address of the page or table that a held word leads to; 0 where it has none."""
         return self.candidate(word).output(word)
 
+    def aperture(self, word: i64) -> i64:
+        """What a held word says of which memory it leads to, where there is a field that does."""
+        return (word >> self.candidate(word).aperture_low) & 3
+
     def kind_with(self, role: int) -> EntryKind | None:
         """The first kind of this role; None if there is none."""
         for kind in self.kinds:

@@ -141,7 +141,16 @@ def meaning_text(meaning: int) -> str:
 
 def table_aperture(half: Half, word: i64) -> i64:
     """Where the table is that a half of this word leads to: VRAM, HOST or NCOH."""
-    number: i64 = (word >> half.candidate(word).aperture_low) & 3
+    return _aperture_of(half.aperture(word))
+
+
+def table_apertures(aperture: i64) -> list[i64]:
+    """What directory entries hold to say that a table is in this aperture: VRAM, HOST or NCOH."""
+    numbers: list[i64] = [0, 1, 2, 3]
+    return [number for number in numbers if _aperture_of(number) == aperture]
+
+
+def _aperture_of(number: i64) -> i64:
     return VRAM if number == 1 else number
 
 

@@ -53,7 +53,6 @@ from reference.trace import (
     INVALIDATE,
     STORE,
     WARN,
-    WORDS,
 )
 
 MOST_PAGES: Final = 1 << 12
@@ -123,19 +122,6 @@ class Machine(Observed):
         ]
 
     # -- feeding ----------------------------------------------------------------------------
-
-    def feed(self, words: list[int], start: i64) -> None:
-        """Take the events of a flat trace from event number ``start`` to its end."""
-        position: i64 = start * WORDS
-        end: i64 = len(words)
-        while position < end:
-            head: i64 = words[position]
-            a: i64 = words[position + 1]
-            b: i64 = words[position + 2]
-            c: i64 = words[position + 3]
-            position += WORDS
-            self.take(head & 0xFFFF, a, b, c)
-            self.now += 1
 
     def take(self, kind: i64, a: i64, b: i64, c: i64) -> None:
         """Take one event, which has number ``now``."""

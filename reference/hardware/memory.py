@@ -38,10 +38,10 @@ class Path:
         that has it cached."""
 
 
-class TablePage:
-    """One allocated table page."""
+class TableWords:
+    """The words of one allocated table."""
 
-    def __init__(self, pa: i64, entries: i64, space: i64 = 0) -> None:
+    def __init__(self, pa: i64, entries: i64) -> None:
         self.pa: i64 = pa
         """Its physical address."""
         self.words: list[i64] = [POISON] * entries
@@ -50,18 +50,6 @@ class TablePage:
         """How many of its words are still poison."""
         self.nonzero: i64 = 0
         """How many of its words are neither poison nor 0."""
-        self.paths: list[Path] = []
-        """The ways to reach it."""
-        self.stored_at: i64 = -1
-        """Number of the event of the last store or fill that a device can tell apart."""
-        self.unclean: set[i64] = set()
-        """Indices of words that a non-coherent walker may not see yet."""
-        self.all_unclean: bool = False
-        """Whether these are all words, whatever ``unclean`` says."""
-        self.space: i64 = space
-        """Number of the address space that it was allocated for."""
-        self.leaked: bool = False
-        """Whether nothing leads to it, and that was reported, or is right."""
 
     def set(self, index: i64, word: i64) -> i64:
         """Write one entry and return what it held before; 0 <= index < len(words)."""
@@ -81,6 +69,25 @@ class TablePage:
         self.words = [word] * entries
         self.unwritten = 0
         self.nonzero = entries if word != 0 else 0
+
+
+class TablePage(TableWords):
+    """One allocated table page."""
+
+    def __init__(self, pa: i64, entries: i64, space: i64 = 0) -> None:
+        super().__init__(pa, entries)
+        self.paths: list[Path] = []
+        """The ways to reach it."""
+        self.stored_at: i64 = -1
+        """Number of the event of the last store or fill that a device can tell apart."""
+        self.unclean: set[i64] = set()
+        """Indices of words that a non-coherent walker may not see yet."""
+        self.all_unclean: bool = False
+        """Whether these are all words, whatever ``unclean`` says."""
+        self.space: i64 = space
+        """Number of the address space that it was allocated for."""
+        self.leaked: bool = False
+        """Whether nothing leads to it, and that was reported, or is right."""
 
     def is_live(self) -> bool:
         """Whether memory leads here from an attached root."""

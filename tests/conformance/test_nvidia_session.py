@@ -1436,7 +1436,7 @@ def test_the_end_of_an_example_gives_everything_back(name):
     assert (state.exists, state.areas, state.regions, state.raw_parts) == (False, {}, [], [])
     assert all(one.runs == [] for one in state.raw_holds)
     assert [(one.owned, one.told) for one in state.memories] == [(False, 0)] * len(state.memories)
-    assert state.mmu is None or not state.mmu.tables
+    assert state.mmu is None or not state.mmu.memory.tables
     assert (state.told_areas, state.told_tables, state.dma) == ({}, {}, {})
 
 

@@ -16,7 +16,7 @@ from reference.formats.nvidia import meaning_text
 from reference.hardware.bulk_walker import image_of
 from reference.hardware.machine import Machine
 from reference.operations import make
-from reference.systems.nvidia.translations import MAPPED, NOTHING, ZEROS
+from reference.pieces import MAPPED, NOTHING, ZEROS
 from reference.systems.pagetable.driver import TABLE_BASE, PageTable
 from reference.trace import Trace
 from strategies.pagetable import FORMATS_TRIED
@@ -75,7 +75,7 @@ def nvidia_image(folder, *given):
         args = {name: value for name, value in one.items() if name != "op"}
         assert session.run(make(one["op"], SPECS, **args)).result.result == 0
     mmu = session.promise.state.mmu
-    words = {int(pa): [int(word) for word in one.words] for pa, one in mmu.tables.items()}
+    words = {int(pa): [int(word) for word in one.words] for pa, one in mmu.memory.tables.items()}
     base, end = min(words), max(pa + 8 * len(one) for pa, one in words.items())
     image = np.zeros((end - base) // 8, dtype=np.int64)
     for pa, one in words.items():
@@ -103,10 +103,10 @@ def test_large_and_small_tables_are_walked_as_the_model_walks_them(chip, tmp_pat
     file, base, mmu = nvidia_image(tmp_path, create, *SPACE)
     places = [0x123, 0x1_0123, 0x1_1000, 0x2_0000, 0x20_0000, 0x21_0000, 0x21_1000, 1 << 39]
     told = walked(
-        mmu.format.name, [hex(mmu.root)], str(file), base, None, [hex(va) for va in places]
+        mmu.format.name, [hex(mmu.current.root)], str(file), base, None, [hex(va) for va in places]
     ).split("\n\n")
     for va, text in zip(places, told[1:], strict=True):
-        found = mmu.translate(va)
+        found = mmu.walker.translate(va)
         ends = {
             MAPPED: f"{found.pa:#x} {meaning_text(int(found.meaning))}",
             ZEROS: "sparse: reads give zeros, writes are dropped",
@@ -121,7 +121,7 @@ def test_large_and_small_tables_are_walked_as_the_model_walks_them(chip, tmp_pat
 
 def test_a_walk_of_nvidia_tables_says_what_it_cannot_do(tmp_path):
     file, base, mmu = nvidia_image(tmp_path, {"op": "create", "raw": 1}, *SPACE)
-    root, image = hex(mmu.root), str(file)
+    root, image = hex(mmu.current.root), str(file)
 
     def told(va, *, root=root, ias=None, fields=False):
         return walked("gp100", [root], image, base, ias, [va], fields)
@@ -134,7 +134,7 @@ def test_a_walk_of_nvidia_tables_says_what_it_cannot_do(tmp_path):
     with pytest.raises(ValueError, match="2 roots are given; allowed for gp100 with ias 49: 1"):
         walked("gp100", [root, root], image, base, None, ["0x0"])
     with pytest.raises(ValueError, match=r"root is .* allowed are multiples of 0x20"):
-        told("0x0", root=hex(mmu.root + 8))
+        told("0x0", root=hex(mmu.current.root + 8))
     with pytest.raises(ValueError, match=r"format is 'nosuch'; allowed are .*dart2-16k.*gp100"):
         walked("nosuch", [root], image, base, None, ["0x0"])
     short = tmp_path / "short"

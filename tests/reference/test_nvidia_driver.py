@@ -10,10 +10,12 @@ from conformance.systems.nvidia.operations import CHIPS
 from conformance.systems.nvidia.targets import NvidiaTarget
 from reference import trace as t
 from reference.formats.nvidia import VOLATILE, nvidia_format
+from reference.hardware.paired_context import MARKED
 from reference.operations import Operation, Result
+from reference.pieces import Pieces
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia import driver as nvidia
-from reference.systems.nvidia.device import MARKED, NvidiaMmu
+from reference.systems.nvidia.device import NvidiaMmu
 from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
 from reference.systems.nvidia.physical_layout import (
     HOST,
@@ -23,7 +25,6 @@ from reference.systems.nvidia.physical_layout import (
     pfn_address,
     pfn_digit,
 )
-from reference.systems.nvidia.translations import NvidiaTranslations
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 
@@ -1134,7 +1135,7 @@ class Judge:
         self.world = world
         self.format = nvidia_format(fmt, big)
         self.mmu = NvidiaMmu(self.format)
-        self.promise = NvidiaTranslations(int(self.format.limit))
+        self.promise = Pieces(int(self.format.limit))
 
     def look(self, end: int = 1 << 26) -> None:
         """Judge the last operation; ``end``: nothing is mapped from there on."""
@@ -1142,9 +1143,9 @@ class Judge:
         assert [repr(one) for one in self.mmu.observations] == []
         if self.world.device.space is None:
             return
-        difference = self.mmu.difference(self.promise, 0, end - 1)
+        difference = self.mmu.walker.difference(self.promise, 0, end - 1)
         assert difference is None, (hex(difference.va), difference.found, difference.promised)
-        due = [one for one in self.mmu.unflushed(0, end - 1) if one.how != MARKED]
+        due = [one for one in self.mmu.current.unflushed(0, end - 1) if one.how != MARKED]
         assert due == []
 
     def leads(self, first: int, size: int, target: int, pa: int) -> None:
@@ -1162,7 +1163,7 @@ def test_areas_are_as_promised(name: str) -> None:
         world = World(chip=name)
         judge = Judge(world, name, 16)
         judge.mmu.feed(world.trace.words, 0)
-        judge.mmu.attach(world.root)
+        judge.mmu.links.attach(judge.mmu.current, world.root)
         world.memory(VRAM, 4 * LARGE, 16)
         world.memory(NCOH, 4 * LARGE)
         areas: dict[int, tuple[int, int, int]] = {}
@@ -1231,7 +1232,7 @@ def test_raw_calls_are_as_promised() -> None:
         world = World(raw=1, start=1 << 40, size=1 << 20)
         judge = Judge(world, "gp100", 16)
         judge.mmu.feed(world.trace.words, 0)
-        judge.mmu.attach(world.root)
+        judge.mmu.links.attach(judge.mmu.current, world.root)
         world.memory(VRAM, 4 * LARGE, 21)
         # Cells of 64 KiB in 4 MiB, mapped as a whole: by which page size, and referenced how.
         cells = 64

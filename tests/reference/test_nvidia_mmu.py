@@ -19,36 +19,34 @@ from reference.formats.nvidia import (
     READ_ONLY,
     VOLATILE,
     VRAM,
+    access_in,
+    aperture_in,
     meaning_of,
+    storage_in,
 )
+from reference.hardware.cached_walks import possible
 from reference.hardware.memory import POISON
-from reference.systems.nvidia import device as nv
+from reference.hardware.observation import OBSERVATION_NAMES
+from reference.hardware.paired_context import GREW, MARKED, REPLACED, SHRANK
+from reference.hardware.paired_walker import PairedWalker, Translation
+from reference.pieces import ARBITRARY, MAPPED, NOTHING, ZEROS, Pieces
 from reference.systems.nvidia.device import (
     ALL_PDB,
-    GREW,
     HUB_ONLY,
-    MARKED,
     PAGE_ALL,
-    REPLACED,
     SELECT,
     SELECT_HIGH,
-    SHRANK,
     START,
     START_NOW,
     STATUS,
     NvidiaMmu,
     pdb_of,
 )
-from reference.systems.nvidia.translations import (
-    ARBITRARY,
-    MAPPED,
-    NOTHING,
-    ZEROS,
-    NvidiaTranslations,
-)
 from reference.trace import (
     ALLOC,
     BARRIER,
+    BARRIER_FULL,
+    BARRIER_ORDER,
     FILL,
     FREE,
     REG_READ,
@@ -63,6 +61,16 @@ READY = 0x00FF8000
 """STATUS: slots are free, and nothing is under way."""
 PD3, PD2, PD1, PD0, LPT, SPT = range(6)
 """Tables of GP100."""
+NAMES = (
+    *OBSERVATION_NAMES,
+    "started busy",
+    "started full",
+    "started other",
+    "started unselected",
+    "started narrow",
+    "selected busy",
+)
+"""By kind: what can be observed of tables, then of registers."""
 M2 = 1 << 21
 
 
@@ -105,6 +113,7 @@ class Device:
 
     def start(self, kind: int = PAGE_ALL) -> int:
         low, high = pdb_of(self.root, self.aperture)
+        self.event(BARRIER, BARRIER_FULL)
         self.event(REG_READ, STATUS, READY)
         self.event(REG_WRITE, SELECT, low)
         if self.fmt.last_directory > 0:
@@ -120,19 +129,19 @@ class Device:
 
     def at(self, va: int) -> tuple[int, int, int]:
         """(what, pa, meaning) of ``va``."""
-        found = self.mmu.translate(va)
+        found = self.mmu.walker.translate(va)
         return found.what, found.pa, found.meaning
 
     def seen(self) -> list[str]:
         """Names of what was observed, oldest first."""
-        return [nv.OBSERVATION_NAMES[one.kind] for one in self.mmu.observations]
+        return [NAMES[one.kind] for one in self.mmu.observations]
 
     def spans(self, first: int = 0, last: int = -1) -> list[tuple[int, int, int, int, int]]:
         """(first, last, what, pa, meaning) of each piece of the walk."""
         end = self.fmt.limit - 1 if last < 0 else last
         return [
             (one.first, one.last, one.what, one.pa, one.meaning)
-            for one in self.mmu.pieces(first, end)
+            for one in self.mmu.walker.pieces(first, end)
         ]
 
 
@@ -178,19 +187,19 @@ def test_small_and_large_pages_of_gp100() -> None:
     assert device.at(0x3000) == NONE
     # One invalidation for the whole operation, and the registers that it takes.
     assert pdb_of(ROOT) == (0x1000, 0)
-    assert [one.how for one in mmu.unflushed(0, M2 - 1)] == [GREW] * 7
+    assert [one.how for one in mmu.current.unflushed(0, M2 - 1)] == [GREW] * 7
     device.flush()
-    assert mmu.unflushed(0, GP100.limit - 1) == []
+    assert mmu.current.unflushed(0, GP100.limit - 1) == []
 
     large_pages(device)
     assert device.spans() == [
         (0, 0x2FFF, MAPPED, 0x12340000, VRAM),
         (0x10000, 0x2FFFF, MAPPED, 0x12350000, VRAM),
     ]
-    assert mmu.translate(0x10000).page_shift == 16
-    assert mmu.translate(0).page_shift == 12
+    assert mmu.walker.translate(0x10000).page_shift == 16
+    assert mmu.walker.translate(0).page_shift == 12
     # The large table says that no small page is behind it there.
-    hole = mmu.translate(0x30000)
+    hole = mmu.walker.translate(0x30000)
     assert (hole.what, hole.table, hole.word) == (NOTHING, LPT, 0x20)
     device.flush()
 
@@ -199,13 +208,13 @@ def test_small_and_large_pages_of_gp100() -> None:
     device.store(0x103000, 0x10502)
     shrank = device.store(0x103008, 0)
     assert device.at(0) == NONE
-    changes = mmu.unflushed(0, 0)
+    changes = mmu.current.unflushed(0, 0)
     assert [(one.event, one.how, one.table) for one in changes] == [
         (marked, MARKED, LPT),
         (shrank, SHRANK, PD0),
     ]
     assert [(one.first, one.last) for one in changes] == [(0, 0xFFFF), (0, M2 - 1)]
-    assert [one.how for one in mmu.unflushed(0x10000, 0x10FFF)] == [SHRANK]
+    assert [one.how for one in mmu.current.unflushed(0x10000, 0x10FFF)] == [SHRANK]
     device.flush()
     device.free(0x104000)
 
@@ -218,8 +227,8 @@ def test_small_and_large_pages_of_gp100() -> None:
     assert device.seen() == []
     device.free(ROOT)
     assert device.seen() == []
-    assert mmu.tables == {}
-    assert mmu.links == {}
+    assert mmu.memory.tables == {}
+    assert mmu.links.by_child == {}
 
 
 def test_pages_of_2_mib() -> None:
@@ -228,8 +237,8 @@ def test_pages_of_2_mib() -> None:
     device.store(0x103000, 0x4000001, 0)
     device.store(0x103010, 0x4020001, 0)
     assert device.spans(0, 2 * M2) == [(0, 2 * M2 - 1, MAPPED, 0x40000000, VRAM)]
-    assert device.mmu.translate(M2 + 0x123).pa == 0x40200123
-    assert device.mmu.translate(M2).page_shift == 21
+    assert device.mmu.walker.translate(M2 + 0x123).pa == 0x40200123
+    assert device.mmu.walker.translate(M2).page_shift == 21
 
 
 def test_pages_of_system_memory_and_their_clearing() -> None:
@@ -239,16 +248,14 @@ def test_pages_of_system_memory_and_their_clearing() -> None:
     assert device.at(0) == mapped(0x55000, meaning_of(HOST, VOLATILE))
     assert device.at(0x1000) == mapped(0x56000, meaning_of(HOST, VOLATILE | READ_ONLY | NO_ATOMIC))
     assert device.at(0x2000) == mapped(0x99000, meaning_of(VRAM, NO_ATOMIC))
-    found = device.mmu.translate(0x1000)
-    assert (found.aperture, found.access, found.storage) == (
-        HOST,
-        VOLATILE | READ_ONLY | NO_ATOMIC,
-        0,
-    )
+    found = device.mmu.walker.translate(0x1000)
+    assert aperture_in(found.meaning) == HOST
+    assert access_in(found.meaning) == VOLATILE | READ_ONLY | NO_ATOMIC
+    assert storage_in(found.meaning) == 0
     device.flush()
     device.store(0x104008, 0x56CC)
     assert device.at(0x1000) == NONE
-    assert [one.how for one in device.mmu.unflushed(0x1000, 0x1FFF)] == [SHRANK]
+    assert [one.how for one in device.mmu.current.unflushed(0x1000, 0x1FFF)] == [SHRANK]
 
 
 def test_sparse_addresses_of_gp100() -> None:
@@ -285,7 +292,7 @@ def test_sparse_addresses_of_gp100() -> None:
         (0x3000, 0x4FFF, MAPPED, 0x12340000, VRAM),
         (0x5000, 0x420FFF, ZEROS, -1, 0),
     ]
-    assert {one.how for one in mmu.unflushed(0x3000, 0x3FFF)} == {SHRANK, GREW, REPLACED}
+    assert {one.how for one in mmu.current.unflushed(0x3000, 0x3FFF)} == {SHRANK, GREW, REPLACED}
     device.flush()
     device.store(0x103000, 8, 0)
     assert device.spans() == [(0, 0x420FFF, ZEROS, -1, 0)]
@@ -317,7 +324,7 @@ def test_gf100_with_large_pages_of_128_kib() -> None:
         (0, 0x1FFF, MAPPED, 0x12341000, VRAM),
         (0x20000, 0x5FFFF, MAPPED, 0x12360000, VRAM),
     ]
-    assert device.mmu.translate(0x20000).page_shift == 17
+    assert device.mmu.walker.translate(0x20000).page_shift == 17
     device.flush()
     device.store(0x100000, 0x1501)
     assert device.spans() == [(0x20000, 0x5FFFF, MAPPED, 0x12360000, VRAM)]
@@ -341,12 +348,12 @@ def test_gk104_marks_large_entries_without_small_pages() -> None:
     assert device.at(0x20000) == NONE
     event = device.store(0x150008, 0)
     assert device.at(0x20000) == mapped(0x12341000)
-    assert mmu.unflushed(0x20000, 0x20000)[-1].event == event
-    assert [one.how for one in mmu.unflushed(0x20000, 0x20000)] == [GREW, GREW, MARKED]
+    assert mmu.current.unflushed(0x20000, 0x20000)[-1].event == event
+    assert [one.how for one in mmu.current.unflushed(0x20000, 0x20000)] == [GREW, GREW, MARKED]
     device.flush()
     device.store(0x110000 + 32 * 8, 0)
     device.store(0x150008, 2)
-    assert [one.how for one in mmu.unflushed(0x20000, 0x3FFFF)] == [SHRANK, MARKED]
+    assert [one.how for one in mmu.current.unflushed(0x20000, 0x3FFFF)] == [SHRANK, MARKED]
     assert device.spans() == []
 
 
@@ -395,11 +402,11 @@ def test_gh100_has_pages_of_512_mib() -> None:
 def test_addresses_outside() -> None:
     device = Device()
     for va in (-1, GP100.limit, 1 << 60):
-        found = device.mmu.translate(va)
+        found = device.mmu.walker.translate(va)
         assert (found.what, found.table) == (NOTHING, -1)
         assert [one.what for one in device.mmu.possible(va)] == [NOTHING]
     nobody = NvidiaMmu(GP100)
-    assert nobody.translate(0).table == -1
+    assert nobody.walker.translate(0).table == -1
 
 
 def test_words_that_nobody_wrote_are_arbitrary() -> None:
@@ -425,7 +432,7 @@ def test_tables_in_system_memory() -> None:
     assert device.at(0) == mapped(0x12341000)
     assert pdb_of(0x1_0000_0000, HOST) == (0x1000002, 0)
     device.flush()
-    assert device.mmu.unflushed(0, 0) == []
+    assert device.mmu.current.unflushed(0, 0) == []
 
 
 def test_a_root_above_40_bits_needs_the_high_register() -> None:
@@ -434,12 +441,13 @@ def test_a_root_above_40_bits_needs_the_high_register() -> None:
     assert pdb_of(root) == (0x67800000, 0x12345)
     device.store(root, 8)
     device.flush()
-    assert device.mmu.unflushed(0, 0) == []
+    assert device.mmu.current.unflushed(0, 0) == []
     device.store(root, 0)
+    device.event(BARRIER, BARRIER_FULL)
     device.event(REG_WRITE, SELECT_HIGH, 0)
     device.event(REG_WRITE, START, START_NOW | PAGE_ALL)
     device.finish()
-    assert len(device.mmu.unflushed(0, 0)) == 1
+    assert len(device.mmu.current.unflushed(0, 0)) == 1
     assert device.seen() == ["started other"]
 
 
@@ -452,12 +460,12 @@ def test_what_changes_after_the_start_may_still_be_cached() -> None:
     device.store(0x104000, 0)
     device.start()
     late = device.store(0x104008, 0)
-    assert len(device.mmu.unflushed(0, 0)) == 7 - 1
+    assert len(device.mmu.current.unflushed(0, 0)) == 7 - 1
     device.finish()
-    assert device.mmu.unflushed(0, 0) == []
-    assert [one.event for one in device.mmu.unflushed(0x1000, 0x1000)] == [late]
+    assert device.mmu.current.unflushed(0, 0) == []
+    assert [one.event for one in device.mmu.current.unflushed(0x1000, 0x1000)] == [late]
     device.flush()
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
 
 
 def test_a_store_of_what_is_there_changes_nothing() -> None:
@@ -468,7 +476,7 @@ def test_a_store_of_what_is_there_changes_nothing() -> None:
     device.store(0x100000, 0x10102)
     # Bits that the device does not look at: the rest of an entry with no table.
     device.store(0x103018, 0x1000)
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
 
 
 def test_changes_say_how() -> None:
@@ -490,9 +498,10 @@ def test_changes_say_how() -> None:
         (0x103000, 0x10502, GREW),
     ):
         device.store(pa, word)
-        assert device.mmu.changes[-1].how == how
-    assert repr(device.mmu.changes[0]) == (
-        f"Change(event {device.mmu.changes[0].event}, 0x3000..0x3fff grew, table 5, pa 0x104018)"
+        assert device.mmu.current.changes[-1].how == how
+    first = device.mmu.current.changes[0]
+    assert repr(first) == (
+        f"Change(event {first.event}, 0x3000..0x3fff grew, table 5, pa 0x104018)"
     )
 
 
@@ -507,7 +516,7 @@ def test_halves_of_one_word_say_how_together() -> None:
         (0x0000110100001501, GREW),
     ):
         device.store(0x100000, word)
-        assert device.mmu.changes[-1].how == how
+        assert device.mmu.current.changes[-1].how == how
 
 
 def test_a_table_that_nothing_leads_to_is_not_cached() -> None:
@@ -517,9 +526,9 @@ def test_a_table_that_nothing_leads_to_is_not_cached() -> None:
     device.table(0x106000, SPT)
     device.store(0x106000, 0x1234001)
     device.store(0x106000, 0x1235001)
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
     device.store(0x103010, 0, 0x10602)
-    assert [one.how for one in device.mmu.changes] == [GREW]
+    assert [one.how for one in device.mmu.current.changes] == [GREW]
     assert device.at(M2) == mapped(0x12350000)
 
 
@@ -534,11 +543,11 @@ def test_an_unlinked_table_is_walked_until_it_is_invalidated() -> None:
         (MAPPED, 0x12350000),
         (MAPPED, 0x12340000),
     ]
-    assert device.mmu.changes[-1].table == SPT
+    assert device.mmu.current.changes[-1].table == SPT
     device.flush()
     assert [one.what for one in device.mmu.possible(0)] == [NOTHING]
     device.store(0x104000, 0x1236001)
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
 
 
 def test_a_freed_table_behind_a_cached_entry_is_anything() -> None:
@@ -568,11 +577,11 @@ def test_tables_that_no_walk_comes_to() -> None:
     device = Device()
     small_pages(device)
     device.table(0x106000, SPT)
-    assert [one.pa for one in device.mmu.unreachable()] == [0x106000]
+    assert [one.pa for one in device.mmu.links.unreachable()] == [0x106000]
     device.store(0x102000, 0)
-    assert [one.pa for one in device.mmu.unreachable()] == [0x106000]
+    assert [one.pa for one in device.mmu.links.unreachable()] == [0x106000]
     device.flush()
-    assert [one.pa for one in device.mmu.unreachable()] == [0x103000, 0x104000, 0x106000]
+    assert [one.pa for one in device.mmu.links.unreachable()] == [0x103000, 0x104000, 0x106000]
 
 
 def test_no_more_translations_than_asked_for() -> None:
@@ -583,7 +592,7 @@ def test_no_more_translations_than_asked_for() -> None:
     assert len(device.mmu.possible(0)) == 22
     few = device.mmu.possible(0, 5)
     assert len(few) == 5
-    assert few[0].same(device.mmu.translate(0))
+    assert few[0].same(device.mmu.walker.translate(0))
 
 
 def test_assuming_that_it_is_invalidated() -> None:
@@ -591,7 +600,7 @@ def test_assuming_that_it_is_invalidated() -> None:
     small_pages(device)
     device.store(0x103008, 0)
     device.mmu.assume_invalidated()
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
     device.free(0x104000)
     assert device.seen() == []
 
@@ -608,7 +617,8 @@ def observed_by(calls, prepare=small_pages, fmt=GP100) -> list[str]:
     calls(device)
     for one in device.mmu.observations:
         assert device.mmu.counts[one.kind] > 0
-        assert repr(one).startswith(f"NvidiaObservation({nv.OBSERVATION_NAMES[one.kind]} at event")
+        name = NAMES[one.kind] if one.kind < len(OBSERVATION_NAMES) else f"kind {one.kind}"
+        assert repr(one).startswith(f"Observation({name} at event")
     return device.seen()
 
 
@@ -673,7 +683,7 @@ def test_linking_a_table_twice() -> None:
     def again(device: Device) -> None:
         device.store(0x103010, 0, 0x10402)
         device.store(0x104000, 0)
-        assert [one.first for one in device.mmu.changes] == [M2, 0, M2]
+        assert [one.first for one in device.mmu.current.changes] == [M2, 0, M2]
 
     def as_another(device: Device) -> None:
         device.store(0x103010, 0, 0x10302)
@@ -776,13 +786,13 @@ def test_an_address_space_after_another() -> None:
         device.free(table)
     device.root = 0x104000
     device.table(0x104000, PD3)
-    assert device.mmu.root == 0x104000
+    assert device.mmu.current.root == 0x104000
     device.table(0x100000, PD2)
     device.store(0x104000, 0x10002)
     device.store(0x100000, 8)
     assert device.spans() == [(0, (1 << 38) - 1, ZEROS, -1, 0)]
     device.flush()
-    assert device.mmu.changes == []
+    assert device.mmu.current.changes == []
     assert device.seen() == []
 
 
@@ -843,15 +853,15 @@ def test_sub_allocated_tables_side_by_side() -> None:
     device.flush()
     for i in range(0, 16, 2):
         device.free(0x106000 + 0x100 * i)
-    assert device.mmu.was_freed(0x106000)
-    assert not device.mmu.was_freed(0x106100)
+    assert device.mmu.memory.was_freed(0x106000)
+    assert not device.mmu.memory.was_freed(0x106100)
     for i in range(1, 16, 2):
         device.free(0x106000 + 0x100 * i)
     # The whole page is a table now: no part of it is freed any more.
     device.table(0x106000, SPT)
     device.free(0x106000)
-    assert device.mmu.was_freed(0x106FFF)
-    assert not device.mmu.was_freed(0x107000)
+    assert device.mmu.memory.was_freed(0x106FFF)
+    assert not device.mmu.memory.was_freed(0x107000)
     assert device.seen() == []
 
 
@@ -860,7 +870,7 @@ def test_a_fill_of_a_table_in_use_is_as_many_stores() -> None:
     small_pages(device)
     device.flush()
     device.event(FILL, 0x104000, 0x1000, 8)
-    assert len(device.mmu.changes) == 512
+    assert len(device.mmu.current.changes) == 512
     assert device.spans() == [(0, M2 - 1, ZEROS, -1, 0)]
     device.event(FILL, 0x104000, 0x10, 0)
     assert device.spans() == [(0x2000, M2 - 1, ZEROS, -1, 0)]
@@ -936,10 +946,63 @@ def test_what_an_invalidation_covers(select: int, kind: int, gpc: bool, covers: 
     device.event(REG_WRITE, SELECT, select)
     device.event(REG_WRITE, START, START_NOW | kind)
     device.finish()
-    assert (device.mmu.changes == []) == covers
+    assert (device.mmu.current.changes == []) == covers
     one = device.mmu.invalidations[-1]
-    assert (one.kind, one.covers) == (kind, covers)
+    assert (one.kind, bool(one.contexts)) == (kind, covers)
     assert one.completed == one.started + 1
+
+
+def test_an_invalidation_before_stores_are_visible() -> None:
+    device = Device()
+    small_pages(device)
+    device.flush()
+    for barrier, seen in ((BARRIER_FULL, []), (BARRIER_ORDER, ["issued unseen"])):
+        device.mmu.observations.clear()
+        device.store(0x104000, 0)
+        device.event(BARRIER, barrier)
+        device.event(REG_READ, STATUS, READY)
+        device.event(REG_WRITE, START, START_NOW | PAGE_ALL)
+        device.finish()
+        assert device.seen() == seen
+
+
+def test_several_contexts_share_tables() -> None:
+    """Two roots lead to one directory: each context has its own addresses, cache and flushes."""
+    device = Device()
+    small_pages(device)
+    links = device.mmu.links
+    device.flush()
+    other = links.add_context()
+    device.table(0x200000, PD3)
+    links.attach(other, 0x200000)
+    # The directory of level 1 is the second one's at another address.
+    device.store(0x200008, *GP100.directory(PD3, 0x101000))
+    first = device.mmu.current
+    walker = PairedWalker(links, other)
+    span = GP100.tables[PD3].span
+    assert device.seen() == ["linked twice"]
+    assert device.at(0x1000) == mapped(0x12341000)
+    assert walker.translate(0x1000).what == NOTHING
+    assert walker.translate(span + 0x1000).pa == 0x12341000
+    # A store concerns both, each at its addresses; an invalidation that for which it is.
+    device.store(0x104008, 0)
+    device.event(BARRIER, BARRIER_FULL)
+    assert [one.first for one in first.changes] == [0x1000]
+    assert [one.first for one in other.changes][-1] == span + 0x1000
+    device.flush()
+    assert first.changes == []
+    assert [one.what for one in possible(walker, span + 0x1000)] == [NOTHING, MAPPED]
+    # What one context may have cached is reached by nobody else.
+    device.store(0x200008, 0)
+    assert links.bases(other, device.mmu.memory.tables[0x104000]) == [span]
+    device.store(0x100000, 0)
+    device.flush()
+    assert links.bases(first, device.mmu.memory.tables[0x104000]) == []
+    assert links.bases(other, device.mmu.memory.tables[0x104000]) == [span]
+    device.start(PAGE_ALL | ALL_PDB)
+    device.finish()
+    assert other.changes == other.stale == []
+    assert [one.pa for one in links.unreachable()] == [0x101000, 0x102000, 0x103000, 0x104000]
 
 
 def test_other_registers_and_events_do_nothing() -> None:
@@ -961,10 +1024,10 @@ def test_attaching_a_root() -> None:
     device.table(0x300000, PD2, 8)
     device.store(0x200000, GP100.directory(PD3, 0x300000)[0])
     assert device.spans() == []
-    device.mmu.attach(0x200000)
+    device.mmu.links.attach(device.mmu.current, 0x200000)
     assert device.spans() == [(0, (1 << 47) - 1, ZEROS, -1, 0)]
     device.store(0x300000, 0)
-    assert len(device.mmu.changes) == 1
+    assert len(device.mmu.current.changes) == 1
 
 
 # -- comparing with the promise -------------------------------------------------------------
@@ -974,12 +1037,12 @@ def test_differences() -> None:
     device = Device()
     small_pages(device)
     mmu = device.mmu
-    promise = NvidiaTranslations(GP100.limit)
-    found = mmu.difference(promise, 0, GP100.limit - 1)
+    promise = Pieces(GP100.limit)
+    found = mmu.walker.difference(promise, 0, GP100.limit - 1)
     assert found is not None
     assert (found.va, found.found.pa, found.promised) == (0, 0x12340000, None)
     promise.map(0, 0x2FFF, 0x12340000, VRAM)
-    assert mmu.difference(promise, 0, GP100.limit - 1) is None
+    assert mmu.walker.difference(promise, 0, GP100.limit - 1) is None
     for change, va in (
         (lambda: promise.sparse(0x1FF000, 0x1FFFFF), 0x1FF000),
         (lambda: promise.map(0x1000, 0x1FFF, 0x12341000, meaning_of(VRAM, READ_ONLY)), 0x1000),
@@ -989,12 +1052,12 @@ def test_differences() -> None:
     ):
         before = promise.pieces(0, GP100.limit - 1)
         change()
-        found = mmu.difference(promise, 0, GP100.limit - 1)
+        found = mmu.walker.difference(promise, 0, GP100.limit - 1)
         assert found is not None
         assert found.va == va
         promise.take(0, GP100.limit - 1, before)
     device.store(0x104000 + 8 * 511, 8)
-    found = mmu.difference(promise, 0, GP100.limit - 1)
+    found = mmu.walker.difference(promise, 0, GP100.limit - 1)
     assert found is not None
     assert (found.va, found.found.what) == (0x1FF000, ZEROS)
 
@@ -1009,11 +1072,11 @@ def test_runs_of_pages_end_where_something_changes() -> None:
         small_pages(device)
         device.store(0x104000, *(GP100.leaf(SPT, 0x12340000 + 0x1000 * i, VRAM) for i in range(8)))
         device.store(0x104010, changed)
-        found = [(one.first, one.last) for one in device.mmu.pieces(0, M2 - 1)]
+        found = [(one.first, one.last) for one in device.mmu.walker.pieces(0, M2 - 1)]
         assert found == [(first, last) for first, last, _ in pieces]
-        assert [one.pa for one in device.mmu.pieces(0, M2 - 1)][:2] == [pa for _, _, pa in pieces][
-            :2
-        ]
+        assert [one.pa for one in device.mmu.walker.pieces(0, M2 - 1)][:2] == [
+            pa for _, _, pa in pieces
+        ][:2]
 
 
 def test_a_run_does_not_carry_into_other_fields() -> None:
@@ -1022,15 +1085,15 @@ def test_a_run_does_not_carry_into_other_fields() -> None:
     small_pages(device)
     last_page = GP100.leaf(SPT, (1 << 37) - 0x1000, VRAM)
     device.store(0x104000, last_page, last_page + 0x100)
-    assert [one.last for one in device.mmu.pieces(0, 0x1FFF)] == [0xFFF, 0x1FFF]
+    assert [one.last for one in device.mmu.walker.pieces(0, 0x1FFF)] == [0xFFF, 0x1FFF]
 
 
 def test_comparing_beyond_the_address_space_ends() -> None:
     device = Device()
-    promise = NvidiaTranslations(GP100.limit)
-    assert device.mmu.difference(promise, GP100.limit - 1, GP100.limit + 5) is None
-    assert device.mmu.difference(NvidiaTranslations(M2), 0, GP100.limit - 1) is None
-    assert device.mmu.pieces(GP100.limit, GP100.limit + 5) == []
+    promise = Pieces(GP100.limit)
+    assert device.mmu.walker.difference(promise, GP100.limit - 1, GP100.limit + 5) is None
+    assert device.mmu.walker.difference(Pieces(M2), 0, GP100.limit - 1) is None
+    assert device.mmu.walker.pieces(GP100.limit, GP100.limit + 5) == []
 
 
 def test_without_a_root_all_addresses_are_looked_at_in_one_step() -> None:
@@ -1038,13 +1101,13 @@ def test_without_a_root_all_addresses_are_looked_at_in_one_step() -> None:
     device = Device()
     small_pages(device)
     device.free(ROOT)
-    found = device.mmu.translate(0x1000)
+    found = device.mmu.walker.translate(0x1000)
     assert (found.what, found.first, found.last) == (NOTHING, 0, GP100.limit - 1)
-    assert device.mmu.pieces(0, GP100.limit - 1) == []
-    promise = NvidiaTranslations(GP100.limit)
-    assert device.mmu.difference(promise, 0, GP100.limit - 1) is None
+    assert device.mmu.walker.pieces(0, GP100.limit - 1) == []
+    promise = Pieces(GP100.limit)
+    assert device.mmu.walker.difference(promise, 0, GP100.limit - 1) is None
     promise.map(0x5000, 0x5FFF, 0, 0)
-    different = device.mmu.difference(promise, 0, GP100.limit - 1)
+    different = device.mmu.walker.difference(promise, 0, GP100.limit - 1)
     assert different is not None
     assert different.va == 0x5000
 
@@ -1104,7 +1167,7 @@ def test_the_walk_of_tables_built_by_hand(case) -> None:
     """Larger entries are put in first, and smaller ones only where no larger one is."""
     fmt, entries = case
     device = Builder(fmt)
-    promise = NvidiaTranslations(fmt.limit)
+    promise = Pieces(fmt.limit)
     placed: set[tuple[int, int]] = set()
     for number, va, sparse, pa, meaning in sorted(entries, key=lambda one: one[0]):
         span = fmt.tables[number].span
@@ -1119,21 +1182,21 @@ def test_the_walk_of_tables_built_by_hand(case) -> None:
             promise.map(va, va + span - 1, pa, meaning)
         device.store(device.entry(number, va), word)
     assert device.seen() == []
-    assert device.mmu.difference(promise, 0, fmt.limit - 1) is None
+    assert device.mmu.walker.difference(promise, 0, fmt.limit - 1) is None
     told = [repr(one) for one in promise.pieces(0, fmt.limit - 1)]
-    assert [repr(one) for one in device.mmu.pieces(0, fmt.limit - 1)] == told
+    assert [repr(one) for one in device.mmu.walker.pieces(0, fmt.limit - 1)] == told
     for number, va in placed:
-        found = device.mmu.translate(va)
+        found = device.mmu.walker.translate(va)
         assert (found.first, found.last) == (va, va + fmt.tables[number].span - 1)
         assert found.page_shift == fmt.tables[number].shift
     # An invalidation forgets everything.
-    assert bool(device.mmu.changes) == bool(entries)
+    assert bool(device.mmu.current.changes) == bool(entries)
     device.flush()
-    assert device.mmu.unflushed(0, fmt.limit - 1) == []
+    assert device.mmu.current.unflushed(0, fmt.limit - 1) == []
     for _, va in placed:
         only = device.mmu.possible(va)
         assert len(only) == 1
-        assert only[0].same(device.mmu.translate(va))
+        assert only[0].same(device.mmu.walker.translate(va))
 
 
 # -- the cache against remembering everything -------------------------------------------------
@@ -1181,10 +1244,10 @@ class Remembering:
     def __init__(self, device: Device) -> None:
         self.device = device
         self.old: list[tuple[int, int, int]] = []
-        self.walks: list[tuple[int, int, nv.Translation]] = []
+        self.walks: list[tuple[int, int, Translation]] = []
 
     def word(self, pa: int) -> int:
-        table = self.device.mmu.table_of(pa)
+        table = self.device.mmu.memory.table_of(pa)
         assert table is not None
         return table.words[(pa - table.pa) // 8]
 
@@ -1194,7 +1257,7 @@ class Remembering:
         left = [(ROOT, 0)]
         while left:
             pa, number = left.pop()
-            if (pa, number) in found or pa not in self.device.mmu.tables:
+            if (pa, number) in found or pa not in self.device.mmu.memory.tables:
                 continue
             found.add((pa, number))
             one = GP100.tables[number]
@@ -1213,7 +1276,7 @@ class Remembering:
     def store(self, pa: int, word: int) -> None:
         event = len(self.device.trace)
         old = self.word(pa)
-        table = self.device.mmu.table_of(pa)
+        table = self.device.mmu.memory.table_of(pa)
         assert table is not None
         if old != word and table.pa in {one for one, _ in self.reachable()}:
             self.old.append((pa, old, event))
@@ -1223,7 +1286,7 @@ class Remembering:
     def look(self, event: int) -> None:
         """Remember what is walked now."""
         for va in LOOKED_AT:
-            self.walks.append((event, va, self.device.mmu.translate(va)))
+            self.walks.append((event, va, self.device.mmu.walker.translate(va)))
 
     def flushed(self, started: int) -> None:
         self.old = [one for one in self.old if one[2] >= started]
@@ -1259,13 +1322,13 @@ def test_the_cache_against_remembering_everything(calls) -> None:
             device.finish()
             naive.flushed(started)
             started = -1
-    whole = device.mmu.pieces(0, GP100.limit - 1)
+    whole = device.mmu.walker.pieces(0, GP100.limit - 1)
     # 1. The same tables can be come to, in the same places in the format.
     mine = {
         (pa, number)
-        for pa, table in device.mmu.tables.items()
+        for pa, table in device.mmu.memory.tables.items()
         for number in range(6)
-        if device.mmu._bases(table, pa, number)
+        if device.mmu.links._bases(device.mmu.current, table, number)
     }
     assert mine == naive.reachable()
     # 2. Everything that was walked since the last invalidation started is possible now.
@@ -1273,13 +1336,13 @@ def test_the_cache_against_remembering_everything(calls) -> None:
         assert any(walked.same(one) for one in device.mmu.possible(va, 100000))
     # 3. What differs from the walk now is in the list of changes.
     for va in LOOKED_AT:
-        now = device.mmu.translate(va)
+        now = device.mmu.walker.translate(va)
         others = [one for one in device.mmu.possible(va, 100000) if not one.same(now)]
-        assert not others or device.mmu.unflushed(va, va)
+        assert not others or device.mmu.current.unflushed(va, va)
     # 4. Runs of entries say what each entry says.
     pages = [*range(0, 0x30000, 0x1000), *range(M2 - 0x2000, M2 + 0x12000, 0x1000)]
     for va in pages:
-        piece = device.mmu.pieces(va, va + 0xFFF)
+        piece = device.mmu.walker.pieces(va, va + 0xFFF)
         single = device.at(va)
         assert [(one.what, one.pa, one.meaning) for one in piece] == (
             [] if single == NONE else [single]
@@ -1290,14 +1353,16 @@ def test_the_cache_against_remembering_everything(calls) -> None:
     # 5. An invalidation forgets everything.
     device.finish()
     device.flush()
-    assert device.mmu.changes == []
-    assert device.mmu.stale == []
+    assert device.mmu.current.changes == []
+    assert device.mmu.current.stale == []
     for va in LOOKED_AT:
-        assert [one.same(device.mmu.translate(va)) for one in device.mmu.possible(va)] == [True]
+        assert [one.same(device.mmu.walker.translate(va)) for one in device.mmu.possible(va)] == [
+            True
+        ]
 
 
 def test_poison_is_what_nobody_wrote() -> None:
     device = Device()
     device.alloc(0x106000, 0x100)
-    assert device.mmu.tables[0x106000].words == [POISON] * 32
-    assert device.mmu.tables[0x106000].unwritten == 32
+    assert device.mmu.memory.tables[0x106000].words == [POISON] * 32
+    assert device.mmu.memory.tables[0x106000].unwritten == 32

@@ -58,10 +58,10 @@ class Moment:
         mmu = state.mmu
         if mmu is None:
             return None
-        tables = {int(pa): tuple(int(word) for word in t.words) for pa, t in mmu.tables.items()}
-        return Moment(
-            mmu.format, int(mmu.root), tables, dict(state.states), dict(state.small_counts())
-        )
+        held = mmu.memory.tables.items()
+        tables = {int(pa): tuple(int(word) for word in table.words) for pa, table in held}
+        root = int(mmu.current.root)
+        return Moment(mmu.format, root, tables, dict(state.states), dict(state.small_counts()))
 
     def walk(self, va: int) -> list[Entry]:
         """The entries that a walk of an address looks at, the large one before the small one."""

@@ -13,6 +13,7 @@ from reference.formats.format import Format
 from reference.formats.nvidia import meaning_text
 from reference.numbers import range_text
 from reference.operations import Operation
+from reference.pieces import MAPPED, WHAT_NAMES, Piece
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.device import NvidiaMmu
 from reference.systems.nvidia.events import (
@@ -27,7 +28,6 @@ from reference.systems.nvidia.events import (
 )
 from reference.systems.nvidia.physical_layout import PAGE
 from reference.systems.nvidia.state import NvidiaState, ToldArea
-from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES, Piece
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Stale, Step, Views
 from reports.events import EventWords, range_words
@@ -147,13 +147,13 @@ def _mapped(mmu: NvidiaMmu, first: int, last: int) -> Segments:
     """What a walk finds, with the sizes of the pages that say so."""
     found: list[Segment] = []
     looked = 0
-    for piece in mmu.pieces(first, last):
+    for piece in mmu.walker.pieces(first, last):
         va, text = int(piece.first), _piece_text(piece)
         while va <= piece.last:
             looked += 1
             end, size = int(piece.last), int(piece.last) + 1 - va
             if looked <= ENTRIES_SHOWN:
-                entry = mmu.translate(va)
+                entry = mmu.walker.translate(va)
                 end = min(end, int(entry.last))
                 size = 1 << int(entry.page_shift)
             pa = int(piece.pa_at(va)) if piece.what == MAPPED else None
@@ -214,7 +214,7 @@ def _stale(mmu: NvidiaMmu, va: int) -> tuple[Stale, ...]:
             f"{word_text(fmt, int(one.table), int(one.part), int(one.old))}, "
             f"in the {fmt.tables[int(one.table)].name}",
         )
-        for one in mmu.unflushed(va, va)[:8]
+        for one in mmu.current.unflushed(va, va)[:8]
     )
 
 

@@ -34,6 +34,7 @@ from reference.formats.nvidia import (
     VRAM as APERTURE_VRAM,
 )
 from reference.operations import Operation, Result
+from reference.pieces import MAPPED
 from reference.systems.nvidia.physical_layout import (
     HOST,
     LARGEST,
@@ -51,7 +52,6 @@ from reference.systems.nvidia.state import (
     Part,
     Region,
 )
-from reference.systems.nvidia.translations import MAPPED
 from reference.words import to_signed, to_unsigned
 
 CHIPS: Final = ("gf100", "gk104", "gm200", "gp100")
@@ -901,7 +901,7 @@ def _is_done(state: NvidiaState, va: int, valid: bool, pa: int, meaning: int) ->
     mmu = state.mmu
     if mmu is None:
         return False
-    found = mmu.translate(va)
+    found = mmu.walker.translate(va)
     if not valid:
         return found.what != MAPPED
     return found.what == MAPPED and found.pa == pa and found.meaning == meaning

@@ -19,15 +19,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from reference.formats.format import Format, Page
+from reference.hardware.observation import Observation
 from reference.physical_layout import BufferPages
+from reference.pieces import MAPPED, Pieces
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
-from reference.systems.nvidia.device import (
-    ALL_PDB,
-    START,
-    START_NOW,
-    NvidiaMmu,
-    NvidiaObservation,
-)
+from reference.systems.nvidia.device import ALL_PDB, NvidiaMmu
 from reference.systems.nvidia.events import (
     AREA_MAPPED,
     AREA_NO_PAGE,
@@ -39,11 +35,8 @@ from reference.systems.nvidia.events import (
     TABLE_SPARSE,
 )
 from reference.systems.nvidia.physical_layout import MemoryLayout
-from reference.systems.nvidia.translations import MAPPED, NvidiaTranslations
 from reference.trace import (
     ALLOC_FAILED,
-    BARRIER,
-    BARRIER_FULL,
     DMA_MAP,
     DMA_UNMAP,
     REFS,
@@ -246,25 +239,23 @@ class NvidiaSeen:
 
     ``observations``: of the MMU. ``early``: (event, input address, page) of pages that were
     taken away while the device may have had a translation to them, or went with their memory.
-    ``unseen``: events that start an invalidation before earlier stores are visible.
     ``changed``: (first, last) of the addresses of entries that were replaced where a walk could
     see it. ``refs``: (event, memory, count). ``warned``: event of a warning, -1: none.
-    ``registers``, ``starts`` (of invalidations, ``own_starts``: of this address space alone),
-    ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
+    ``begun``: how many invalidations there were before it. ``registers``, ``starts`` (of
+    invalidations), ``stores``, ``areas``, ``tables``, ``dma``: how often they were told.
     """
 
     def __init__(self) -> None:
-        self.observations: list[NvidiaObservation] = []
+        self.observations: list[Observation] = []
         self.counts_before: list[i64] = []
         self.early: list[tuple[int, int, int]] = []
-        self.unseen: list[int] = []
         self.refs: list[tuple[int, int, int]] = []
         self.changed: list[tuple[int, int]] = []
         self.warned: int = -1
         self.failed_allocations: int = 0
         self.registers: int = 0
+        self.begun: int = 0
         self.starts: int = 0
-        self.own_starts: int = 0
         self.stores: int = 0
         self.areas: int = 0
         self.tables: int = 0
@@ -303,7 +294,7 @@ class NvidiaState:
         self.seen: NvidiaSeen = NvidiaSeen()
         self.format: Format | None = None
         self.mmu: NvidiaMmu | None = None
-        self.promise: NvidiaTranslations = NvidiaTranslations(0)
+        self.promise: Pieces = Pieces(0)
         self._clear()
 
     def _clear(self) -> None:
@@ -324,7 +315,6 @@ class NvidiaState:
         self.told_tables: dict[tuple[int, int], ToldTable] = {}
         self.states: dict[int, int] = {}
         self.dma: dict[int, int] = {}
-        self.stored: bool = False
 
     # -- one operation ----------------------------------------------------------------------
 
@@ -334,19 +324,21 @@ class NvidiaState:
         if self.mmu is not None:
             self.mmu.observations = []
             self.seen.counts_before = list(self.mmu.counts)
+            self.seen.begun = len(self.mmu.invalidations)
 
     def prepare(self, fmt: Format, chip: str, managed: bool, raw: bool, replay: bool) -> None:
         """An address space is about to be made."""
         self._clear()
         self.format = fmt
         self.mmu = NvidiaMmu(fmt)
-        self.promise = NvidiaTranslations(int(fmt.limit))
+        self.promise = Pieces(int(fmt.limit))
         self.chip = chip
         self.managed = managed or raw
         self.raw = raw
         self.replay = replay
         self.raw_holds = [HoldCounts(index) for index in range(len(fmt.pages))]
         self.seen.counts_before = list(self.mmu.counts)
+        self.seen.begun = 0
 
     def made_space(self, start: int, size: int) -> None:
         """It was made; ``start`` and ``size`` as they were asked for."""
@@ -382,18 +374,21 @@ class NvidiaState:
         self.instance = NONE
         for counts in self.raw_holds:
             counts.runs = []
-        self.promise = NvidiaTranslations(self.limit())
+        self.promise = Pieces(self.limit())
 
     def settle(self) -> None:
         """After an operation: what the MMU observed, and what a stuck device leaves cached."""
         if self.mmu is None:
             return
         self.seen.observations = self.mmu.observations
+        started = self.mmu.invalidations[self.seen.begun :]
+        self.seen.starts = len(started)
+        its_own = [one for one in started if not one.kind & ALL_PDB]
         if self.stuck:
             self.kept = True
             self.mmu.assume_invalidated()
             self.mmu.running.clear()
-        elif self.seen.own_starts and not self.mmu.running and not self.abandoned:
+        elif its_own and not self.mmu.running and not self.abandoned:
             self.kept = False
 
     def limit(self) -> int:
@@ -418,24 +413,15 @@ class NvidiaState:
             position += WORDS
             if kind == STORE:
                 self.seen.stores += 1
-                self.stored = True
-            elif kind == BARRIER:
-                if a == BARRIER_FULL:
-                    self.stored = False
             elif kind == REG_WRITE:
                 self.seen.registers += 1
-                if a == START and b & START_NOW:
-                    self.seen.starts += 1
-                    self.seen.own_starts += 0 if b & ALL_PDB else 1
-                    if self.stored:
-                        self.seen.unseen.append(event)
             else:
                 self._take(event, kind, a, b, c)
             if mmu is not None:
-                before: i64 = len(mmu.changes)
+                before: i64 = len(mmu.current.changes)
                 mmu.take(kind, a, b, c)
                 mmu.now += 1
-                if len(mmu.changes) > before:
+                if len(mmu.current.changes) > before:
                     self._note(before)
             event += 1
 
@@ -444,7 +430,7 @@ class NvidiaState:
         changed = self.seen.changed
         if self.mmu is None:
             return
-        for one in self.mmu.changes[since:]:
+        for one in self.mmu.current.changes[since:]:
             first = int(one.first)
             last = int(one.last)
             if changed and first <= changed[-1][1] + 1 and last >= changed[-1][0] - 1:
@@ -718,8 +704,8 @@ class NvidiaState:
         if self.mmu is None or self.kept:
             return []
         if not self.exists:
-            return sorted(self.mmu.tables)
-        return [int(one.pa) for one in self.mmu.unreachable() if one.pa != self.instance]
+            return sorted(self.mmu.memory.tables)
+        return [int(one.pa) for one in self.mmu.links.unreachable() if one.pa != self.instance]
 
     # -- areas ------------------------------------------------------------------------------
 

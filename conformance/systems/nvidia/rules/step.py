@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from conformance.rules.step import CallStep
-from reference.systems.nvidia.device import (
-    NvidiaDifference,
-    NvidiaMmu,
-    NvidiaObservation,
-)
+from reference.hardware.observation import Observation
+from reference.hardware.paired_walker import PairedDifference
+from reference.systems.nvidia.device import NvidiaMmu
 from reference.systems.nvidia.promise import NvidiaCall, NvidiaPromise
 from reference.systems.nvidia.state import NvidiaSeen, NvidiaState
 
@@ -51,7 +49,7 @@ class NvidiaStep(CallStep[NvidiaCall, NvidiaPromise]):
         return self.call.ranges
 
     @cached_property
-    def difference(self) -> NvidiaDifference | None:
+    def difference(self) -> PairedDifference | None:
         """The first address at which tables do not say what was promised.
 
         Addresses that the operation is about come first, then those beside them, then those of
@@ -65,7 +63,7 @@ class NvidiaStep(CallStep[NvidiaCall, NvidiaPromise]):
         for first, last in self.ranges:
             beside += [(first - NEAR, first - 1), (last + 1, last + NEAR)]
         for first, last in [*self.ranges, *beside, *joined(self.seen.changed)]:
-            found = state.mmu.difference(state.promise, max(first, 0), min(last, limit - 1))
+            found = state.mmu.walker.difference(state.promise, max(first, 0), min(last, limit - 1))
             if found is not None:
                 return found
         return None
@@ -74,7 +72,7 @@ class NvidiaStep(CallStep[NvidiaCall, NvidiaPromise]):
         """Whether the operation is about an address."""
         return any(first <= address <= last for first, last in self.ranges)
 
-    def observed(self, *kinds: int) -> list[NvidiaObservation]:
+    def observed(self, *kinds: int) -> list[Observation]:
         """What the device's view observed of these kinds."""
         return [one for one in self.seen.observations if one.kind in kinds]
 

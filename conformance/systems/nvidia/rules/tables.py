@@ -3,32 +3,33 @@
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.nvidia.rules.operations import CHANGING, EVERY, MAPS
 from conformance.systems.nvidia.rules.step import NvidiaStep
-from reference.systems.nvidia.device import (
+from reference.hardware.observation import (
     ALLOCATED_TWICE,
     FREED_CACHED,
     FREED_LINKED,
     FREED_ROOT,
     FREED_UNKNOWN,
-    HOW_NAMES,
+    ISSUED_UNSEEN,
     LINKED_TWICE,
-    MARKED,
     PUBLISHED_NOTHING,
     PUBLISHED_SHORT,
     PUBLISHED_UNWRITTEN,
+    STORED_FREED,
+    STORED_OUTSIDE,
+    Observation,
+)
+from reference.hardware.paired_context import HOW_NAMES, MARKED, Change
+from reference.hardware.paired_walker import Translation
+from reference.pieces import MAPPED, WHAT_NAMES
+from reference.systems.nvidia.device import (
     SELECTED_BUSY,
     STARTED_BUSY,
     STARTED_FULL,
     STARTED_NARROW,
     STARTED_OTHER,
     STARTED_UNSELECTED,
-    STORED_FREED,
-    STORED_OUTSIDE,
-    Change,
     NvidiaMmu,
-    NvidiaObservation,
-    Translation,
 )
-from reference.systems.nvidia.translations import MAPPED, WHAT_NAMES
 
 PUBLISHED = {
     PUBLISHED_UNWRITTEN: "a table with entries that nobody wrote",
@@ -61,7 +62,7 @@ def _table(step: NvidiaStep, number: int) -> str:
 
 
 def _violation(
-    rule: str, step: NvidiaStep, seen: NvidiaObservation, what: str, message: str, expected: str
+    rule: str, step: NvidiaStep, seen: Observation, what: str, message: str, expected: str
 ) -> Violation:
     return Violation(
         rule,
@@ -79,7 +80,7 @@ def publish_check(step: NvidiaStep) -> int:
     """OR-1: what a walk can reach is complete."""
     for seen in step.observed(*PUBLISHED):
         what = PUBLISHED[int(seen.kind)]
-        name = _table(step, int(seen.table))
+        name = _table(step, int(seen.level))
         step.violations.append(
             _violation(
                 "OR-1",
@@ -99,7 +100,7 @@ def free_check(step: NvidiaStep) -> int:
         return 0
     for seen in step.observed(*FREED):
         what = FREED[int(seen.kind)]
-        name = _table(step, int(seen.table))
+        name = _table(step, int(seen.level))
         step.violations.append(
             _violation(
                 "TL-2",
@@ -134,14 +135,14 @@ def invalidation_check(step: NvidiaStep) -> int:
 
 def visible_check(step: NvidiaStep) -> int:
     """OR-4: stores are visible before the invalidation that is to cover them."""
-    if step.seen.unseen:
-        event = step.seen.unseen[0]
+    unseen = step.observed(ISSUED_UNSEEN)
+    if unseen:
         step.violations.append(
             Violation(
                 "OR-4",
                 f"{step.kind}, invalidation before stores are visible",
                 "An invalidation was started while stores may not be visible to the device yet.",
-                event,
+                int(unseen[0].event),
                 step.first,
                 "a full barrier between the last store and the invalidation",
             )
@@ -202,20 +203,20 @@ def cached_check(step: NvidiaStep) -> int:
     mmu = step.mmu
     if mmu is None or step.state.stuck or not step.state.exists:
         return 0
-    if not mmu.changes:
+    if not mmu.current.changes:
         return step.seen.starts
     found = _first_stale(step, mmu)
     if found is not None:
         _report_stale(step, *found)
-    return step.seen.starts + len(mmu.changes)
+    return step.seen.starts + len(mmu.current.changes)
 
 
 def _first_stale(
     step: NvidiaStep, mmu: NvidiaMmu
 ) -> tuple[Change, Translation, Translation] | None:
     """A change that is due: what memory says, what the device may use instead."""
-    hidden = {one for one in mmu.changes if _was_hidden(mmu, one)}
-    for change in mmu.changes:
+    hidden = {one for one in mmu.current.changes if _was_hidden(mmu, one)}
+    for change in mmu.current.changes:
         if change in hidden or (change.how == MARKED and step.kind not in MAPS):
             continue
         found = _stale(mmu, change, hidden)
@@ -236,27 +237,27 @@ def _was_hidden(mmu: NvidiaMmu, change: Change) -> bool:
     fmt = mmu.format
     if change.table != fmt.small:
         return False
-    found = mmu.translate(change.first)
+    found = mmu.walker.translate(change.first)
     directory = fmt.tables[fmt.last_directory]
     if not found.beside:
         return False
     # The table of large entries: where the walk of this address ends, or passes.
-    for table in mmu.tables.values():
+    for table in mmu.memory.tables.values():
         if table.number != fmt.large or change.first // directory.span * directory.span not in (
-            mmu.bases_of(table)
+            mmu.links.bases(mmu.current, table)
         ):
             continue
         index = int(fmt.index(fmt.large, change.first))
         word, seen = int(table.words[index]), False
-        for other in reversed(mmu.changes):
+        for other in reversed(mmu.current.changes):
             if other.holder is table and other.pa == table.pa + index * 8:
                 if other.event < change.event:
                     break
                 word = int(other.old)
-        for other in mmu.changes:
+        for other in mmu.current.changes:
             if other.holder is table and other.pa == table.pa + index * 8:
-                seen = seen or (other.event < change.event and mmu.leaves_it(other.old))
-        return not seen and not mmu.leaves_it(word)
+                seen = seen or (other.event < change.event and mmu.walker.leaves_it(other.old))
+        return not seen and not mmu.walker.leaves_it(word)
     return False
 
 

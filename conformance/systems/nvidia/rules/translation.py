@@ -10,8 +10,8 @@ from conformance.systems.nvidia.rules.recount import (
 )
 from conformance.systems.nvidia.rules.step import NEAR, NvidiaStep
 from reference.formats.nvidia import meaning_text
-from reference.systems.nvidia.device import NvidiaDifference
-from reference.systems.nvidia.translations import (
+from reference.hardware.paired_walker import PairedDifference
+from reference.pieces import (
     ARBITRARY,
     MAPPED,
     NOTHING,
@@ -26,7 +26,7 @@ def _what(promised: bool, what: int, pa: int, meaning: int) -> str:
     return WHAT_NAMES[what]
 
 
-def _said(seen: NvidiaDifference) -> tuple[int, int, int, int]:
+def _said(seen: PairedDifference) -> tuple[int, int, int, int]:
     """What was promised and what is found, and whether address and meaning differ."""
     promised = seen.promised
     what = NOTHING if promised is None else int(promised.what)
@@ -36,7 +36,7 @@ def _said(seen: NvidiaDifference) -> tuple[int, int, int, int]:
     return what, found, int(pa), int(meaning)
 
 
-def _report(rule: str, step: NvidiaStep, seen: NvidiaDifference, where: str) -> None:
+def _report(rule: str, step: NvidiaStep, seen: PairedDifference, where: str) -> None:
     """``where``: for signatures, the operation that the address belongs to, or how far off it is.
 
     Which of many operations lays open what is wrong beside it is chance, so they have one identity.
@@ -194,13 +194,13 @@ def instance_check(step: NvidiaStep) -> int:
     mmu = step.mmu
     if step.kind != "join" or mmu is None or not is_done(step):
         return 0
-    table = mmu.tables.get(state.instance)
+    table = mmu.memory.tables.get(state.instance)
     flags = 0
     if state.chip == "gp100":
         flags = 3 << 10 | (3 << 4 if state.replay else 0)
     elif state.chip == "gm200" and mmu.format.tables[mmu.format.large].shift == 16:
         flags = 1 << 11
-    expected = (int(mmu.root) | flags, state.end - 1)
+    expected = (int(mmu.current.root) | flags, state.end - 1)
     observed = (-1, -1) if table is None else (int(table.words[64]), int(table.words[65]))
     if observed != expected:
         step.violations.append(

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reference.formats.nvidia import GH100, GP100, HOST, READ_ONLY, VRAM, meaning_of
-from reference.systems.nvidia.translations import (
+from reference.pieces import (
     ARBITRARY,
     MAPPED,
     NOTHING,
     ZEROS,
-    NvidiaTranslations,
     Piece,
+    Pieces,
 )
 
 PAGE = 0x1000
@@ -23,7 +23,7 @@ Told = tuple[int, int, int, int, int]
 NONE = (NOTHING, -1, 0)
 
 
-def looked_up(promise: NvidiaTranslations, va: int) -> tuple[int, int, int]:
+def looked_up(promise: Pieces, va: int) -> tuple[int, int, int]:
     what, pa, meaning = promise.lookup(va)
     return int(what), int(pa), int(meaning)
 
@@ -74,7 +74,7 @@ operations = st.lists(
 )
 
 
-def apply(what: NvidiaTranslations, naive: PageByPage, calls: list) -> None:
+def apply(what: Pieces, naive: PageByPage, calls: list) -> None:
     for kind, one, other, shift, meaning in calls:
         first, last = min(one, other), max(one, other)
         start, end = first * PAGE, (last + 1) * PAGE - 1
@@ -96,7 +96,7 @@ def apply(what: NvidiaTranslations, naive: PageByPage, calls: list) -> None:
 
 @given(operations, page_numbers, page_numbers)
 def test_against_a_dictionary_of_pages(calls: list, one: int, other: int) -> None:
-    promise, naive = NvidiaTranslations(LIMIT), PageByPage()
+    promise, naive = Pieces(LIMIT), PageByPage()
     apply(promise, naive, calls)
     assert told(promise.pieces(0, LIMIT - 1)) == naive.pieces(0, PAGES)
     assert len(promise) == len(naive.pieces(0, PAGES))
@@ -118,7 +118,7 @@ def test_against_a_dictionary_of_pages(calls: list, one: int, other: int) -> Non
 
 @given(operations, operations, page_numbers, page_numbers)
 def test_taking_over_what_another_says(first: list, second: list, one: int, other: int) -> None:
-    mine, other_promise = NvidiaTranslations(LIMIT), NvidiaTranslations(LIMIT)
+    mine, other_promise = Pieces(LIMIT), Pieces(LIMIT)
     apply(mine, PageByPage(), first)
     apply(other_promise, PageByPage(), second)
     start, end = min(one, other) * PAGE, (max(one, other) + 1) * PAGE - 1
@@ -131,14 +131,14 @@ def test_taking_over_what_another_says(first: list, second: list, one: int, othe
 
 
 def test_what_is_arbitrary_is_not_taken_over() -> None:
-    promise = NvidiaTranslations(LIMIT)
+    promise = Pieces(LIMIT)
     promise.sparse(0, 0x1FFF)
     promise.take(0, 0xFFF, [Piece(0, 0xFFF, ARBITRARY, -1, 0)])
     assert told(promise.pieces(0, LIMIT - 1)) == [(0x1000, 0x1FFF, ZEROS, -1, 0)]
 
 
 def test_pieces_that_go_on_are_one() -> None:
-    promise = NvidiaTranslations(LIMIT)
+    promise = Pieces(LIMIT)
     for page in (0, 2, 1):
         promise.map(page * PAGE, page * PAGE + 0xFFF, 0x5000_0000 + page * PAGE, VRAM)
     assert told(promise.pieces(0, LIMIT - 1)) == [(0, 0x2FFF, MAPPED, 0x5000_0000, VRAM)]
@@ -151,7 +151,7 @@ def test_pieces_that_go_on_are_one() -> None:
 
 @pytest.mark.parametrize("limit", [GP100.limit, GH100.limit])
 def test_the_ends_of_the_address_space(limit: int) -> None:
-    promise = NvidiaTranslations(limit)
+    promise = Pieces(limit)
     assert looked_up(promise, limit - 1) == NONE
     assert promise.extent(0) == limit - 1
     promise.sparse(0, limit - 1)

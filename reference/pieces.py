@@ -1,4 +1,4 @@
-"""The translations of an NVIDIA address space that callers were promised: what is where.
+"""Translations in pieces, sparse ones included: what callers of an address space were promised.
 
 A flat list of pieces, none of which overlap: addresses that are mapped, with where they lead
 and what is granted there, and addresses that are sparse, where reads give zeros and writes are
@@ -34,8 +34,7 @@ WHAT_NAMES: Final = ("nothing", "sparse", "mapped", "arbitrary")
 class Piece:
     """Addresses ``first`` to ``last`` are all ZEROS, or MAPPED from ``pa`` on with ``meaning``.
 
-    ``meaning``: as ``reference.formats.nvidia`` has it; ``pa`` is -1 and ``meaning`` 0 where it
-    is not MAPPED.
+    ``meaning``: as the format has it; ``pa`` is -1 and ``meaning`` 0 where it is not MAPPED.
     """
 
     def __init__(self, first: i64, last: i64, what: i64, pa: i64, meaning: i64) -> None:
@@ -63,7 +62,7 @@ class Piece:
         return f"Piece({self.first:#x}..{self.last:#x} {WHAT_NAMES[self.what]}{leads})"
 
 
-class NvidiaTranslations:
+class Pieces:
     """The pieces of one address space of ``limit`` bytes."""
 
     def __init__(self, limit: int) -> None:
