@@ -82,8 +82,14 @@ class TableMemory(Steps):
         return True
 
     def free(self, pa: i64) -> None:
-        """Give a table back. Of one that is not there it is told, and nothing else done."""
+        """Give a table back. Of one that is not there it is told, and nothing else done.
+
+        Raises:
+            ValueError: ``pa`` is NO_TABLE, which is nowhere.
+        """
         self.spend()
+        if pa == NO_TABLE:
+            raise ValueError(f"pa is {pa}; allowed are addresses, of tables that are there or not")
         words = self.pages.get(pa)
         if words is None:
             self.trace.emit(FREE, pa, self.rooms.get(pa, self.page))

@@ -1103,20 +1103,20 @@ def test_any_allocation_may_fail(name: str, sparse: int) -> None:
         world = World(chip=name)
         world.memory(VRAM, 4 * LARGE, 16)
         space = world.device.is_there()
-        whole = [(vma.address, vma.size) for vma in space.vmas]
+        whole = [(vma.address, vma.size) for vma in space.areas.vmas]
         world.do("get", size=2 * LARGE + PAGE_64K, shift=16, getref=1, sparse=sparse, fail_at=k)
         if world.result == NO_MEMORY:
             failed += 1
             assert world.is_empty()
-            assert [(vma.address, vma.size) for vma in space.vmas] == whole
+            assert [(vma.address, vma.size) for vma in space.areas.vmas] == whole
             world.get(2 * LARGE + PAGE_64K, 0, sparse=sparse)
         args = {"vma": 0, "first": PAGE_64K, "size": 2 * LARGE, "memory": 0}
-        before = [(vma.address, vma.size, vma.mapped) for vma in space.vmas]
+        before = [(vma.address, vma.size, vma.mapped) for vma in space.areas.vmas]
         world.do("map_part", **args, fail_at=k)
         if world.result == NO_MEMORY:
             failed += 1
             assert world.vmas() == []
-            assert [(vma.address, vma.size, vma.mapped) for vma in space.vmas] == before
+            assert [(vma.address, vma.size, vma.mapped) for vma in space.areas.vmas] == before
         assert world.result in (DONE, NO_MEMORY)
         world.ok("put", vma=0)
         assert world.is_empty()

@@ -246,7 +246,7 @@ class NvidiaTarget(ReferenceTarget):
 
     def _tell_vmas(self, trace: Trace) -> None:
         space = self.made.space
-        now = [] if space is None else [_vma(vma) for vma in space.vmas if vma.used]
+        now = [] if space is None else [_vma(vma) for vma in space.areas.vmas if vma.used]
         known = set(self._vmas)
         for vma in self._vmas:
             if vma not in now:

@@ -10,8 +10,9 @@ pages below a large entry are referenced, nothing, so that the small table decid
 if it is marked so; else that there is nothing here, small pages included.
 
 Read it from the bottom up: table memory (``DriverMemory``), registers (``Bus``), what software
-knows of a table (``Node``), the walk that changes tables (``Tables``), areas (``Vma``, ``Space``),
-and what a client asks for (``Device``).
+knows of a table (``Node``), the walk that changes tables (``Tables``), addresses (``Vma``,
+``Areas``), what is referenced (``References``), what a client manages itself (``RawInterface``), an
+address space (``Space``), and what a client asks for (``Device``).
 
 Nothing is freed, and no page given back, before an invalidation has completed that was started
 after the last entry that led there was changed. Where the device completes none, it is kept.
@@ -932,59 +933,16 @@ class Kind:
         self.vol: bool = (vol & 0xFF) != 0
 
 
-class Space:
-    """An address space.
+class Areas:
+    """The addresses of an address space: what of them is free, and what was handed out."""
 
-    ``start``, ``limit``: the first address, and the one behind the last. ``vmas``: all of it, by
-    address. ``managed``: (first, end) of what the client manages itself. ``raw``: it does so with
-    the raw interface. ``page_block``: addresses in one such block all have the same page size
-    (0: they need not).
-    """
-
-    def __init__(
-        self, memory: DriverMemory, bus: Bus, chip: i64, big: i64, raw: bool, page_block: int = 0
-    ) -> None:
+    def __init__(self, memory: DriverMemory, page_block: int) -> None:
         self.memory: DriverMemory = memory
-        self.format: Format = nvidia_format(CHIPS[chip], 16 if chip == GP100 else big)
-        self.chip: i64 = chip
-        self.tables: Tables = Tables(memory, bus, self.format, chip)
-        self.raw: bool = raw
+        """Where the memory of VMAs comes from."""
         self.page_block: int = page_block
-        self.start: int = 0
-        self.limit: int = int(self.format.limit)
+        """Addresses in one such block all have the same page size; 0: they need not."""
         self.vmas: list[Vma] = []
-        self.managed: list[tuple[int, int]] = []
-        self.raw_sparse: dict[tuple[int, int], list[Block]] = {}
-        self.booted: bool = False
-        self.replays: bool = False
-        self.instance: i64 = NO_TABLE
-
-    # -- creation -------------------------------------------------------------------------------
-
-    def make(self, managed: bool, start: int, size: int) -> i64:
-        """Make it: its root, and what of it is free. EINVAL, ENOMEM: nothing is left."""
-        end = start + size
-        if not managed and size == 0:
-            end = self.limit
-        if end > self.limit or start > end:
-            return -errno.EINVAL
-        if not self.memory.take() or not self.tables.make_root():
-            return -errno.ENOMEM
-        if managed:
-            self.managed = [(0, start), (end, self.limit)]
-            done = (
-                self.add_vma(0, start, True)
-                and self.add_vma(start, size, False)
-                and self.add_vma(end, self.limit - end, True)
-            )
-        else:
-            self.start = start
-            self.limit = end
-            done = self.add_vma(start, end - start, False)
-        if not done:
-            self.tables.remove_all()
-            return -errno.ENOMEM
-        return 0
+        """All of it, by address."""
 
     def add_vma(self, address: int, size: int, used: bool) -> bool:
         """Add what is behind all others; ``used``: the client's own. False: no memory."""
@@ -1000,39 +958,6 @@ class Space:
     def new_vma(self, address: int, size: int) -> Vma | None:
         """A VMA; None: no memory."""
         return Vma(address, size) if self.memory.take() else None
-
-    def destroy(self) -> None:
-        """End it, with everything that is still in it."""
-        for vma in list(self.vmas):
-            if vma.used and not vma.part:
-                self.put(vma)
-        if self.booted:
-            size = self.limit - self.start
-            self.tables.walk(self.smallest(), self.start, size, Change(DROP, LEAVE))
-        self.tables.remove_all()
-
-    def smallest(self) -> Page:
-        """The smallest page size."""
-        return self.format.pages[len(self.format.pages) - 1]
-
-    # -- page sizes -----------------------------------------------------------------------------
-
-    def page_of_shift(self, shift: int) -> i64:
-        """The index of a page size; NO_PAGE: there is none."""
-        for index in range(len(self.format.pages)):
-            if self.format.pages[index].listed == shift:
-                return index
-        return NO_PAGE
-
-    def unit(self, index: i64) -> int:
-        """The bytes that addresses and sizes are multiples of at a page size."""
-        return 1 << int(self.format.pages[index].listed)
-
-    def is_aligned(self, index: i64, address: int) -> bool:
-        """Whether it is a multiple of that."""
-        return address % self.unit(index) == 0
-
-    # -- finding, splitting and merging VMAs -------------------------------------------------------
 
     def at(self, address: int) -> i64:
         """The place in ``vmas`` of the one that has an address; -1: none."""
@@ -1118,55 +1043,6 @@ class Space:
             return before
         return vma
 
-    # -- get ------------------------------------------------------------------------------------
-
-    def get(
-        self, getref: bool, mapref: bool, sparse: bool, shift: int, align: int, size: int
-    ) -> tuple[i64, Vma | None]:
-        """Hand out ``size`` bytes; the area, or why not. Source: D.6."""
-        # 1. What makes no sense.
-        if size == 0 or (sparse and not getref and not mapref):
-            return -errno.EINVAL, None
-        if (getref or self.page_block) and shift == 0:
-            return -errno.EINVAL, None
-        index: i64 = NO_PAGE
-        unit = PAGE
-        if shift:
-            index = self.page_of_shift(shift)
-            if index == NO_PAGE:
-                return -errno.EINVAL, None
-            unit = self.unit(index)
-        if size % unit:
-            return -errno.EINVAL, None
-        # 2. Addresses.
-        vma, address = self.best_fit(size, max(unit, 1 << int(align)), index)
-        if vma is None:
-            return -errno.ENOSPC, None
-        if vma.address != address:
-            vma = self.tail(vma, vma.end - address)
-            if vma is None:
-                return -errno.ENOMEM, None
-        if vma.size != size and self.tail(vma, vma.size - size) is None:
-            self.free(vma)
-            return -errno.ENOMEM, None
-        # 3. References.
-        result: i64 = 0
-        if sparse and getref:
-            result = self.sparse_ref(index, vma)
-        elif sparse:
-            result = self.take_sparse(vma.address, vma.size, vma.blocks)
-        elif getref:
-            result = self.take(self.format.pages[index], vma.address, vma.size)
-        if result != 0:
-            self.free(vma)
-            return result, None
-        vma.mapref = mapref and not getref
-        vma.sparse = sparse
-        vma.page = index
-        vma.refd = index if getref else NO_PAGE
-        vma.used = True
-        return 0, vma
-
     def best_fit(self, size: int, align: int, index: i64) -> tuple[Vma | None, int]:
         """The smallest free VMA with room for it, and where in it; the lowest of those as small."""
         best: Vma | None = None
@@ -1203,7 +1079,41 @@ class Space:
             before.size += vma.size
             self.vmas.pop(place)
 
-    # -- references -----------------------------------------------------------------------------
+
+class References:
+    """What is referenced in the tables of an address space: entries at a page size, sparse ranges.
+
+    Something that is referenced has tables down to its entries.
+    """
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables: Tables = tables
+        """The tables."""
+        self.format: Format = tables.format
+        """How they are laid out, and its page sizes."""
+
+    # -- page sizes -----------------------------------------------------------------------------
+
+    def smallest(self) -> Page:
+        """The smallest page size."""
+        return self.format.pages[len(self.format.pages) - 1]
+
+    def page_of_shift(self, shift: int) -> i64:
+        """The index of a page size; NO_PAGE: there is none."""
+        for index in range(len(self.format.pages)):
+            if self.format.pages[index].listed == shift:
+                return index
+        return NO_PAGE
+
+    def unit(self, index: i64) -> int:
+        """The bytes that addresses and sizes are multiples of at a page size."""
+        return 1 << int(self.format.pages[index].listed)
+
+    def is_aligned(self, index: i64, address: int) -> bool:
+        """Whether it is a multiple of that."""
+        return address % self.unit(index) == 0
+
+    # -- entries, and sparse ranges -------------------------------------------------------------
 
     def take(self, page: Page, address: int, size: int) -> i64:
         """Reference entries. ENOMEM: none of them."""
@@ -1297,380 +1207,7 @@ class Space:
             va += self.format.tables[page.table].span
         return False
 
-    # -- put ------------------------------------------------------------------------------------
-
-    def put(self, vma: Vma) -> None:
-        """Take an area back, with all that is mapped in it."""
-        parts = self.parts(vma)
-        # 1. What is mapped or referenced, in runs.
-        if vma.mapref or not vma.sparse:
-            self.drop_runs(vma, parts)
-        # 2. What makes it sparse.
-        self.drop_sparse(vma.blocks)
-        # 3. Memory: nothing leads to it any more.
-        for part in parts:
-            if part.memory is not None:
-                self.tables.release(part.memory)
-                part.memory = None
-            if part is not vma:
-                vma.size += part.size
-        place = self.at(vma.address)
-        for _ in range(len(parts) - 1):
-            self.vmas.pop(place + 1)
-        self.free(vma)
-
-    def drop_runs(self, vma: Vma, parts: list[Vma]) -> None:
-        """Unmap, and drop references, of parts in the same state together."""
-        at = 0
-        while at < len(parts):
-            first = parts[at]
-            size = 0
-            while at < len(parts) and (
-                parts[at].mapped == first.mapped
-                and (parts[at].memory is None) == (first.memory is None)
-                and parts[at].refd == first.refd
-            ):
-                size += parts[at].size
-                at += 1
-            if first.mapped:
-                single = first.memory is None
-                self.end_map(first.refd, first.address, size, vma.sparse, single)
-            elif first.refd != NO_PAGE:
-                self.drop(self.format.pages[first.refd], first.address, size)
-
-    # -- map ------------------------------------------------------------------------------------
-
-    def map(self, address: int, size: int, memory: Memory, offset: int, kind: Kind) -> i64:
-        """Map memory to an area, or to a part of it. Whatever is refused changes nothing.
-
-        ENOENT: no area there. EINVAL: pages one by one are mapped there; no part that can be
-        split off; or no page size at which it can be mapped. ENOMEM.
-        """
-        vma = self.used_at(address)
-        if vma is None:
-            return -errno.ENOENT
-        if vma.mapped and vma.memory is None:
-            return -errno.EINVAL
-        is_whole = vma.address == address and vma.size == size
-        if not is_whole and (
-            size == 0
-            or address + size > vma.end
-            or vma.memory is not None
-            or (vma.refd == NO_PAGE and not vma.mapref)
-        ):
-            return -errno.EINVAL
-        index = self.choose(vma, address, size, memory, offset, kind)
-        if index == NO_PAGE:
-            return -errno.EINVAL
-        if not is_whole:
-            vma = self.split(vma, address, size)
-            if vma is None:
-                return -errno.ENOMEM
-        change = Change(KEEP, PAGES).leads_to(
-            memory, address, offset, self.meaning_of(memory, kind)
-        )
-        if vma.refd == NO_PAGE:
-            result = self.begin_map(index, address, size, change, vma.sparse)
-            if result != 0:
-                self.merge(vma)
-                return result
-        else:
-            self.tables.walk(self.format.pages[index], address, size, change)
-        old = vma.memory
-        memory.references += 1
-        vma.memory = memory
-        vma.mapped = True
-        vma.refd = index
-        if old is not None:
-            self.tables.release(old)
-        return 0
-
-    def begin_map(self, index: i64, address: int, size: int, change: Change, sparse: bool) -> i64:
-        """Reference entries and make them pages. ENOMEM: none of them."""
-        page = self.format.pages[index]
-        if self.raw:
-            # The raw interface keeps both apart, so that each can be done at its own time.
-            result = self.take(page, address, size)
-            if result == 0:
-                self.tables.walk(page, address, size, change)
-            return result
-        change.refs = TAKE
-        done = self.tables.walk(page, address, size, change)
-        if done == size:
-            return 0
-        if done:
-            self.end_map(index, address, done, sparse, change.memory is None)
-        return -errno.ENOMEM
-
-    def end_map(self, index: i64, address: int, size: int, sparse: bool, single: bool) -> None:
-        """Clear entries, or make them sparse, and drop the references to them."""
-        page = self.format.pages[index]
-        write = SPARSE if sparse else CLEAR
-        if self.raw and not single:
-            self.tables.walk(page, address, size, Change(KEEP, write))
-            self.drop(page, address, size)
-        else:
-            self.tables.walk(page, address, size, Change(DROP, write, KEEP, single))
-
-    def choose(
-        self, vma: Vma, address: int, size: int, memory: Memory, offset: int, kind: Kind
-    ) -> i64:
-        """The page size for a map; NO_PAGE: there is none. Source: D.6."""
-        if offset + size > memory.size:
-            return NO_PAGE
-        fixed: i64 = vma.refd if vma.refd != NO_PAGE else vma.page
-        for index in range(len(self.format.pages)):
-            if fixed in (NO_PAGE, index) and self.fits(index, address, size, memory, offset, kind):
-                return index
-        return NO_PAGE
-
-    def fits(
-        self, index: i64, address: int, size: int, memory: Memory, offset: int, kind: Kind
-    ) -> bool:
-        """Whether memory can be mapped at a page size."""
-        page = self.format.pages[index]
-        if not (page.vram if memory.target == VRAM else page.host):
-            return False
-        if not self.is_aligned(index, address | size | offset) or memory.page < page.listed:
-            return False
-        plain = plain_kind(kind.kind, self.chip)
-        if plain < 0:
-            return False
-        return plain == kind.kind or (memory.target == VRAM and page.compressed)
-
-    def meaning_of(self, memory: Memory, kind: Kind) -> int:
-        """What pages of memory say beside their address. There are no tags to compress with."""
-        aperture = VRAM_APERTURE
-        if memory.target == HOST:
-            aperture = HOST_APERTURE
-        elif memory.target == NCOH:
-            aperture = NCOH_APERTURE
-        volatile = kind.vol if kind.given else memory.target == HOST
-        access = kind.access | (VOLATILE if volatile else 0)
-        return meaning_of(aperture, access, plain_kind(kind.kind, self.chip))
-
-    def unmap(self, address: int) -> i64:
-        """Unmap the memory of an area or part that begins there. ENOENT, EINVAL."""
-        vma = self.used_at(address)
-        if vma is None or vma.address != address:
-            return -errno.ENOENT
-        memory = vma.memory
-        if memory is None:
-            return -errno.EINVAL
-        if vma.mapref:
-            self.end_map(vma.refd, vma.address, vma.size, vma.sparse, False)
-            vma.refd = NO_PAGE
-        else:
-            write = SPARSE if vma.sparse else CLEAR
-            page = self.format.pages[vma.refd]
-            self.tables.walk(page, vma.address, vma.size, Change(KEEP, write))
-        vma.memory = None
-        vma.mapped = False
-        self.merge(vma)
-        self.tables.release(memory)
-        return 0
-
-    # -- pages one by one -----------------------------------------------------------------------
-
-    def pfn_map(self, shift: int, address: int, size: int, pattern: int) -> tuple[i64, int]:
-        """Map pages one by one, or unmap them, as a pattern says; how many were not mapped.
-
-        EINVAL: no such pages, or not there; ENOENT: no area. What cannot be mapped (where memory
-        is mapped, or pages of another size, or nothing is handed out) is left as it is.
-        """
-        index = self.page_of_shift(shift)
-        if self.chip < GP100 or shift not in (12, 21) or (address | size) % self.unit(index):
-            return -errno.EINVAL, 0
-        if address + size > self.limit:
-            return -errno.EINVAL, 0
-        if self.used_at(address) is None:
-            return -errno.ENOENT, 0
-        unit = self.unit(index)
-        count = size // unit
-        page = 0
-        refused = 0
-        while page < count:
-            wanted = single_page(pattern, page)[0]
-            first = address + page * unit
-            vma = self.used_at(first)
-            # 1. A run of pages in one part that are all to be mapped, or all not.
-            run = 1
-            while (
-                page + run < count
-                and vma is not None
-                and (
-                    single_page(pattern, page + run)[0] == wanted
-                    and first + (run + 1) * unit <= vma.end
-                )
-            ):
-                run += 1
-            # 2. Have it so.
-            done = False
-            if vma is not None and first + run * unit <= vma.end:
-                change = Change(KEEP, PAGES).follows(pattern, first, page)
-                done = self.change_pages(vma, index, first, run * unit, wanted, change)
-            if wanted and not done:
-                refused += run
-            page += run
-        return 0, refused
-
-    def change_pages(
-        self, vma: Vma, index: i64, address: int, size: int, wanted: bool, change: Change
-    ) -> bool:
-        """Map or unmap pages in one part. False: they cannot be; nothing has changed."""
-        if not vma.mapref or vma.memory is not None or (vma.mapped and vma.refd != index):
-            return False
-        if not vma.mapped and not wanted:
-            return True
-        if vma.mapped and wanted:
-            self.tables.walk(self.format.pages[index], address, size, change)
-            return True
-        part = self.split(vma, address, size)
-        if part is None:
-            return False
-        if wanted:
-            if self.begin_pages(index, address, size, change, part.sparse) != 0:
-                self.merge(part)
-                return False
-            part.mapped = True
-            part.refd = index
-        else:
-            self.end_pages(part)
-        self.merge(part)
-        return True
-
-    def begin_pages(self, index: i64, address: int, size: int, change: Change, sparse: bool) -> i64:
-        """Reference entries and make them pages, in one walk. ENOMEM: none of them."""
-        change.refs = TAKE
-        done = self.tables.walk(self.format.pages[index], address, size, change)
-        if done == size:
-            return 0
-        if done:
-            self.end_map(index, address, done, sparse, True)
-        return -errno.ENOMEM
-
-    def end_pages(self, part: Vma) -> None:
-        """Unmap all pages of a part."""
-        self.end_map(part.refd, part.address, part.size, part.sparse, True)
-        part.mapped = False
-        part.refd = NO_PAGE
-
-    def pfn_unmap(self, address: int, size: int) -> i64:
-        """Unmap pages that were mapped one by one; memory that is mapped there stays.
-
-        A page that the range begins or ends in goes as a whole. EINVAL: no area, or no whole
-        pages of the smallest size. ENOMEM: what comes first may be unmapped already.
-        """
-        if self.used_at(address) is None or (address | size) & (PAGE - 1):
-            return -errno.EINVAL
-        end = address + size
-        # 1. All pieces that are mapped so, in whole pages.
-        pieces: list[tuple[int, int]] = []
-        for vma in self.vmas:
-            first = max(vma.address, address)
-            last = min(vma.end, end)
-            if first >= last or not vma.mapped or vma.memory is not None:
-                continue
-            unit = self.unit(vma.refd)
-            pieces.append((first // unit * unit, align_up(last, unit)))
-        # 2. Have them unmapped.
-        for first, last in pieces:
-            vma = self.vmas[self.at(first)]
-            part = self.split(vma, first, last - first)
-            if part is None:
-                return -errno.ENOMEM
-            self.end_pages(part)
-            self.merge(part)
-        return 0
-
-    # -- the raw interface ------------------------------------------------------------------------
-
-    def is_managed(self, address: int, size: int) -> bool:
-        """Whether addresses are all in one part that the client manages itself."""
-        end = address + size
-        for first, last in self.managed:
-            if address >= first and end <= last:
-                return True
-        return False
-
-    def keeps_out(self, address: int, size: int) -> bool:
-        """Whether addresses are for the raw interface alone."""
-        return self.raw and self.is_managed(address, size)
-
-    def raw_page(self, shift: int, address: int, size: int) -> i64:
-        """The index of the page size of a raw call; NO_PAGE: it cannot be done."""
-        index = self.page_of_shift(shift)
-        if not self.keeps_out(address, size) or index == NO_PAGE:
-            return NO_PAGE
-        return index if self.is_aligned(index, address | size) else NO_PAGE
-
-    def raw_get(self, shift: int, address: int, size: int) -> i64:
-        """Reference entries. EINVAL, ENOMEM."""
-        index = self.raw_page(shift, address, size)
-        if index == NO_PAGE or size == 0:
-            return -errno.EINVAL
-        return self.take(self.format.pages[index], address, size)
-
-    def raw_put(self, shift: int, address: int, size: int) -> i64:
-        """Drop references. EINVAL: there are none."""
-        index = self.raw_page(shift, address, size)
-        if index == NO_PAGE or not self.is_referenced(index, address, size):
-            return -errno.EINVAL
-        self.drop(self.format.pages[index], address, size)
-        return 0
-
-    def raw_map(
-        self, shift: int, address: int, size: int, memory: Memory, offset: int, kind: Kind
-    ) -> i64:
-        """Have referenced entries lead to memory. EINVAL."""
-        index = self.raw_page(shift, address, size)
-        if (
-            index == NO_PAGE
-            or offset + size > memory.size
-            or not self.fits(index, address, size, memory, offset, kind)
-            or not self.is_referenced(index, address, size)
-        ):
-            return -errno.EINVAL
-        change = Change(KEEP, PAGES)
-        change.leads_to(memory, address, offset, self.meaning_of(memory, kind))
-        self.tables.walk(self.format.pages[index], address, size, change)
-        return 0
-
-    def raw_unmap(self, shift: int, address: int, size: int, sparse: bool) -> i64:
-        """Clear referenced entries, or make them sparse. EINVAL."""
-        index = self.raw_page(shift, address, size)
-        if index == NO_PAGE or not self.is_referenced(index, address, size):
-            return -errno.EINVAL
-        page = self.format.pages[index]
-        if sparse and not page.sparse:
-            return -errno.EINVAL
-        self.tables.walk(page, address, size, Change(KEEP, SPARSE if sparse else CLEAR))
-        return 0
-
-    def raw_make_sparse(self, address: int, size: int) -> i64:
-        """Make a range sparse. EINVAL; EBUSY: something in it is referenced; ENOMEM."""
-        if not self.keeps_out(address, size) or (address | size) % PAGE:
-            return -errno.EINVAL
-        if size == 0:
-            return 0
-        if (address, size) in self.raw_sparse or self.is_in_use(address, size):
-            return -errno.EBUSY
-        blocks: list[Block] = []
-        result = self.take_sparse(address, size, blocks)
-        if result == 0:
-            self.raw_sparse[(address, size)] = blocks
-        return result
-
-    def raw_end_sparse(self, address: int, size: int) -> i64:
-        """The opposite. EINVAL: it was never done."""
-        if not self.keeps_out(address, size):
-            return -errno.EINVAL
-        if size == 0:
-            return 0
-        if (address, size) not in self.raw_sparse:
-            return -errno.EINVAL
-        self.drop_sparse(self.raw_sparse.pop((address, size)))
-        return 0
+    # -- asking ---------------------------------------------------------------------------------
 
     def is_referenced(self, index: i64, address: i64, size: i64) -> bool:
         """Whether all entries of a range are referenced at a page size."""
@@ -1728,7 +1265,513 @@ class Space:
             depth -= 1
         return False
 
-    # -- the instance block, and BARs -----------------------------------------------------------
+
+class RawInterface:
+    """What a client does by itself to the entries of addresses that it manages."""
+
+    def __init__(self, space: "Space") -> None:
+        self.space: Space = space
+        """The address space."""
+        self.references: References = space.references
+        """What is referenced there."""
+        self.managed: list[tuple[int, int]] = []
+        """(first, end) of the addresses that the client manages."""
+        self.sparse: dict[tuple[int, int], list[Block]] = {}
+        """How the ranges are referenced that it made sparse, by address and size."""
+
+    def is_managed(self, address: int, size: int) -> bool:
+        """Whether addresses are all in one part that the client manages itself."""
+        end = address + size
+        for first, last in self.managed:
+            if address >= first and end <= last:
+                return True
+        return False
+
+    def keeps_out(self, address: int, size: int) -> bool:
+        """Whether addresses are for the raw interface alone."""
+        return self.space.raw and self.is_managed(address, size)
+
+    def page(self, shift: int, address: int, size: int) -> i64:
+        """The index of the page size of a raw call; NO_PAGE: it cannot be done."""
+        index = self.references.page_of_shift(shift)
+        if not self.keeps_out(address, size) or index == NO_PAGE:
+            return NO_PAGE
+        return index if self.references.is_aligned(index, address | size) else NO_PAGE
+
+    def get(self, shift: int, address: int, size: int) -> i64:
+        """Reference entries. EINVAL, ENOMEM."""
+        index = self.page(shift, address, size)
+        if index == NO_PAGE or size == 0:
+            return -errno.EINVAL
+        return self.references.take(self.space.format.pages[index], address, size)
+
+    def put(self, shift: int, address: int, size: int) -> i64:
+        """Drop references. EINVAL: there are none."""
+        index = self.page(shift, address, size)
+        if index == NO_PAGE or not self.references.is_referenced(index, address, size):
+            return -errno.EINVAL
+        self.references.drop(self.space.format.pages[index], address, size)
+        return 0
+
+    def map(
+        self, shift: int, address: int, size: int, memory: Memory, offset: int, kind: Kind
+    ) -> i64:
+        """Have referenced entries lead to memory. EINVAL."""
+        index = self.page(shift, address, size)
+        if (
+            index == NO_PAGE
+            or offset + size > memory.size
+            or not self.space.fits(index, address, size, memory, offset, kind)
+            or not self.references.is_referenced(index, address, size)
+        ):
+            return -errno.EINVAL
+        change = Change(KEEP, PAGES)
+        change.leads_to(memory, address, offset, self.space.meaning_of(memory, kind))
+        self.space.tables.walk(self.space.format.pages[index], address, size, change)
+        return 0
+
+    def unmap(self, shift: int, address: int, size: int, sparse: bool) -> i64:
+        """Clear referenced entries, or make them sparse. EINVAL."""
+        index = self.page(shift, address, size)
+        if index == NO_PAGE or not self.references.is_referenced(index, address, size):
+            return -errno.EINVAL
+        page = self.space.format.pages[index]
+        if sparse and not page.sparse:
+            return -errno.EINVAL
+        self.space.tables.walk(page, address, size, Change(KEEP, SPARSE if sparse else CLEAR))
+        return 0
+
+    def make_sparse(self, address: int, size: int) -> i64:
+        """Make a range sparse. EINVAL; EBUSY: something in it is referenced; ENOMEM."""
+        if not self.keeps_out(address, size) or (address | size) % PAGE:
+            return -errno.EINVAL
+        if size == 0:
+            return 0
+        if (address, size) in self.sparse or self.references.is_in_use(address, size):
+            return -errno.EBUSY
+        blocks: list[Block] = []
+        result = self.references.take_sparse(address, size, blocks)
+        if result == 0:
+            self.sparse[(address, size)] = blocks
+        return result
+
+    def end_sparse(self, address: int, size: int) -> i64:
+        """The opposite. EINVAL: it was never done."""
+        if not self.keeps_out(address, size):
+            return -errno.EINVAL
+        if size == 0:
+            return 0
+        if (address, size) not in self.sparse:
+            return -errno.EINVAL
+        self.references.drop_sparse(self.sparse.pop((address, size)))
+        return 0
+
+
+class Space:
+    """An address space.
+
+    ``start``, ``limit``: the first address, and the one behind the last. ``raw``: the client uses
+    what it manages itself by the raw interface, ``raw_calls``. ``replays``: faults are replayed.
+    ``instance``: address of the instance block; NO_TABLE: none.
+    """
+
+    def __init__(
+        self, memory: DriverMemory, bus: Bus, chip: i64, big: i64, raw: bool, page_block: int = 0
+    ) -> None:
+        self.memory: DriverMemory = memory
+        self.format: Format = nvidia_format(CHIPS[chip], 16 if chip == GP100 else big)
+        self.chip: i64 = chip
+        self.tables: Tables = Tables(memory, bus, self.format, chip)
+        self.references: References = References(self.tables)
+        self.areas: Areas = Areas(memory, page_block)
+        self.raw: bool = raw
+        self.raw_calls: RawInterface = RawInterface(self)
+        self.start: int = 0
+        self.limit: int = int(self.format.limit)
+        self.booted: bool = False
+        self.replays: bool = False
+        self.instance: i64 = NO_TABLE
+
+    # -- creation -----------------------------------------------------------------------------
+
+    def make(self, managed: bool, start: int, size: int) -> i64:
+        """Make it: its root, and what of it is free. EINVAL, ENOMEM: nothing is left."""
+        end = start + size
+        if not managed and size == 0:
+            end = self.limit
+        if end > self.limit or start > end:
+            return -errno.EINVAL
+        if not self.memory.take() or not self.tables.make_root():
+            return -errno.ENOMEM
+        if managed:
+            self.raw_calls.managed = [(0, start), (end, self.limit)]
+            done = (
+                self.areas.add_vma(0, start, True)
+                and self.areas.add_vma(start, size, False)
+                and self.areas.add_vma(end, self.limit - end, True)
+            )
+        else:
+            self.start = start
+            self.limit = end
+            done = self.areas.add_vma(start, end - start, False)
+        if not done:
+            self.tables.remove_all()
+            return -errno.ENOMEM
+        return 0
+
+    def destroy(self) -> None:
+        """End it, with everything that is still in it."""
+        for vma in list(self.areas.vmas):
+            if vma.used and not vma.part:
+                self.put(vma)
+        if self.booted:
+            size = self.limit - self.start
+            self.tables.walk(self.references.smallest(), self.start, size, Change(DROP, LEAVE))
+        self.tables.remove_all()
+
+    # -- get ----------------------------------------------------------------------------------
+
+    def get(
+        self, getref: bool, mapref: bool, sparse: bool, shift: int, align: int, size: int
+    ) -> tuple[i64, Vma | None]:
+        """Hand out ``size`` bytes; the area, or why not. Source: D.6."""
+        # 1. What makes no sense.
+        if size == 0 or (sparse and not getref and not mapref):
+            return -errno.EINVAL, None
+        if (getref or self.areas.page_block) and shift == 0:
+            return -errno.EINVAL, None
+        index: i64 = NO_PAGE
+        unit = PAGE
+        if shift:
+            index = self.references.page_of_shift(shift)
+            if index == NO_PAGE:
+                return -errno.EINVAL, None
+            unit = self.references.unit(index)
+        if size % unit:
+            return -errno.EINVAL, None
+        # 2. Addresses.
+        vma, address = self.areas.best_fit(size, max(unit, 1 << int(align)), index)
+        if vma is None:
+            return -errno.ENOSPC, None
+        if vma.address != address:
+            vma = self.areas.tail(vma, vma.end - address)
+            if vma is None:
+                return -errno.ENOMEM, None
+        if vma.size != size and self.areas.tail(vma, vma.size - size) is None:
+            self.areas.free(vma)
+            return -errno.ENOMEM, None
+        # 3. References.
+        result: i64 = 0
+        if sparse and getref:
+            result = self.references.sparse_ref(index, vma)
+        elif sparse:
+            result = self.references.take_sparse(vma.address, vma.size, vma.blocks)
+        elif getref:
+            result = self.references.take(self.format.pages[index], vma.address, vma.size)
+        if result != 0:
+            self.areas.free(vma)
+            return result, None
+        vma.mapref = mapref and not getref
+        vma.sparse = sparse
+        vma.page = index
+        vma.refd = index if getref else NO_PAGE
+        vma.used = True
+        return 0, vma
+
+    # -- put ----------------------------------------------------------------------------------
+
+    def put(self, vma: Vma) -> None:
+        """Take an area back, with all that is mapped in it."""
+        parts = self.areas.parts(vma)
+        # 1. What is mapped or referenced, in runs.
+        if vma.mapref or not vma.sparse:
+            self.drop_runs(vma, parts)
+        # 2. What makes it sparse.
+        self.references.drop_sparse(vma.blocks)
+        # 3. Memory: nothing leads to it any more.
+        for part in parts:
+            if part.memory is not None:
+                self.tables.release(part.memory)
+                part.memory = None
+            if part is not vma:
+                vma.size += part.size
+        place = self.areas.at(vma.address)
+        for _ in range(len(parts) - 1):
+            self.areas.vmas.pop(place + 1)
+        self.areas.free(vma)
+
+    def drop_runs(self, vma: Vma, parts: list[Vma]) -> None:
+        """Unmap, and drop references, of parts in the same state together."""
+        at = 0
+        while at < len(parts):
+            first = parts[at]
+            size = 0
+            while at < len(parts) and (
+                parts[at].mapped == first.mapped
+                and (parts[at].memory is None) == (first.memory is None)
+                and parts[at].refd == first.refd
+            ):
+                size += parts[at].size
+                at += 1
+            if first.mapped:
+                single = first.memory is None
+                self.end_map(first.refd, first.address, size, vma.sparse, single)
+            elif first.refd != NO_PAGE:
+                self.references.drop(self.format.pages[first.refd], first.address, size)
+
+    # -- map ----------------------------------------------------------------------------------
+
+    def map(self, address: int, size: int, memory: Memory, offset: int, kind: Kind) -> i64:
+        """Map memory to an area, or to a part of it. Whatever is refused changes nothing.
+
+        ENOENT: no area there. EINVAL: pages one by one are mapped there; no part that can be
+        split off; or no page size at which it can be mapped. ENOMEM.
+        """
+        vma = self.areas.used_at(address)
+        if vma is None:
+            return -errno.ENOENT
+        if vma.mapped and vma.memory is None:
+            return -errno.EINVAL
+        is_whole = vma.address == address and vma.size == size
+        if not is_whole and (
+            size == 0
+            or address + size > vma.end
+            or vma.memory is not None
+            or (vma.refd == NO_PAGE and not vma.mapref)
+        ):
+            return -errno.EINVAL
+        index = self.choose(vma, address, size, memory, offset, kind)
+        if index == NO_PAGE:
+            return -errno.EINVAL
+        if not is_whole:
+            vma = self.areas.split(vma, address, size)
+            if vma is None:
+                return -errno.ENOMEM
+        change = Change(KEEP, PAGES).leads_to(
+            memory, address, offset, self.meaning_of(memory, kind)
+        )
+        if vma.refd == NO_PAGE:
+            result = self.begin_map(index, address, size, change, vma.sparse)
+            if result != 0:
+                self.areas.merge(vma)
+                return result
+        else:
+            self.tables.walk(self.format.pages[index], address, size, change)
+        old = vma.memory
+        memory.references += 1
+        vma.memory = memory
+        vma.mapped = True
+        vma.refd = index
+        if old is not None:
+            self.tables.release(old)
+        return 0
+
+    def begin_map(self, index: i64, address: int, size: int, change: Change, sparse: bool) -> i64:
+        """Reference entries and make them pages. ENOMEM: none of them."""
+        page = self.format.pages[index]
+        if self.raw:
+            # The raw interface keeps both apart, so that each can be done at its own time.
+            result = self.references.take(page, address, size)
+            if result == 0:
+                self.tables.walk(page, address, size, change)
+            return result
+        change.refs = TAKE
+        done = self.tables.walk(page, address, size, change)
+        if done == size:
+            return 0
+        if done:
+            self.end_map(index, address, done, sparse, change.memory is None)
+        return -errno.ENOMEM
+
+    def end_map(self, index: i64, address: int, size: int, sparse: bool, single: bool) -> None:
+        """Clear entries, or make them sparse, and drop the references to them."""
+        page = self.format.pages[index]
+        write = SPARSE if sparse else CLEAR
+        if self.raw and not single:
+            self.tables.walk(page, address, size, Change(KEEP, write))
+            self.references.drop(page, address, size)
+        else:
+            self.tables.walk(page, address, size, Change(DROP, write, KEEP, single))
+
+    def choose(
+        self, vma: Vma, address: int, size: int, memory: Memory, offset: int, kind: Kind
+    ) -> i64:
+        """The page size for a map; NO_PAGE: there is none. Source: D.6."""
+        if offset + size > memory.size:
+            return NO_PAGE
+        fixed: i64 = vma.refd if vma.refd != NO_PAGE else vma.page
+        for index in range(len(self.format.pages)):
+            if fixed in (NO_PAGE, index) and self.fits(index, address, size, memory, offset, kind):
+                return index
+        return NO_PAGE
+
+    def fits(
+        self, index: i64, address: int, size: int, memory: Memory, offset: int, kind: Kind
+    ) -> bool:
+        """Whether memory can be mapped at a page size."""
+        page = self.format.pages[index]
+        if not (page.vram if memory.target == VRAM else page.host):
+            return False
+        if (
+            not self.references.is_aligned(index, address | size | offset)
+            or memory.page < page.listed
+        ):
+            return False
+        plain = plain_kind(kind.kind, self.chip)
+        if plain < 0:
+            return False
+        return plain == kind.kind or (memory.target == VRAM and page.compressed)
+
+    def meaning_of(self, memory: Memory, kind: Kind) -> int:
+        """What pages of memory say beside their address. There are no tags to compress with."""
+        aperture = VRAM_APERTURE
+        if memory.target == HOST:
+            aperture = HOST_APERTURE
+        elif memory.target == NCOH:
+            aperture = NCOH_APERTURE
+        volatile = kind.vol if kind.given else memory.target == HOST
+        access = kind.access | (VOLATILE if volatile else 0)
+        return meaning_of(aperture, access, plain_kind(kind.kind, self.chip))
+
+    def unmap(self, address: int) -> i64:
+        """Unmap the memory of an area or part that begins there. ENOENT, EINVAL."""
+        vma = self.areas.used_at(address)
+        if vma is None or vma.address != address:
+            return -errno.ENOENT
+        memory = vma.memory
+        if memory is None:
+            return -errno.EINVAL
+        if vma.mapref:
+            self.end_map(vma.refd, vma.address, vma.size, vma.sparse, False)
+            vma.refd = NO_PAGE
+        else:
+            write = SPARSE if vma.sparse else CLEAR
+            page = self.format.pages[vma.refd]
+            self.tables.walk(page, vma.address, vma.size, Change(KEEP, write))
+        vma.memory = None
+        vma.mapped = False
+        self.areas.merge(vma)
+        self.tables.release(memory)
+        return 0
+
+    # -- pages one by one ---------------------------------------------------------------------
+
+    def pfn_map(self, shift: int, address: int, size: int, pattern: int) -> tuple[i64, int]:
+        """Map pages one by one, or unmap them, as a pattern says; how many were not mapped.
+
+        EINVAL: no such pages, or not there; ENOENT: no area. What cannot be mapped (where memory
+        is mapped, or pages of another size, or nothing is handed out) is left as it is.
+        """
+        index = self.references.page_of_shift(shift)
+        if (
+            self.chip < GP100
+            or shift not in (12, 21)
+            or (address | size) % self.references.unit(index)
+        ):
+            return -errno.EINVAL, 0
+        if address + size > self.limit:
+            return -errno.EINVAL, 0
+        if self.areas.used_at(address) is None:
+            return -errno.ENOENT, 0
+        unit = self.references.unit(index)
+        count = size // unit
+        page = 0
+        refused = 0
+        while page < count:
+            wanted = single_page(pattern, page)[0]
+            first = address + page * unit
+            vma = self.areas.used_at(first)
+            # 1. A run of pages in one part that are all to be mapped, or all not.
+            run = 1
+            while (
+                page + run < count
+                and vma is not None
+                and (
+                    single_page(pattern, page + run)[0] == wanted
+                    and first + (run + 1) * unit <= vma.end
+                )
+            ):
+                run += 1
+            # 2. Have it so.
+            done = False
+            if vma is not None and first + run * unit <= vma.end:
+                change = Change(KEEP, PAGES).follows(pattern, first, page)
+                done = self.change_pages(vma, index, first, run * unit, wanted, change)
+            if wanted and not done:
+                refused += run
+            page += run
+        return 0, refused
+
+    def change_pages(
+        self, vma: Vma, index: i64, address: int, size: int, wanted: bool, change: Change
+    ) -> bool:
+        """Map or unmap pages in one part. False: they cannot be; nothing has changed."""
+        if not vma.mapref or vma.memory is not None or (vma.mapped and vma.refd != index):
+            return False
+        if not vma.mapped and not wanted:
+            return True
+        if vma.mapped and wanted:
+            self.tables.walk(self.format.pages[index], address, size, change)
+            return True
+        part = self.areas.split(vma, address, size)
+        if part is None:
+            return False
+        if wanted:
+            if self.begin_pages(index, address, size, change, part.sparse) != 0:
+                self.areas.merge(part)
+                return False
+            part.mapped = True
+            part.refd = index
+        else:
+            self.end_pages(part)
+        self.areas.merge(part)
+        return True
+
+    def begin_pages(self, index: i64, address: int, size: int, change: Change, sparse: bool) -> i64:
+        """Reference entries and make them pages, in one walk. ENOMEM: none of them."""
+        change.refs = TAKE
+        done = self.tables.walk(self.format.pages[index], address, size, change)
+        if done == size:
+            return 0
+        if done:
+            self.end_map(index, address, done, sparse, True)
+        return -errno.ENOMEM
+
+    def end_pages(self, part: Vma) -> None:
+        """Unmap all pages of a part."""
+        self.end_map(part.refd, part.address, part.size, part.sparse, True)
+        part.mapped = False
+        part.refd = NO_PAGE
+
+    def pfn_unmap(self, address: int, size: int) -> i64:
+        """Unmap pages that were mapped one by one; memory that is mapped there stays.
+
+        A page that the range begins or ends in goes as a whole. EINVAL: no area, or no whole
+        pages of the smallest size. ENOMEM: what comes first may be unmapped already.
+        """
+        if self.areas.used_at(address) is None or (address | size) & (PAGE - 1):
+            return -errno.EINVAL
+        end = address + size
+        # 1. All pieces that are mapped so, in whole pages.
+        pieces: list[tuple[int, int]] = []
+        for vma in self.areas.vmas:
+            first = max(vma.address, address)
+            last = min(vma.end, end)
+            if first >= last or not vma.mapped or vma.memory is not None:
+                continue
+            unit = self.references.unit(vma.refd)
+            pieces.append((first // unit * unit, align_up(last, unit)))
+        # 2. Have them unmapped.
+        for first, last in pieces:
+            vma = self.areas.vmas[self.areas.at(first)]
+            part = self.areas.split(vma, first, last - first)
+            if part is None:
+                return -errno.ENOMEM
+            self.end_pages(part)
+            self.areas.merge(part)
+        return 0
+
+    # -- the instance block, and BARs ---------------------------------------------------------
 
     def join(self) -> tuple[i64, i64]:
         """Have an instance block lead to the root. EBUSY, ENOMEM."""
@@ -1772,7 +1815,7 @@ class Space:
         if size > LARGEST_BOOT or self.booted:
             return -errno.EINVAL
         self.tables.hub_only = True
-        result = self.take(self.smallest(), self.start, size)
+        result = self.references.take(self.references.smallest(), self.start, size)
         if result == 0:
             self.booted = True
         else:
@@ -1875,7 +1918,7 @@ class Device:
             return result
         space.replays = replay != 0
         self.space = space
-        for vma in space.vmas:
+        for vma in space.areas.vmas:
             if vma.used:
                 self.number(vma)
         return 0
@@ -1940,7 +1983,7 @@ class Device:
         vma = self.areas.get(area)
         if vma is None:
             return -errno.ENOENT
-        if space.keeps_out(vma.address, vma.size):
+        if space.raw_calls.keeps_out(vma.address, vma.size):
             return -errno.EINVAL
         del self.areas[area]
         space.put(vma)
@@ -1971,8 +2014,8 @@ class Device:
             return -errno.ENOENT
         address = (vma.address + first) & WORD
         if size == 0:
-            size = sum([part.size for part in space.parts(vma)])
-        if space.keeps_out(address, size):
+            size = sum([part.size for part in space.areas.parts(vma)])
+        if space.raw_calls.keeps_out(address, size):
             return -errno.EINVAL
         found = self.memory_of(memory)
         if found is None:
@@ -1986,7 +2029,7 @@ class Device:
         if vma is None:
             return -errno.ENOENT
         address = (vma.address + first) & WORD
-        if space.keeps_out(address, 1):
+        if space.raw_calls.keeps_out(address, 1):
             return -errno.EINVAL
         return space.unmap(address)
 
@@ -1999,7 +2042,7 @@ class Device:
             return -errno.EINVAL, 0
         if size >> shift > PAGES_AT_ONCE:
             return -errno.E2BIG, 0
-        if space.keeps_out(address, size):
+        if space.raw_calls.keeps_out(address, size):
             return -errno.EINVAL, 0
         if size == 0:
             return 0, 0
@@ -2008,7 +2051,7 @@ class Device:
     def pfn_unmap(self, address: int, size: int) -> i64:
         """See ``Space``."""
         space = self.is_there()
-        if space.keeps_out(address, size):
+        if space.raw_calls.keeps_out(address, size):
             return -errno.EINVAL
         if size == 0:
             return 0
@@ -2018,11 +2061,11 @@ class Device:
 
     def raw_get(self, shift: int, address: int, size: int) -> i64:
         """See ``Space``."""
-        return self.is_there().raw_get(shift, address, size)
+        return self.is_there().raw_calls.get(shift, address, size)
 
     def raw_put(self, shift: int, address: int, size: int) -> i64:
         """See ``Space``."""
-        return self.is_there().raw_put(shift, address, size)
+        return self.is_there().raw_calls.put(shift, address, size)
 
     def raw_map(
         self,
@@ -2038,20 +2081,20 @@ class Device:
     ) -> i64:
         """EINVAL; ENOENT: no such memory."""
         space = self.is_there()
-        if space.raw_page(shift, address, size) == NO_PAGE:
+        if space.raw_calls.page(shift, address, size) == NO_PAGE:
             return -errno.EINVAL
         found = self.memory_of(memory)
         if found is None:
             return -errno.ENOENT
-        return space.raw_map(shift, address, size, found, offset, Kind(kind, ro, priv, vol))
+        return space.raw_calls.map(shift, address, size, found, offset, Kind(kind, ro, priv, vol))
 
     def raw_unmap(self, shift: int, address: int, size: int, sparse: int) -> i64:
         """See ``Space``."""
-        return self.is_there().raw_unmap(shift, address, size, sparse != 0)
+        return self.is_there().raw_calls.unmap(shift, address, size, sparse != 0)
 
     def raw_sparse(self, address: int, size: int, ref: int) -> i64:
         """``ref``: make a range sparse, or no longer."""
         space = self.is_there()
         if ref:
-            return space.raw_make_sparse(address, size)
-        return space.raw_end_sparse(address, size)
+            return space.raw_calls.make_sparse(address, size)
+        return space.raw_calls.end_sparse(address, size)

@@ -27,8 +27,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "an area for which an alignment is asked for is not aligned to its page size",
         (
             (
-                "vma, address = self.best_fit(size, max(unit, 1 << int(align)), index)",
-                "vma, address = self.best_fit(size, 1 << int(align) if align else unit, index)",
+                "vma, address = self.areas.best_fit(size, max(unit, 1 << int(align)), index)",
+                """
+                unit = 1 << int(align) if align else unit
+                vma, address = self.areas.best_fit(size, unit, index)
+                """,
             ),
         ),
     ),

@@ -35,7 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "if not self.keeps_out(address, size) or index == NO_PAGE:",
-                "if not self.raw or index == NO_PAGE:",
+                "if not self.space.raw or index == NO_PAGE:",
             ),
         ),
         known="KB-12",
@@ -49,12 +49,12 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 if index == NO_PAGE or size == 0:
                     return -errno.EINVAL
-                return self.take(self.format.pages[index], address, size)
+                return self.references.take(self.space.format.pages[index], address, size)
                 """,
                 """
                 if index == NO_PAGE:
                     return -errno.EINVAL
-                return self.take(self.format.pages[index], address, size)
+                return self.references.take(self.space.format.pages[index], address, size)
                 """,
             ),
         ),
@@ -128,7 +128,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 if index == NO_PAGE:
                     return -errno.EINVAL
                 if not is_whole:
-                    vma = self.split(vma, address, size)
+                    vma = self.areas.split(vma, address, size)
                 """,
                 """
                 if index == NO_PAGE:
@@ -136,7 +136,7 @@ MUTANTS: tuple[Mutant, ...] = (
                         self.tables.release(vma.memory)
                     return -errno.EINVAL
                 if not is_whole:
-                    vma = self.split(vma, address, size)
+                    vma = self.areas.split(vma, address, size)
                 """,
             ),
         ),
@@ -187,7 +187,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refused-space-destroyed",
         "PG-2",
-        "an address space that is refused has its root cleared, although none was made",
+        "an address space that is refused is destroyed, although nothing of it was made",
         (
             (
                 """
@@ -196,7 +196,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 if end > self.limit or start > end:
-                    self.memory.zero(self.tables.root.pa[0])
+                    self.tables.remove_all()
                     return -errno.EINVAL
                 """,
             ),

@@ -124,11 +124,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                parts = self.parts(vma)
+                parts = self.areas.parts(vma)
                 # 1. What is mapped or referenced, in runs.
                 """,
                 """
-                parts = self.parts(vma)
+                parts = self.areas.parts(vma)
                 for part in parts:
                     if part.memory is not None:
                         self.tables.release(part.memory)

@@ -12,11 +12,11 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 elif first.refd != NO_PAGE:
-                    self.drop(self.format.pages[first.refd], first.address, size)
+                    self.references.drop(self.format.pages[first.refd], first.address, size)
                 """,
                 """
                 elif first.refd == vma.page and first.refd != NO_PAGE:
-                    self.drop(self.format.pages[first.refd], first.address, size)
+                    self.references.drop(self.format.pages[first.refd], first.address, size)
                 """,
             ),
         ),

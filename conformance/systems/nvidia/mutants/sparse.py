@@ -33,10 +33,10 @@ MUTANTS: tuple[Mutant, ...] = (
                 if vma.mapref or not vma.sparse:
                     self.drop_runs(vma, parts)
                 # 2. What makes it sparse.
-                self.drop_sparse(vma.blocks)
+                self.references.drop_sparse(vma.blocks)
                 """,
                 """
-                self.drop_sparse(vma.blocks)
+                self.references.drop_sparse(vma.blocks)
                 # 1. What is mapped or referenced, in runs.
                 if vma.mapref or not vma.sparse:
                     self.drop_runs(vma, parts)
