@@ -366,7 +366,6 @@ def _optional_json(views: Views) -> dict[str, object]:
 
 def to_json(counterexample: Counterexample) -> dict[str, object]:
     """The file's content, keys in their fixed order."""
-    views = counterexample.views
     return {
         "schema": SCHEMA,
         "system": counterexample.system,
@@ -393,42 +392,47 @@ def to_json(counterexample: Counterexample) -> dict[str, object]:
             for result in counterexample.results
         ],
         "trace": [dict(event) for event in counterexample.trace],
-        "views": {
-            "message": views.message,
-            "event": views.event,
-            "operation": views.operation,
-            "iova": hex_or_none(views.iova),
-            "promise_before": [_segment_json(segment) for segment in views.promise_before],
-            "promise_after": [_segment_json(segment) for segment in views.promise_after],
-            "hardware_before": [_segment_json(segment) for segment in views.hardware_before],
-            "hardware_after": [_segment_json(segment) for segment in views.hardware_after],
-            **_optional_json(views),
-            "walk": [
-                {
-                    "level": step.level,
-                    "table": f"{step.table:#x}",
-                    "index": step.index,
-                    "word": f"{step.word:#x}",
-                    "kind": step.kind,
-                    "text": step.text,
-                }
-                for step in views.walk
-            ],
-            "stale": [
-                {
-                    "level": fact.level,
-                    "first": f"{fact.first:#x}",
-                    "last": f"{fact.last:#x}",
-                    "word": f"{fact.word:#x}",
-                    "text": fact.text,
-                }
-                for fact in views.stale
-            ],
-            "window": (None if views.window is None else [f"{word:#x}" for word in views.window]),
-            "expected": views.expected,
-            "observed": views.observed,
-            "notes": [{"event": note.event, "text": note.text} for note in views.notes],
-        },
+        "views": _views_json(counterexample.views),
+    }
+
+
+def _views_json(views: Views) -> dict[str, object]:
+    """What the three views said, keys in their fixed order."""
+    return {
+        "message": views.message,
+        "event": views.event,
+        "operation": views.operation,
+        "iova": hex_or_none(views.iova),
+        "promise_before": [_segment_json(segment) for segment in views.promise_before],
+        "promise_after": [_segment_json(segment) for segment in views.promise_after],
+        "hardware_before": [_segment_json(segment) for segment in views.hardware_before],
+        "hardware_after": [_segment_json(segment) for segment in views.hardware_after],
+        **_optional_json(views),
+        "walk": [
+            {
+                "level": step.level,
+                "table": f"{step.table:#x}",
+                "index": step.index,
+                "word": f"{step.word:#x}",
+                "kind": step.kind,
+                "text": step.text,
+            }
+            for step in views.walk
+        ],
+        "stale": [
+            {
+                "level": fact.level,
+                "first": f"{fact.first:#x}",
+                "last": f"{fact.last:#x}",
+                "word": f"{fact.word:#x}",
+                "text": fact.text,
+            }
+            for fact in views.stale
+        ],
+        "window": (None if views.window is None else [f"{word:#x}" for word in views.window]),
+        "expected": views.expected,
+        "observed": views.observed,
+        "notes": [{"event": note.event, "text": note.text} for note in views.notes],
     }
 
 

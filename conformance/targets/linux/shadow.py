@@ -7,7 +7,6 @@ each file ``NAME``, and by the few folders and names that it always makes.
 
 import os
 import re
-import shutil
 from pathlib import Path
 
 from conformance.targets.linux.tree import is_wanted
@@ -51,11 +50,6 @@ def make_shadow(tree: Path, shadow: Path) -> None:
             link.unlink()
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(target)
-
-
-def remove_shadow(shadow: Path) -> None:
-    """Remove a shadow, and nothing behind its links."""
-    shutil.rmtree(shadow, ignore_errors=True)
 
 
 def _sources(tree: Path, folder: str = "") -> list[str]:

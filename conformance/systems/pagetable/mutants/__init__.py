@@ -14,20 +14,6 @@ MUTANTS: tuple[Mutant, ...] = (
 )
 """All of them."""
 
-FIRST_TEN: tuple[str, ...] = (
-    "unmap-not-flushed",
-    "flush-before-store",
-    "freed-before-flush",
-    "gather-one-page-short",
-    "table-lost",
-    "table-leaked",
-    "wrong-attribute",
-    "run-one-short",
-    "error-leaves-entries",
-    "endless-loop",
-)
-"""The ten wrong versions that every change of the suite has to find at once."""
-
 NOT_HERE: dict[str, str] = {
     "KB-38 (in part)": "how a flush is encoded in a Mali GPU's region register belongs to "
     "system mali; its arithmetic is here, on the driver's own flush.",
