@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from reference.systems.nvidia.physical_layout import HOST, NCOH, VRAM
+from reference.physical_layout import HOST, NCOH, VRAM
 from strategies.pairs import Pairs
 
 PAGE = 0x1000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conformance.systems.nvidia.entries import (
+from conformance.systems.nvidia.trace_words import (
     annotate,
     half_text,
     space_roots,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.systems.nvidia.registers import NvidiaRegisters
+from conformance.systems.nvidia.trace_words import NvidiaRegisters
 from reference import trace as t
 from reference.formats.nvidia import nvidia_format
 from reference.systems.nvidia import device as mmu

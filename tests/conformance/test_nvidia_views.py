@@ -5,9 +5,8 @@ import pytest
 from conformance.discovery import system_by_name
 from conformance.registry import make_target
 from conformance.rules.rule import Violation
-from conformance.systems.nvidia.large_entries import Moment, compared
 from conformance.systems.nvidia.operations import SPECS
-from conformance.systems.nvidia.telling import NvidiaViews
+from conformance.systems.nvidia.telling import Moment, NvidiaViews, compared
 from reference.operations import make
 from reference.words import to_signed
 

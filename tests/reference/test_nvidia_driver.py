@@ -12,19 +12,12 @@ from reference import trace as t
 from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.hardware.paired_context import MARKED
 from reference.operations import Operation, Result
+from reference.physical_layout import HOST, NCOH, PFN_DIGITS, VRAM, pfn_address, pfn_digit
 from reference.pieces import Pieces
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia import driver as nvidia
 from reference.systems.nvidia.device import NvidiaMmu
 from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
-from reference.systems.nvidia.physical_layout import (
-    HOST,
-    NCOH,
-    PFN_DIGITS,
-    VRAM,
-    pfn_address,
-    pfn_digit,
-)
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reference.systems.nvidia.physical_layout import (
+from reference.physical_layout import (
     HOST,
     LARGE_PAGE,
     LARGEST,

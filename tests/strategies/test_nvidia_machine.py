@@ -18,8 +18,8 @@ from conformance.systems.nvidia.operations import CHIPS, SPECS, possible
 from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.tally import Tally
 from reference.operations import Operation, check, make
+from reference.physical_layout import PFN_DIGITS, pfn_digit
 from reference.pieces import ZEROS
-from reference.systems.nvidia.physical_layout import PFN_DIGITS, pfn_digit
 from reference.systems.nvidia.state import NONE
 from reference.words import to_unsigned
 from strategies import nvidia as draw

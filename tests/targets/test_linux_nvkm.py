@@ -13,9 +13,7 @@ from conformance.targets.linux.errors import HarnessError, KernelTreeError
 from conformance.targets.linux.tree import KernelTree
 from reference import trace as t
 from reference.operations import Operation, Result
-from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
-from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
-from reference.systems.nvidia.physical_layout import (
+from reference.physical_layout import (
     HOST,
     NCOH,
     PFN_DIGITS,
@@ -24,6 +22,8 @@ from reference.systems.nvidia.physical_layout import (
     pfn_address,
     pfn_digit,
 )
+from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
+from reference.systems.nvidia.events import AREA_MAPPED, AREA_PART, PT_REFS, PT_STATE
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

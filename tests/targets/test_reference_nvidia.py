@@ -13,8 +13,8 @@ from conformance.systems.nvidia.targets import LinuxNvkm, NvidiaTarget
 from conformance.targets.protocol import Target
 from reference import trace as t
 from reference.operations import Operation, Result
+from reference.physical_layout import HOST, NCOH, VRAM, pfn_digit
 from reference.systems.nvidia.events import PT_STATE
-from reference.systems.nvidia.physical_layout import HOST, NCOH, VRAM, pfn_digit
 from reference.trace import Event, Trace
 from reference.words import to_unsigned
 

@@ -4,11 +4,11 @@ from conformance.mutants.catalogue import Catalogue
 from conformance.system import System
 from conformance.systems.nvidia.machine import machine_class
 from conformance.systems.nvidia.operations import SPECS, possible
-from conformance.systems.nvidia.registers import NvidiaRegisters
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
 from conformance.systems.nvidia.targets import NvidiaTarget
 from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
+from conformance.systems.nvidia.trace_words import NvidiaRegisters
 from conformance.targets.kind import Progress, TargetKind
 from conformance.targets.protocol import Target
 from reference.systems.nvidia.promise import NvidiaPromise

@@ -16,7 +16,7 @@ from conformance.machine import Machine, held
 from conformance.session import Outcome
 from conformance.systems.nvidia.operations import ANY_ALLOCATION
 from reference.operations import Operation
-from reference.systems.nvidia.physical_layout import VRAM
+from reference.physical_layout import VRAM
 from reference.systems.nvidia.promise import CHIPS, LARGEST_BOOT, MOST_PAGES, NvidiaPromise
 from reference.systems.nvidia.state import NONE, Area, NvidiaState, Part
 from reference.words import to_signed

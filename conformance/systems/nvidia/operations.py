@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
-from reference.systems.nvidia.physical_layout import LARGE_PAGE, PAGE
+from reference.physical_layout import LARGE_PAGE, PAGE
 from reference.systems.nvidia.promise import CHIPS, MOST_AREAS
 from reference.systems.nvidia.state import NONE
 

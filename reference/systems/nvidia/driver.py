@@ -49,14 +49,14 @@ from reference.formats.nvidia import (
 from reference.formats.nvidia import (
     VRAM as VRAM_APERTURE,
 )
-from reference.physical_layout import BufferPages
-from reference.systems.nvidia.physical_layout import (
+from reference.physical_layout import (
     HOST,
     NCOH,
     PAGE,
     PFN_DIGITS,
     VRAM,
     VRAM_END,
+    BufferPages,
     MemoryLayout,
     pfn_address,
     pfn_digit,

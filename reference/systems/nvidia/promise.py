@@ -34,16 +34,8 @@ from reference.formats.nvidia import (
     VRAM as APERTURE_VRAM,
 )
 from reference.operations import Operation, Result
+from reference.physical_layout import HOST, LARGEST, PAGE, PFN_DIGITS, VRAM, pfn_address, pfn_digit
 from reference.pieces import MAPPED
-from reference.systems.nvidia.physical_layout import (
-    HOST,
-    LARGEST,
-    PAGE,
-    PFN_DIGITS,
-    VRAM,
-    pfn_address,
-    pfn_digit,
-)
 from reference.systems.nvidia.state import (
     NONE,
     Area,

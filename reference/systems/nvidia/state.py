@@ -20,7 +20,7 @@ from mypy_extensions import i64
 
 from reference.formats.format import Format, Page
 from reference.hardware.observation import Observation
-from reference.physical_layout import BufferPages
+from reference.physical_layout import BufferPages, MemoryLayout
 from reference.pieces import MAPPED, Pieces
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.nvidia.device import ALL_PDB, NvidiaMmu
@@ -34,7 +34,6 @@ from reference.systems.nvidia.events import (
     STATE_SPARSE,
     TABLE_SPARSE,
 )
-from reference.systems.nvidia.physical_layout import MemoryLayout
 from reference.trace import (
     ALLOC_FAILED,
     DMA_MAP,

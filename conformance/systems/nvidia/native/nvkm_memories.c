@@ -2,7 +2,7 @@
 /*
  * Memory that is mapped: of the device, or of the processor, which the driver is
  * given as a list of addresses or as a scatter list. Where it lies follows from
- * what was asked for, see reference/systems/nvidia/physical_layout.py.
+ * what was asked for, see reference/physical_layout.py.
  */
 #include <linux/scatterlist.h>
 

@@ -7,11 +7,7 @@ A driver that keeps it does right: of what is kept nothing is said until one is 
 from dataclasses import dataclass
 
 from conformance.systems.nvidia.rules.step import NvidiaStep
-from reference.systems.nvidia.events import (
-    AREA_NO_PAGE,
-    STATE_SMALL,
-    STATE_SPARSE,
-)
+from reference.systems.nvidia.events import AREA_NO_PAGE, STATE_SMALL, STATE_SPARSE
 from reference.systems.nvidia.state import (
     NONE,
     Area,
