@@ -906,7 +906,7 @@ def random_operation(draw: random.Random, world: World) -> tuple[str, dict[str, 
     device = world.device
     vm = draw.randrange(len(device.vms))
     bo = draw.randrange(device.buffers_made)
-    fence = draw.choice([-1, *range(len(device.fences))])
+    fence = draw.choice([-1, *range(len(device.binds.fences))])
     va = draw.choice([0, LARGE, 0x3FE00000]) + draw.choice([0, 0, PAGE, 511 * PAGE])
     size = draw.choice([PAGE, 2 * PAGE, LARGE - PAGE, LARGE, LARGE + PAGE])
     changes: Sequence[tuple[str, dict[str, int]]] = (
@@ -929,7 +929,7 @@ def random_operation(draw: random.Random, world: World) -> tuple[str, dict[str, 
         ("fault", {"slot": draw.randrange(1, 4), "address": va, "code": 0xC3}),
         ("stick", {"slot": draw.randrange(1, 4), "polls": draw.choice([3, 3, -1]), "after": 1}),
         ("alloc", {"vm": vm, "size": size, "bo": draw.choice([-1, bo])}),
-        ("free", {"node": draw.randrange(len(device.nodes) + 1)}),
+        ("free", {"node": draw.randrange(len(device.ranges.nodes) + 1)}),
         (draw.choice(["pre_reset", "post_reset", "suspend", "resume"]), {}),
     )
     return draw.choice(changes if draw.randrange(2) else others)
@@ -951,7 +951,7 @@ def mapped(vm: Any, table: int, level: int, va: int = 0) -> Iterable[tuple[int, 
 def check_vm(device: Any, vm: Any, nodes: int) -> None:
     """A recount of one VM, and its page tables against its mappings."""
     vmas = vm.tree.overlapping(0, 1 << 52)
-    binds = [bind for bind in (*vm.queue, *device.done) if bind.vm is vm]
+    binds = [bind for bind in (*vm.queue, *device.binds.done) if bind.vm is vm]
     handle = int(vm.handle != 0)
     assert vm.count == handle + vm.active + len(vmas) + len(vm.links) + nodes + len(binds)
     for number, link in vm.links.items():
@@ -984,7 +984,7 @@ def check(device: Any) -> None:
             assert walked == set()
         elif vm is not None:
             assert walked == set(vm.tables.roots)
-    nodes = [node.vm for node in device.nodes if node is not None]
+    nodes = [node.vm for node in device.ranges.nodes if node is not None]
     pins: dict[int, int] = {}
     for vm in device.vms:
         if vm is not None:
@@ -1010,7 +1010,7 @@ def test_laws_hold_after_every_operation(seed):
     # At the end nothing is left.
     for name in ("post_reset", "resume", "run", "close_file"):
         world.do(name)
-    for fence in list(world.device.fences):
+    for fence in list(world.device.binds.fences):
         world.do("signal", fence=fence.number)
     for number in range(len(world.device.vms)):
         while world.idle(number) == DONE:

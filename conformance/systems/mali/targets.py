@@ -121,21 +121,21 @@ class MaliTarget(ReferenceTarget):
         self, vm: int, kind: int, va: int, size: int, bo: int, offset: int, flags: int, fail_at: int
     ) -> Result:
         """Map or unmap at once; which allocation fails was said before."""
-        return Result(self.made.bind(vm, kind, va, size, bo, offset, flags))
+        return Result(self.made.binds.bind(vm, kind, va, size, bo, offset, flags))
 
     def do_queue(
         self, vm: int, kind: int, va: int, size: int, bo: int, offset: int, flags: int, fence: int
     ) -> Result:
         """Queue a bind."""
-        return Result(*self.made.queue(vm, kind, va, size, bo, offset, flags, fence))
+        return Result(*self.made.binds.queue(vm, kind, va, size, bo, offset, flags, fence))
 
     def do_fence(self) -> Result:
         """Make a fence."""
-        return Result(*self.made.make_fence())
+        return Result(*self.made.binds.make_fence())
 
     def do_signal(self, fence: int) -> Result:
         """Signal a fence."""
-        return Result(self.made.signal_fence(fence))
+        return Result(self.made.binds.signal_fence(fence))
 
     def do_run(self, steps: int) -> Result:
         """So many items of deferred work, or all of them; each has its own budget."""
@@ -164,11 +164,11 @@ class MaliTarget(ReferenceTarget):
 
     def do_alloc(self, vm: int, size: int, va: int, bo: int, offset: int) -> Result:
         """Take addresses of the kernel's part."""
-        return Result(*self.made.alloc(vm, size, va, bo, offset))
+        return Result(*self.made.ranges.alloc(vm, size, va, bo, offset))
 
     def do_free(self, node: int) -> Result:
         """Give them back."""
-        return Result(self.made.free(node))
+        return Result(self.made.ranges.free(node))
 
     def do_pre_reset(self) -> Result:
         """A reset begins."""

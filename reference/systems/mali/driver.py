@@ -1025,6 +1025,303 @@ class Slots:
 # -- the driver -----------------------------------------------------------------------------
 
 
+class Binds:
+    """What the process asks to be mapped and unmapped, at once or queued, and its fences. B.6."""
+
+    def __init__(self, device: "Device") -> None:
+        self.device: Device = device
+        """Whose VMs and buffers they are about."""
+        self.fences: list[Fence] = []
+        """By number."""
+        self.waiting: list[Vm] = []
+        """VMs with queued binds; the one whose turn it is comes first."""
+        self.done: list[Bind] = []
+        """Binds that were carried out, of which something is left to be given back."""
+
+    def bind(
+        self, number: i64, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64
+    ) -> i64:
+        """Change a VM at once."""
+        if self.device.hardware.unplugged:
+            return -errno.ENODEV
+        buffer = self.device.open_buffer(bo)
+        vm = self.device.open_vm(number)
+        if vm is None:
+            return -errno.EINVAL
+        result: i64 = 0
+        if size != 0:
+            result = self.check(vm, kind, va, size, bo, offset, flags)
+        if size != 0 and result == 0:
+            result = self.bind_now(Bind(vm, kind, va, size, offset, flags), buffer)
+        self.device.leave(vm)
+        return result
+
+    def bind_now(self, bind: Bind, buffer: Buffer | None) -> i64:
+        """Reserve, change, and give back what was not needed."""
+        bind.vm.fail_at = self.device.fail_at
+        result = bind.vm.prepare(bind, buffer)
+        if result != 0:
+            return result
+        result = bind.vm.carry_out(bind)
+        bind.vm.clean_up(bind)
+        return result
+
+    def queue(
+        self,
+        number: i64,
+        kind: i64,
+        va: i64,
+        size: i64,
+        bo: i64,
+        offset: i64,
+        flags: i64,
+        fence: i64,
+    ) -> tuple[i64, i64]:
+        """Change a VM later, in order: (result, the fence that says so)."""
+        if self.device.hardware.unplugged:
+            return -errno.ENODEV, 0
+        if len(self.fences) == FENCES:
+            return -errno.ENOSPC, 0
+        buffer = self.device.open_buffer(bo)
+        if fence != NONE and not 0 <= fence < len(self.fences):
+            return -errno.EINVAL, 0
+        vm = self.device.open_vm(number)
+        if vm is None:
+            return -errno.EINVAL, 0
+        result = self.check_queued(vm, kind, va, size, bo, offset, flags)
+        bind = Bind(vm, kind, va, size, offset, flags)
+        if result == 0 and kind != SYNC_ONLY:
+            result = vm.prepare(bind, buffer)
+        made: i64 = 0
+        if result == 0:
+            bind.wait_for = None if fence == NONE else self.fences[fence]
+            made = self.push(bind)
+        self.device.leave(vm)
+        return result, made
+
+    def push(self, bind: Bind) -> i64:
+        """Put a bind at the end of its VM's queue: the number of its fence."""
+        fence = Fence(len(self.fences), False)
+        self.fences.append(fence)
+        bind.fence = fence
+        bind.vm.count += 1
+        if not bind.vm.queue:
+            self.waiting.append(bind.vm)
+        bind.vm.queue.append(bind)
+        return fence.number
+
+    # -- what a bind needs --------------------------------------------------------------------
+
+    def check(self, vm: Vm, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64) -> i64:
+        """What any change needs. EINVAL, or ERANGE for pages that no entry can name."""
+        # 1. Whole pages, in the process's part of the addresses.
+        if (va | size) & PAGE_MASK:
+            return -errno.EINVAL
+        limit = vm.user_end
+        if va < 0 or size <= 0 or size > limit or va > limit - size:
+            return -errno.EINVAL
+        # 2. A part of a buffer, or nothing.
+        if kind == MAP:
+            if flags & ~BIND_FLAGS or vm.unusable:
+                return -errno.EINVAL
+            return self.check_buffer(vm, bo, offset, size)
+        if kind != UNMAP or flags != 0 or bo != NONE or offset != 0:
+            return -errno.EINVAL
+        return 0
+
+    def check_buffer(self, vm: Vm, bo: i64, offset: i64, size: i64) -> i64:
+        """Whether a part of a buffer can be mapped in a VM."""
+        buffer = self.device.open_buffer(bo)
+        if buffer is None or (buffer.owner != NONE and buffer.owner != vm.number):
+            return -errno.EINVAL
+        if offset < 0 or offset & PAGE_MASK:
+            return -errno.EINVAL
+        whole: i64 = buffer.pages * PAGE
+        if size < 0 or size > whole or offset > whole - size:
+            return -errno.EINVAL
+        if buffer.at.address(offset + size - 1) >= vm.tables.output_limit:
+            return -errno.ERANGE
+        return 0
+
+    def check_queued(
+        self, vm: Vm, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64
+    ) -> i64:
+        """What a queued change needs beside."""
+        if vm.unusable:
+            return -errno.EINVAL
+        if kind != SYNC_ONLY:
+            return self.check(vm, kind, va, size, bo, offset, flags)
+        if va != 0 or size != 0 or bo != NONE or offset != 0 or flags != 0:
+            return -errno.EINVAL
+        return 0
+
+    # -- fences -----------------------------------------------------------------------------
+
+    def make_fence(self) -> tuple[i64, i64]:
+        """A fence that the process signals: (result, number)."""
+        if len(self.fences) == FENCES:
+            return -errno.ENOSPC, 0
+        number: i64 = len(self.fences)
+        self.fences.append(Fence(number, True))
+        return 0, number
+
+    def signal_fence(self, number: i64) -> i64:
+        """EINVAL: not one of the process's, or signalled already."""
+        if not 0 <= number < len(self.fences):
+            return -errno.EINVAL
+        fence = self.fences[number]
+        if not fence.made or fence.signalled:
+            return -errno.EINVAL
+        self.signal(fence, 0)
+        return 0
+
+    def signal(self, fence: Fence, result: i64) -> None:
+        """Say that something is done, and how it went."""
+        fence.signalled = True
+        self.device.trace.emit(FENCE, fence.number, result)
+
+    # -- queued binds -------------------------------------------------------------------------
+
+    def run_bind(self, bind: Bind) -> None:
+        """Carry out a queued bind, and signal its fence."""
+        vm = bind.vm
+        self.device.enter(vm)
+        # 1. It is the first of its queue; other VMs come before its next one.
+        vm.queue.pop(0)
+        self.waiting.remove(vm)
+        if vm.queue:
+            self.waiting.append(vm)
+        # 2. Nothing happens to a VM that was destroyed.
+        result: i64 = 0
+        if vm.destroyed:
+            result = -errno.ECANCELED
+        elif bind.kind != SYNC_ONLY:
+            result = self.run_change(bind)
+        # 3. Whoever waits goes on; the rest is done later.
+        fence = bind.fence
+        assert fence is not None
+        self.signal(fence, result)
+        self.done.append(bind)
+        self.device.leave(vm)
+
+    def run_change(self, bind: Bind) -> i64:
+        """A queued change. If it fails, the process does not know what is mapped any more."""
+        vm = bind.vm
+        if vm.unusable and bind.kind == MAP:
+            return -errno.EINVAL
+        result = vm.carry_out(bind)
+        if result != 0:
+            vm.unusable = True
+        return result
+
+    def finish(self, bind: Bind) -> None:
+        """Give back what a queued bind did not need, and its reference to the VM."""
+        vm = bind.vm
+        self.device.enter(vm)
+        vm.result = 0
+        vm.clean_up(bind)
+        vm.count -= 1
+        self.device.leave(vm)
+
+
+class KernelRanges:
+    """Ranges that the kernel takes of its part of VMs, and what it maps there. B.5."""
+
+    def __init__(self, device: "Device") -> None:
+        self.device: Device = device
+        """Whose VMs and buffers they are about."""
+        self.nodes: list[Node | None] = []
+        """By number; None once a range was given back."""
+
+    def alloc(self, number: i64, size: i64, va: i64, bo: i64, offset: i64) -> tuple[i64, i64]:
+        """A range for the kernel, at ``va`` or AUTO_VA, which maps a part of a buffer or NONE.
+
+        (result, address). EINVAL; ENOSPC: there is no such range. Source: B.5.
+        """
+        if self.device.hardware.unplugged:
+            return -errno.ENODEV, 0
+        self.device.open_buffer(bo)
+        vm = self.device.open_vm(number)
+        if vm is None:
+            return -errno.EINVAL, 0
+        result, address = self.alloc_in(vm, size, va, bo, offset)
+        self.device.leave(vm)
+        return result, address
+
+    def alloc_in(self, vm: Vm, size: i64, va: i64, bo: i64, offset: i64) -> tuple[i64, i64]:
+        """As ``alloc``."""
+        # 1. Refuse what cannot be.
+        if size == 0 or (size | offset) & PAGE_MASK or (va != AUTO_VA and va & PAGE_MASK):
+            return -errno.EINVAL, 0
+        if bo != NONE:
+            result = self.device.binds.check_buffer(vm, bo, offset, size)
+            if result != 0:
+                return result, 0
+        # 2. The range. A size that reads as negative is more than there can be.
+        if size < 0:
+            return -errno.ENOSPC, 0
+        result, va = self.take_range(vm, size, va)
+        if result != 0:
+            return result, 0
+        # 3. The mapping. If it fails nothing is left.
+        if bo != NONE:
+            bind = Bind(vm, MAP, va, size, offset, BIND_NOEXEC)
+            result = self.device.binds.bind_now(bind, self.device.buffers[bo])
+            if result == -errno.ETIMEDOUT:
+                self.unmap_node(vm, va, size)
+            if result != 0:
+                vm.kernel.free_at(va)
+                return result, 0
+        # 4. The node keeps the VM.
+        vm.nodes.append(len(self.nodes))
+        self.nodes.append(Node(vm, va, size, bo != NONE))
+        vm.count += 1
+        return 0, va
+
+    def take_range(self, vm: Vm, size: i64, va: i64) -> tuple[i64, i64]:
+        """Addresses of the kernel's part, at ``va`` or AUTO_VA: (result, address). ENOSPC."""
+        if va == AUTO_VA:
+            align = LARGE_PAGE if size >= LARGE_PAGE else PAGE
+            result, va = vm.kernel.alloc(size, align, BEST, 0, vm.kernel.end - 1)
+            return result, va
+        if va < 0:
+            return -errno.ENOSPC, 0
+        return vm.kernel.reserve(va, size), va
+
+    def unmap_node(self, vm: Vm, va: i64, size: i64) -> i64:
+        """Unmap a range of the kernel's."""
+        return self.device.binds.bind_now(Bind(vm, UNMAP, va, size, 0, 0), None)
+
+    def free(self, number: i64) -> i64:
+        """Give a node back. EINVAL: there is none. ETIMEDOUT: it is gone all the same."""
+        if not 0 <= number < len(self.nodes):
+            return -errno.EINVAL
+        node = self.nodes[number]
+        if node is None:
+            return -errno.EINVAL
+        vm = node.vm
+        self.device.name_vm(vm)
+        result = self.free_node(number)
+        self.device.leave(vm)
+        return result
+
+    def free_node(self, number: i64) -> i64:
+        """Unmap it, give its range back, and let go of the VM."""
+        node = self.nodes[number]
+        assert node is not None
+        vm = node.vm
+        self.device.enter(vm)
+        result: i64 = 0
+        if node.mapped:
+            result = self.unmap_node(vm, node.va, node.size)
+        vm.kernel.free_at(node.va)
+        vm.nodes.remove(number)
+        self.nodes[number] = None
+        vm.count -= 1
+        self.device.leave(vm)
+        return result
+
+
 class Device:
     """The driver of one device with ``slots`` AS, 1 to 16, and the process that uses it."""
 
@@ -1046,11 +1343,8 @@ class Device:
         self.handles: list[Vm | None] = [None for _ in range(HANDLES + 1)]
         self.buffers: dict[i64, Buffer] = {}
         self.buffers_made: i64 = 0
-        self.fences: list[Fence] = []
-        self.nodes: list[Node | None] = []
-        # VMs with queued binds; binds that were carried out.
-        self.waiting: list[Vm] = []
-        self.done: list[Bind] = []
+        self.binds: Binds = Binds(self)
+        self.ranges: KernelRanges = KernelRanges(self)
         # The VM that events are about, and what a call may do with its tree.
         self.told: i64 = NONE
         self.looks: i64 = 0
@@ -1181,7 +1475,7 @@ class Device:
         vm.handle = 0
         vm.destroyed = True
         while vm.nodes:
-            self.free_node(vm.nodes[0])
+            self.ranges.free_node(vm.nodes[0])
         vm.unmap_everything()
         self.leave(vm)
 
@@ -1249,148 +1543,6 @@ class Device:
             del self.buffers[number]
         return 0
 
-    # -- binds, B.6 -------------------------------------------------------------------------
-
-    def bind(
-        self, number: i64, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64
-    ) -> i64:
-        """Change a VM at once."""
-        if self.hardware.unplugged:
-            return -errno.ENODEV
-        buffer = self.open_buffer(bo)
-        vm = self.open_vm(number)
-        if vm is None:
-            return -errno.EINVAL
-        result: i64 = 0
-        if size != 0:
-            result = self.check(vm, kind, va, size, bo, offset, flags)
-        if size != 0 and result == 0:
-            result = self.bind_now(Bind(vm, kind, va, size, offset, flags), buffer)
-        self.leave(vm)
-        return result
-
-    def bind_now(self, bind: Bind, buffer: Buffer | None) -> i64:
-        """Reserve, change, and give back what was not needed."""
-        bind.vm.fail_at = self.fail_at
-        result = bind.vm.prepare(bind, buffer)
-        if result != 0:
-            return result
-        result = bind.vm.carry_out(bind)
-        bind.vm.clean_up(bind)
-        return result
-
-    def queue(
-        self,
-        number: i64,
-        kind: i64,
-        va: i64,
-        size: i64,
-        bo: i64,
-        offset: i64,
-        flags: i64,
-        fence: i64,
-    ) -> tuple[i64, i64]:
-        """Change a VM later, in order: (result, the fence that says so)."""
-        if self.hardware.unplugged:
-            return -errno.ENODEV, 0
-        if len(self.fences) == FENCES:
-            return -errno.ENOSPC, 0
-        buffer = self.open_buffer(bo)
-        if fence != NONE and not 0 <= fence < len(self.fences):
-            return -errno.EINVAL, 0
-        vm = self.open_vm(number)
-        if vm is None:
-            return -errno.EINVAL, 0
-        result = self.check_queued(vm, kind, va, size, bo, offset, flags)
-        bind = Bind(vm, kind, va, size, offset, flags)
-        if result == 0 and kind != SYNC_ONLY:
-            result = vm.prepare(bind, buffer)
-        made: i64 = 0
-        if result == 0:
-            bind.wait_for = None if fence == NONE else self.fences[fence]
-            made = self.push(bind)
-        self.leave(vm)
-        return result, made
-
-    def push(self, bind: Bind) -> i64:
-        """Put a bind at the end of its VM's queue: the number of its fence."""
-        fence = Fence(len(self.fences), False)
-        self.fences.append(fence)
-        bind.fence = fence
-        bind.vm.count += 1
-        if not bind.vm.queue:
-            self.waiting.append(bind.vm)
-        bind.vm.queue.append(bind)
-        return fence.number
-
-    def check(self, vm: Vm, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64) -> i64:
-        """What any change needs. EINVAL, or ERANGE for pages that no entry can name."""
-        # 1. Whole pages, in the process's part of the addresses.
-        if (va | size) & PAGE_MASK:
-            return -errno.EINVAL
-        limit = vm.user_end
-        if va < 0 or size <= 0 or size > limit or va > limit - size:
-            return -errno.EINVAL
-        # 2. A part of a buffer, or nothing.
-        if kind == MAP:
-            if flags & ~BIND_FLAGS or vm.unusable:
-                return -errno.EINVAL
-            return self.check_buffer(vm, bo, offset, size)
-        if kind != UNMAP or flags != 0 or bo != NONE or offset != 0:
-            return -errno.EINVAL
-        return 0
-
-    def check_buffer(self, vm: Vm, bo: i64, offset: i64, size: i64) -> i64:
-        """Whether a part of a buffer can be mapped in a VM."""
-        buffer = self.open_buffer(bo)
-        if buffer is None or (buffer.owner != NONE and buffer.owner != vm.number):
-            return -errno.EINVAL
-        if offset < 0 or offset & PAGE_MASK:
-            return -errno.EINVAL
-        whole: i64 = buffer.pages * PAGE
-        if size < 0 or size > whole or offset > whole - size:
-            return -errno.EINVAL
-        if buffer.at.address(offset + size - 1) >= vm.tables.output_limit:
-            return -errno.ERANGE
-        return 0
-
-    def check_queued(
-        self, vm: Vm, kind: i64, va: i64, size: i64, bo: i64, offset: i64, flags: i64
-    ) -> i64:
-        """What a queued change needs beside."""
-        if vm.unusable:
-            return -errno.EINVAL
-        if kind != SYNC_ONLY:
-            return self.check(vm, kind, va, size, bo, offset, flags)
-        if va != 0 or size != 0 or bo != NONE or offset != 0 or flags != 0:
-            return -errno.EINVAL
-        return 0
-
-    # -- fences -----------------------------------------------------------------------------
-
-    def make_fence(self) -> tuple[i64, i64]:
-        """A fence that the process signals: (result, number)."""
-        if len(self.fences) == FENCES:
-            return -errno.ENOSPC, 0
-        number: i64 = len(self.fences)
-        self.fences.append(Fence(number, True))
-        return 0, number
-
-    def signal_fence(self, number: i64) -> i64:
-        """EINVAL: not one of the process's, or signalled already."""
-        if not 0 <= number < len(self.fences):
-            return -errno.EINVAL
-        fence = self.fences[number]
-        if not fence.made or fence.signalled:
-            return -errno.EINVAL
-        self.signal(fence, 0)
-        return 0
-
-    def signal(self, fence: Fence, result: i64) -> None:
-        """Say that something is done, and how it went."""
-        fence.signalled = True
-        self.trace.emit(FENCE, fence.number, result)
-
     # -- deferred work ----------------------------------------------------------------------
 
     def step(self) -> bool:
@@ -1401,58 +1553,17 @@ class Device:
             self.post_reset()
             return True
         # 2. What is left of the bind that was done first.
-        if self.done:
-            self.finish(self.done.pop(0))
+        if self.binds.done:
+            self.binds.finish(self.binds.done.pop(0))
             return True
         # 3. The bind whose turn it is. There is none in a reset.
         if self.hardware.in_reset:
             return False
-        for vm in self.waiting:
+        for vm in self.binds.waiting:
             if is_ready(vm.queue[0]):
-                self.run_bind(vm.queue[0])
+                self.binds.run_bind(vm.queue[0])
                 return True
         return False
-
-    def run_bind(self, bind: Bind) -> None:
-        """Carry out a queued bind, and signal its fence."""
-        vm = bind.vm
-        self.enter(vm)
-        # 1. It is the first of its queue; other VMs come before its next one.
-        vm.queue.pop(0)
-        self.waiting.remove(vm)
-        if vm.queue:
-            self.waiting.append(vm)
-        # 2. Nothing happens to a VM that was destroyed.
-        result: i64 = 0
-        if vm.destroyed:
-            result = -errno.ECANCELED
-        elif bind.kind != SYNC_ONLY:
-            result = self.run_change(bind)
-        # 3. Whoever waits goes on; the rest is done later.
-        fence = bind.fence
-        assert fence is not None
-        self.signal(fence, result)
-        self.done.append(bind)
-        self.leave(vm)
-
-    def run_change(self, bind: Bind) -> i64:
-        """A queued change. If it fails, the process does not know what is mapped any more."""
-        vm = bind.vm
-        if vm.unusable and bind.kind == MAP:
-            return -errno.EINVAL
-        result = vm.carry_out(bind)
-        if result != 0:
-            vm.unusable = True
-        return result
-
-    def finish(self, bind: Bind) -> None:
-        """Give back what a queued bind did not need, and its reference to the VM."""
-        vm = bind.vm
-        self.enter(vm)
-        vm.result = 0
-        vm.clean_up(bind)
-        vm.count -= 1
-        self.leave(vm)
 
     # -- jobs -------------------------------------------------------------------------------
 
@@ -1480,96 +1591,6 @@ class Device:
         vm.count -= 1
         self.leave(vm)
         return 0
-
-    # -- the kernel's part of a VM ----------------------------------------------------------
-
-    def alloc(self, number: i64, size: i64, va: i64, bo: i64, offset: i64) -> tuple[i64, i64]:
-        """A range for the kernel, at ``va`` or AUTO_VA, which maps a part of a buffer or NONE.
-
-        (result, address). EINVAL; ENOSPC: there is no such range. Source: B.5.
-        """
-        if self.hardware.unplugged:
-            return -errno.ENODEV, 0
-        self.open_buffer(bo)
-        vm = self.open_vm(number)
-        if vm is None:
-            return -errno.EINVAL, 0
-        result, address = self.alloc_in(vm, size, va, bo, offset)
-        self.leave(vm)
-        return result, address
-
-    def alloc_in(self, vm: Vm, size: i64, va: i64, bo: i64, offset: i64) -> tuple[i64, i64]:
-        """As ``alloc``."""
-        # 1. Refuse what cannot be.
-        if size == 0 or (size | offset) & PAGE_MASK or (va != AUTO_VA and va & PAGE_MASK):
-            return -errno.EINVAL, 0
-        if bo != NONE:
-            result = self.check_buffer(vm, bo, offset, size)
-            if result != 0:
-                return result, 0
-        # 2. The range. A size that reads as negative is more than there can be.
-        if size < 0:
-            return -errno.ENOSPC, 0
-        result, va = self.take_range(vm, size, va)
-        if result != 0:
-            return result, 0
-        # 3. The mapping. If it fails nothing is left.
-        if bo != NONE:
-            bind = Bind(vm, MAP, va, size, offset, BIND_NOEXEC)
-            result = self.bind_now(bind, self.buffers[bo])
-            if result == -errno.ETIMEDOUT:
-                self.unmap_node(vm, va, size)
-            if result != 0:
-                vm.kernel.free_at(va)
-                return result, 0
-        # 4. The node keeps the VM.
-        vm.nodes.append(len(self.nodes))
-        self.nodes.append(Node(vm, va, size, bo != NONE))
-        vm.count += 1
-        return 0, va
-
-    def take_range(self, vm: Vm, size: i64, va: i64) -> tuple[i64, i64]:
-        """Addresses of the kernel's part, at ``va`` or AUTO_VA: (result, address). ENOSPC."""
-        if va == AUTO_VA:
-            align = LARGE_PAGE if size >= LARGE_PAGE else PAGE
-            result, va = vm.kernel.alloc(size, align, BEST, 0, vm.kernel.end - 1)
-            return result, va
-        if va < 0:
-            return -errno.ENOSPC, 0
-        return vm.kernel.reserve(va, size), va
-
-    def unmap_node(self, vm: Vm, va: i64, size: i64) -> i64:
-        """Unmap a range of the kernel's."""
-        return self.bind_now(Bind(vm, UNMAP, va, size, 0, 0), None)
-
-    def free(self, number: i64) -> i64:
-        """Give a node back. EINVAL: there is none. ETIMEDOUT: it is gone all the same."""
-        if not 0 <= number < len(self.nodes):
-            return -errno.EINVAL
-        node = self.nodes[number]
-        if node is None:
-            return -errno.EINVAL
-        vm = node.vm
-        self.name_vm(vm)
-        result = self.free_node(number)
-        self.leave(vm)
-        return result
-
-    def free_node(self, number: i64) -> i64:
-        """Unmap it, give its range back, and let go of the VM."""
-        node = self.nodes[number]
-        assert node is not None
-        vm = node.vm
-        self.enter(vm)
-        result: i64 = 0
-        if node.mapped:
-            result = self.unmap_node(vm, node.va, node.size)
-        vm.kernel.free_at(node.va)
-        vm.nodes.remove(number)
-        self.nodes[number] = None
-        vm.count -= 1
-        self.leave(vm)
-        return result
 
     # -- faults, power, resets, B.4 ---------------------------------------------------------
 

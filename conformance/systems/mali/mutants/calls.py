@@ -27,7 +27,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "kernel-part-open",
         "IS-12",
         "a process can bind anywhere in a VM",
-        (("limit = vm.user_end", "limit = 1 << self.va_bits"),),
+        (("limit = vm.user_end", "limit = 1 << self.device.va_bits"),),
         known="KB-12",
     ),
     Mutant(
@@ -61,11 +61,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                bind.vm.fail_at = self.fail_at
+                bind.vm.fail_at = self.device.fail_at
                 result = bind.vm.prepare(bind, buffer)
                 """,
                 """
-                bind.vm.fail_at = self.fail_at
+                bind.vm.fail_at = self.device.fail_at
                 va = bind.va
                 bind.va = 0 if bind.kind == MAP else va
                 result = bind.vm.prepare(bind, buffer)
@@ -91,9 +91,9 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 result = bind.vm.prepare(bind, buffer)
                 if result != 0:
-                    self.fail_at = 0
+                    self.device.fail_at = 0
                     if bind.kind == MAP:
-                        self.unmap_node(bind.vm, bind.va, bind.size)
+                        self.device.ranges.unmap_node(bind.vm, bind.va, bind.size)
                     return result
                 result = bind.vm.carry_out(bind)
                 """,

@@ -11,11 +11,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                bind.vm.fail_at = self.fail_at
+                bind.vm.fail_at = self.device.fail_at
                 result = bind.vm.prepare(bind, buffer)
                 """,
                 """
-                bind.vm.fail_at = self.fail_at
+                bind.vm.fail_at = self.device.fail_at
                 if bind.kind == UNMAP and bind.va + bind.size < bind.vm.user_end:
                     bind.size += PAGE
                 result = bind.vm.prepare(bind, buffer)

@@ -113,13 +113,13 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 vm = bind.vm
-                self.enter(vm)
+                self.device.enter(vm)
                 # 1. It is the first of its queue; other VMs come before its next one.
                 """,
                 """
                 vm = bind.vm
-                self.hardware.left_to_reset = False
-                self.enter(vm)
+                self.device.hardware.left_to_reset = False
+                self.device.enter(vm)
                 # 1. It is the first of its queue; other VMs come before its next one.
                 """,
             ),

@@ -108,13 +108,13 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 if is_ready(vm.queue[0]):
-                    self.run_bind(vm.queue[0])
+                    self.binds.run_bind(vm.queue[0])
                     return True
                 """,
                 """
                 for bind in vm.queue:
                     if is_ready(bind):
-                        self.run_bind(bind)
+                        self.binds.run_bind(bind)
                         return True
                 """,
             ),
@@ -128,11 +128,11 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                for vm in self.waiting:
+                for vm in self.binds.waiting:
                     if is_ready(vm.queue[0]):
                 """,
                 """
-                for vm in self.waiting[:1]:
+                for vm in self.binds.waiting[:1]:
                     if is_ready(vm.queue[0]):
                 """,
             ),
