@@ -978,8 +978,8 @@ def check(device: Any) -> None:
         if device.hardware.reset_asked or device.hardware.in_reset:
             continue
         faulty = bool(device.slots.faulty >> slot & 1)
-        walked = device.bus.mmu.roots(slot)
-        assert not device.bus.mmu.may_be_locked(slot)
+        walked = device.bus.mmu.at(slot).roots()
+        assert not device.bus.mmu.at(slot).may_be_locked
         if faulty:
             assert walked == set()
         elif vm is not None:

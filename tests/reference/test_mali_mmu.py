@@ -217,9 +217,9 @@ def test_a_device_starts_without_interrupts_or_anything_to_use():
     assert get(mmu, mali.INT_RAWSTAT) == 0
     assert not mmu.interrupt()
     for slot in range(16):
-        assert mmu.roots(slot) == set()
-        assert not mmu.busy(slot)
-        assert not mmu.may_be_locked(slot)
+        assert mmu.at(slot).roots() == set()
+        assert not mmu.at(slot).is_busy()
+        assert not mmu.at(slot).may_be_locked
 
 
 def test_registers_that_can_only_be_written_read_as_0():
@@ -258,7 +258,7 @@ def test_how_many_address_spaces_there_can_be(slots):
 @pytest.mark.parametrize("slot", [-1, 4])
 def test_asking_about_an_address_space_that_does_not_exist(slot):
     with pytest.raises(ValueError, match="slot is"):
-        MaliMmu(slots=4).roots(slot)
+        MaliMmu(slots=4).at(slot).roots()
 
 
 def test_an_absent_address_space_is_observed_and_changes_nothing():
@@ -489,30 +489,30 @@ def test_registers_are_not_used_before_update():
     mmu = MaliMmu()
     program(mmu, 1)
     wait(mmu, 1)
-    assert mmu.roots(1) == set()
+    assert mmu.at(1).roots() == set()
 
 
 def test_update_is_in_effect_once_status_was_seen_clear():
     mmu = MaliMmu()
     enable(mmu, 1, ROOT)
     program(mmu, 1, OTHER_ROOT)
-    assert mmu.roots(1) == {ROOT}
+    assert mmu.at(1).roots() == {ROOT}
     command(mmu, 1, UPDATE)
-    assert mmu.roots(1) == {ROOT, OTHER_ROOT}
-    assert mmu.busy(1)
+    assert mmu.at(1).roots() == {ROOT, OTHER_ROOT}
+    assert mmu.at(1).is_busy()
     wait(mmu, 1)
-    assert mmu.roots(1) == {OTHER_ROOT}
-    assert not mmu.busy(1)
-    assert mmu.roots(0) == set()
+    assert mmu.at(1).roots() == {OTHER_ROOT}
+    assert not mmu.at(1).is_busy()
+    assert mmu.at(0).roots() == set()
 
 
 def test_update_latches_three_registers():
     mmu = MaliMmu()
     program(mmu, 1, ROOT, CONFIG, 0x8F4C)
     command(mmu, 1, UPDATE)
-    assert [one.mode() for one in mmu.states(1)] == [mali.MODE_UNMAPPED, mali.MODE_4K]
+    assert [one.mode() for one in mmu.at(1).states] == [mali.MODE_UNMAPPED, mali.MODE_4K]
     wait(mmu, 1)
-    (latched,) = mmu.states(1)
+    (latched,) = mmu.at(1).states
     assert (latched.transtab, latched.transcfg, latched.memattr) == (ROOT, CONFIG, 0x8F4C)
 
 
@@ -537,7 +537,7 @@ def test_only_its_own_status_ends_a_command():
     command(mmu, 1, UPDATE)
     wait(mmu, 0)
     get(mmu, mali.TRANSTAB, 1)
-    assert mmu.busy(1)
+    assert mmu.at(1).is_busy()
 
 
 def test_a_disabled_address_space_walks_nothing():
@@ -546,9 +546,9 @@ def test_a_disabled_address_space_walks_nothing():
     flush(mmu, 1)
     program(mmu, 1, 0, mali.MODE_UNMAPPED)
     command(mmu, 1, UPDATE)
-    assert mmu.roots(1) == {ROOT}
+    assert mmu.at(1).roots() == {ROOT}
     wait(mmu, 1)
-    assert mmu.roots(1) == set()
+    assert mmu.at(1).roots() == set()
     assert not mmu.observations
 
 
@@ -563,13 +563,13 @@ def test_nothing_is_in_effect_while_status_reads_active(number, polls):
     command(mmu, 3, number)
     for _ in range(polls):
         assert get(mmu, mali.STATUS, 3) == mali.ACTIVE
-        assert mmu.busy(3)
-        assert ROOT in mmu.roots(3)
-        assert mmu.may_be_locked(3)
+        assert mmu.at(3).is_busy()
+        assert ROOT in mmu.at(3).roots()
+        assert mmu.at(3).may_be_locked
         assert len(mmu.completed) == completed
     assert get(mmu, mali.STATUS, 3) == 0
-    assert mmu.roots(3) == {OTHER_ROOT if number == UPDATE else ROOT}
-    assert mmu.may_be_locked(3) == (number in (UPDATE, LOCK))
+    assert mmu.at(3).roots() == {OTHER_ROOT if number == UPDATE else ROOT}
+    assert mmu.at(3).may_be_locked == (number in (UPDATE, LOCK))
     assert len(mmu.completed) == completed + (number in (FLUSH_PT, FLUSH_MEM))
 
 
@@ -580,10 +580,10 @@ def test_a_stuck_address_space_never_ends_its_command():
     mmu.stick(1, -1)
     command(mmu, 1, UPDATE)
     assert not wait(mmu, 1)
-    assert mmu.roots(1) == {ROOT, OTHER_ROOT}
+    assert mmu.at(1).roots() == {ROOT, OTHER_ROOT}
     mmu.reset()
     assert wait(mmu, 1)
-    assert mmu.roots(1) == set()
+    assert mmu.at(1).roots() == set()
 
 
 def test_a_command_while_one_may_be_running_leaves_all_open():
@@ -596,13 +596,13 @@ def test_a_command_while_one_may_be_running_leaves_all_open():
     assert kinds(mmu) == [mali.COMMAND_BUSY]
     completed = len(mmu.completed)
     wait(mmu, 1)
-    assert mmu.roots(1) == {ROOT, OTHER_ROOT}
+    assert mmu.at(1).roots() == {ROOT, OTHER_ROOT}
     assert len(mmu.completed) == completed
     # The next UPDATE that begins alone settles it.
     flush(mmu, 1)
     command(mmu, 1, UPDATE)
     wait(mmu, 1)
-    assert mmu.roots(1) == {OTHER_ROOT}
+    assert mmu.at(1).roots() == {OTHER_ROOT}
 
 
 @pytest.mark.parametrize("first", COMMANDS)
@@ -613,8 +613,8 @@ def test_an_update_that_is_written_too_early_may_have_been_lost(first):
     command(mmu, 1, first)
     command(mmu, 1, UPDATE)
     wait(mmu, 1)
-    assert mmu.roots(1) == {ROOT, OTHER_ROOT}
-    assert not mmu.busy(1)
+    assert mmu.at(1).roots() == {ROOT, OTHER_ROOT}
+    assert not mmu.at(1).is_busy()
 
 
 def test_a_command_after_the_wait_is_no_observation():
@@ -637,9 +637,9 @@ def test_a_register_that_changes_under_update(name):
     assert kinds(mmu) == [mali.REGISTER_BUSY]
     assert mmu.observations[0].register == name
     wait(mmu, 1)
-    assert ROOT in mmu.roots(1)
+    assert ROOT in mmu.at(1).roots()
     if name == mali.TRANSTAB:
-        assert OTHER_ROOT | CONFIG in mmu.roots(1)
+        assert OTHER_ROOT | CONFIG in mmu.at(1).roots()
 
 
 def test_lockaddr_may_change_under_update():
@@ -649,7 +649,7 @@ def test_lockaddr_may_change_under_update():
     put64(mmu, mali.LOCKADDR, 0x3F, 1)
     assert not mmu.observations
     wait(mmu, 1)
-    assert mmu.roots(1) == {ROOT}
+    assert mmu.at(1).roots() == {ROOT}
 
 
 def test_lockaddr_may_not_change_under_lock():
@@ -659,7 +659,7 @@ def test_lockaddr_may_not_change_under_lock():
     put64(mmu, mali.LOCKADDR, 0x3F, 1)
     wait(mmu, 1)
     assert kinds(mmu) == [mali.REGISTER_BUSY]
-    assert mmu.locked(1) is None
+    assert mmu.at(1).region is None
 
 
 @pytest.mark.parametrize(
@@ -705,7 +705,7 @@ def test_a_command_that_does_not_exist():
     mmu = MaliMmu()
     command(mmu, 1, 6)
     assert kinds(mmu) == [mali.COMMAND_UNKNOWN]
-    assert not mmu.busy(1)
+    assert not mmu.at(1).is_busy()
 
 
 # -- LOCK and FLUSH -----------------------------------------------------------------------------
@@ -715,69 +715,69 @@ def test_a_region_is_locked_from_the_end_of_lock_until_unlock():
     mmu = MaliMmu()
     put64(mmu, mali.LOCKADDR, lock_address(0x4000, 0x1000), 2)
     command(mmu, 2, LOCK)
-    assert mmu.locked(2) is None
-    assert mmu.may_be_locked(2)
+    assert mmu.at(2).region is None
+    assert mmu.at(2).may_be_locked
     wait(mmu, 2)
-    assert mmu.locked(2) == (0, 0x7FFF)
-    assert mmu.locked(1) is None
+    assert mmu.at(2).region == (0, 0x7FFF)
+    assert mmu.at(1).region is None
     command(mmu, 2, UNLOCK)
-    assert mmu.locked(2) is None
-    assert mmu.may_be_locked(2)
+    assert mmu.at(2).region is None
+    assert mmu.at(2).may_be_locked
     wait(mmu, 2)
-    assert not mmu.may_be_locked(2)
+    assert not mmu.at(2).may_be_locked
 
 
 def test_a_second_lock_takes_the_place_of_the_first():
     mmu = MaliMmu()
     lock(mmu, 2, 0, 0x8000)
     put64(mmu, mali.LOCKADDR, lock_address(0x10000, 0x8000), 2)
-    assert mmu.locked(2) == (0, 0x7FFF)
+    assert mmu.at(2).region == (0, 0x7FFF)
     command(mmu, 2, LOCK)
-    assert mmu.locked(2) is None
+    assert mmu.at(2).region is None
     wait(mmu, 2)
-    assert mmu.locked(2) == (0x10000, 0x17FFF)
+    assert mmu.at(2).region == (0x10000, 0x17FFF)
 
 
 def test_an_update_leaves_the_lock():
     mmu = MaliMmu()
     lock(mmu, 2, 0, 0x8000)
     command(mmu, 2, UPDATE)
-    assert mmu.locked(2) == (0, 0x7FFF)
+    assert mmu.at(2).region == (0, 0x7FFF)
     wait(mmu, 2)
-    assert mmu.locked(2) == (0, 0x7FFF)
+    assert mmu.at(2).region == (0, 0x7FFF)
 
 
 def test_a_flush_releases_the_lock_when_it_ends():
     mmu = MaliMmu()
     lock(mmu, 2, 0, 0x8000)
     command(mmu, 2, FLUSH_PT)
-    assert mmu.locked(2) is None
-    assert mmu.may_be_locked(2)
+    assert mmu.at(2).region is None
+    assert mmu.at(2).may_be_locked
     wait(mmu, 2)
-    assert not mmu.may_be_locked(2)
+    assert not mmu.at(2).may_be_locked
 
 
 def test_a_flush_that_keeps_the_lock():
     mmu = MaliMmu(flush_unlocks=False)
     flush(mmu, 2, 0, 0x8000)
-    assert mmu.locked(2) == (0, 0x7FFF)
-    assert mmu.may_be_locked(2)
+    assert mmu.at(2).region == (0, 0x7FFF)
+    assert mmu.at(2).may_be_locked
     assert len(mmu.completed) == 1
     command(mmu, 2, UNLOCK)
     wait(mmu, 2)
-    assert mmu.locked(2) is None
-    assert not mmu.may_be_locked(2)
+    assert mmu.at(2).region is None
+    assert not mmu.at(2).may_be_locked
 
 
 @given(ranges(), ranges())
 def test_covers_is_what_is_locked(asked, other):
     mmu = MaliMmu()
     lock(mmu, 0, *asked)
-    first, last = mmu.locked(0)
-    assert mmu.covers(0, asked[0], sum(asked) - 1)
+    first, last = mmu.at(0).region
+    assert mmu.at(0).covers(asked[0], sum(asked) - 1)
     end = sum(other) - 1
-    assert mmu.covers(0, other[0], end) == (first <= other[0] and end <= last)
-    assert not mmu.covers(1, *asked)
+    assert mmu.at(0).covers(other[0], end) == (first <= other[0] and end <= last)
+    assert not mmu.at(1).covers(*asked)
 
 
 def test_an_invalidation_counts_when_issued_and_when_completed():
@@ -830,13 +830,13 @@ def test_a_flush_in_doubt_completes_nothing_then_or_later(by_command):
         put64(mmu, mali.LOCKADDR, 0xE, 1)
     wait(mmu, 1)
     assert not mmu.completed
-    assert mmu.locked(1) is None
-    assert mmu.may_be_locked(1)
+    assert mmu.at(1).region is None
+    assert mmu.at(1).may_be_locked
     command(mmu, 1, FLUSH_PT)
     wait(mmu, 1)
     assert len(mmu.issued) == 1
     assert not mmu.completed
-    assert not mmu.may_be_locked(1)
+    assert not mmu.at(1).may_be_locked
 
 
 def test_a_lock_that_was_not_awaited_gives_no_flush():
@@ -855,7 +855,7 @@ def test_a_region_that_is_too_small_locks_and_flushes_nothing_for_sure():
     command(mmu, 1, LOCK)
     wait(mmu, 1)
     assert kinds(mmu) == [mali.LOCK_UNDEFINED]
-    assert mmu.locked(1) is None
+    assert mmu.at(1).region is None
     command(mmu, 1, FLUSH_PT)
     wait(mmu, 1)
     assert not mmu.issued
@@ -944,7 +944,7 @@ def test_after_a_reset_nothing_is_latched(steps, off):
     mmu.fault(0, 0x2C3, 0x1000)
     put(mmu, mali.INT_MASK, 0xFFFF)
     before = len(mmu.completed)
-    roots = [mmu.roots(slot) for slot in range(4)]
+    roots = [mmu.at(slot).roots() for slot in range(4)]
     if off:
         mmu.power_off()
         mmu.power_on()
@@ -957,10 +957,10 @@ def test_after_a_reset_nothing_is_latched(steps, off):
     ]
     assert [one.roots for one in gone] == roots
     for slot in range(4):
-        assert mmu.roots(slot) == set()
-        assert not mmu.busy(slot)
-        assert mmu.locked(slot) is None
-        assert not mmu.may_be_locked(slot)
+        assert mmu.at(slot).roots() == set()
+        assert not mmu.at(slot).is_busy()
+        assert mmu.at(slot).region is None
+        assert not mmu.at(slot).may_be_locked
         assert get64(mmu, mali.TRANSTAB, slot) == 0
     assert get(mmu, mali.INT_RAWSTAT) == 0
     assert get(mmu, mali.INT_MASK) == 0
@@ -1014,7 +1014,7 @@ class Recorded:
 def told(mmu):
     """All that a model says."""
     return (
-        [(mmu.roots(slot), mmu.locked(slot), mmu.busy(slot)) for slot in range(4)],
+        [(mmu.at(slot).roots(), mmu.at(slot).region, mmu.at(slot).is_busy()) for slot in range(4)],
         [(one.slot, one.first, one.last, one.issued, one.completed) for one in mmu.issued],
         [one.number for one in mmu.completed],
         [(one.kind, one.event, one.slot, one.value) for one in mmu.observations],
@@ -1062,7 +1062,7 @@ def test_events_of_other_kinds_count_and_do_nothing():
     trace.emit(BARRIER, BARRIER_FULL)
     mmu.feed(trace.words, 0)
     assert mmu.now == 2
-    assert not mmu.busy(0)
+    assert not mmu.at(0).is_busy()
 
 
 def test_what_the_mmu_flushed_is_not_cached_in_the_view():

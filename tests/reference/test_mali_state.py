@@ -200,7 +200,7 @@ def test_a_root_is_taken_up_when_update_is_written_and_let_go_when_it_was_seen_t
     assert (seen.updates, seen.starts) == (1, 1)
     # It does not end because it may be over: somebody has to look.
     world.happens(status(1, active=1), *flush(2, *ALL))
-    assert world.state.mmu.runs(1) == UPDATE
+    assert world.state.mmu.at(1).command == UPDATE
     world.happens(status(1), *configure(1, ROOTS[1]), *command(1, UPDATE, seen=False))
     assert (slot.roots, one.view.walked, other.view.walked) == ({0, 1}, True, True)
     world.happens(status(1, active=1))
@@ -225,7 +225,7 @@ def test_a_root_of_nobody_is_walked_by_nobody() -> None:
     world = World()
     world.happens(*enable(1, ROOT + PAGE))
     assert world.state.slots[1].roots == set()
-    assert world.state.mmu.roots(1) == {ROOT + PAGE}
+    assert world.state.mmu.at(1).roots() == {ROOT + PAGE}
 
 
 steps = st.lists(
@@ -256,13 +256,15 @@ def test_who_walks_is_what_the_mmu_says_after_every_event(
         }
         events = choices[what]
         state = world.state
-        if what in ("root", "none") and state.mmu.busy(slot):
+        if what in ("root", "none") and state.mmu.at(slot).is_busy():
             # Who writes registers while a command looks at them is reported for that.
             continue
         for event in events:
             world.happens(event)
         for at, one in enumerate(state.slots):
-            assert one.roots == {vm.number for vm in state.vms if vm.root in state.mmu.roots(at)}
+            assert one.roots == {
+                vm.number for vm in state.vms if vm.root in state.mmu.at(at).roots()
+            }
         for vm in state.vms:
             expected = {n for n, one in enumerate(state.slots) if vm.number in one.roots}
             assert vm.slots == expected
@@ -494,7 +496,7 @@ def test_a_table_is_freed_while_the_update_that_takes_it_away_may_run() -> None:
     assert seen.unseen_updates == [(len(world.trace) - 1, 1, False)]
     # It was told; what follows from it is not told as well.
     assert [one.kind for _, one in seen.observations] == []
-    assert not world.state.mmu.busy(1)
+    assert not world.state.mmu.at(1).is_busy()
 
 
 def test_a_table_is_freed_after_the_update_was_seen_to_end() -> None:

@@ -86,7 +86,7 @@ class Watch:
             self.note("alloc in its place", args["va"] != -1)
             self.note("alloc of large pages", args["size"] >= LARGE)
         elif name == "fault" and sort == "legal":
-            self.note("fault of an AS that walks", state.mmu.roots(args["slot"]))
+            self.note("fault of an AS that walks", state.mmu.at(args["slot"]).roots())
         self.note("four VMs at once", state.handles() >= 4)
         self.note("a buffer in two VMs", any(state.links(n) > 1 for n in range(len(state.buffers))))
 

@@ -488,36 +488,58 @@ class MmuObservation:
 
 
 class AddressSpace:
-    """One AS. ``MaliMmu`` is what changes it; others may look.
-
-    ``registers``: what was written, by name; ``states``: what may be latched, one unless an
-    UPDATE has not been seen to end. ``command``: the one that may be running, NOP for none;
-    ``sure``: whether its effect is certain once it has ended. ``region``: the range that is
-    sure to be locked; ``may_be_locked``: whether something may be; ``to_lock``: the range that
-    a running LOCK locks. ``flushed``: whether the last flush since UPDATE covered all inputs.
-    ``polls``: how often STATUS still reads active, -1 for ever; ``stuck``: that of the next
-    command, or of a later one, which ``passing`` others precede. ``running``: the invalidation
-    that a FLUSH_* is about to complete.
-    """
+    """One AS. ``MaliMmu`` is what changes it; others may look."""
 
     def __init__(self) -> None:
         self.registers: dict[str, int] = {register.name: 0 for register in AS_REGISTERS}
+        """What was written, by name."""
         self.states: list[Latched] = [Latched(0, MODE_UNMAPPED, 0)]
+        """What may be latched, oldest first; one unless an UPDATE has not been seen to end."""
         self.command: int = NOP
+        """The one that may be running; NOP for none."""
         self.sure: bool = True
+        """Whether its effect is certain once it has ended."""
         self.region: tuple[int, int] | None = None
+        """First and last address of the region in which accesses are sure to stall: from when
+        LOCK was seen to end until UNLOCK or FLUSH_* is written, which may release the lock at any
+        time after that."""
         self.to_lock: tuple[int, int] | None = None
+        """The region that a running LOCK locks."""
         self.may_be_locked: bool = False
+        """Whether accesses may stall: from when LOCK is written until its release was seen."""
         self.flushed: bool = False
+        """Whether the last flush since UPDATE covered all inputs."""
         self.polls: int = 0
+        """How often STATUS still reads active; -1: for ever."""
         self.stuck: int = 0
+        """The same of the next command, or of a later one."""
         self.passing: int = 0
+        """How many commands precede that one."""
         self.running: Invalidation | None = None
+        """The invalidation that a FLUSH_* is about to complete."""
 
     def written(self) -> Latched:
         """What an UPDATE latches that begins now."""
         registers = self.registers
         return Latched(registers[TRANSTAB], registers[TRANSCFG], registers[MEMATTR])
+
+    def roots(self) -> set[int]:
+        """The root tables' addresses that it may walk from now on; empty if disabled."""
+        return {state.transtab for state in self.states if state.walks()}
+
+    def is_busy(self) -> bool:
+        """Whether a command may be running."""
+        return self.command != NOP
+
+    def covers(self, first: int, last: int) -> bool:
+        """Whether every address of first..last is sure to be locked."""
+        region = self.region
+        return region is not None and region[0] <= first and last <= region[1]
+
+    def doubt(self) -> None:
+        """What the running command does, and whether it does, is not known."""
+        self.sure = False
+        self.running = None
 
 
 class MaliMmu:
@@ -590,7 +612,7 @@ class MaliMmu:
 
     def assume_unlocked(self, slot: int) -> None:
         """Take every region of AS ``slot`` as released, after it was reported that it was not."""
-        space = self._space(slot)
+        space = self.at(slot)
         space.region = None
         space.may_be_locked = False
 
@@ -703,7 +725,7 @@ class MaliMmu:
         if space.sure:
             self._wrong(REGISTER_BUSY, changed, place, value)
         if changed:
-            self._doubt(space)
+            space.doubt()
             if space.command == UPDATE:
                 space.states.append(space.written())
 
@@ -727,7 +749,7 @@ class MaliMmu:
             self._flush(space, place, command, busy)
         space.command = command
         if busy:
-            self._doubt(space)
+            space.doubt()
         if space.passing > 0:
             space.passing -= 1
             space.polls = 0
@@ -736,11 +758,6 @@ class MaliMmu:
             space.stuck = 0
         if space.polls == 0:
             self._complete_bit(place.slot)
-
-    def _doubt(self, space: AddressSpace) -> None:
-        """What the running command does, and whether it does, is not known."""
-        space.sure = False
-        space.running = None
 
     def _update(self, space: AddressSpace, place: Place) -> None:
         new = space.written()
@@ -772,7 +789,9 @@ class MaliMmu:
             space.region = None
 
     def _issue(self, slot: int, region: tuple[int, int], kind: int) -> Invalidation:
-        one = Invalidation(len(self.issued), slot, region, self.now, kind, self.roots(slot))
+        one = Invalidation(
+            len(self.issued), slot, region, self.now, kind, self.spaces[slot].roots()
+        )
         self.issued.append(one)
         return one
 
@@ -821,43 +840,15 @@ class MaliMmu:
 
     # -- asking -----------------------------------------------------------------------------
 
-    def _space(self, slot: int) -> AddressSpace:
+    def at(self, slot: int) -> AddressSpace:
+        """AS ``slot``.
+
+        Raises:
+            ValueError: there is none.
+        """
         if not 0 <= slot < len(self.spaces):
             raise ValueError(f"slot is {slot}; allowed are 0 to {len(self.spaces) - 1}")
         return self.spaces[slot]
-
-    def roots(self, slot: int) -> set[int]:
-        """The root tables' addresses that AS ``slot`` may walk from now on; empty if disabled."""
-        return {state.transtab for state in self._space(slot).states if state.walks()}
-
-    def states(self, slot: int) -> list[Latched]:
-        """What may be latched in AS ``slot``, oldest first; one where no UPDATE is unseen."""
-        return list(self._space(slot).states)
-
-    def busy(self, slot: int) -> bool:
-        """Whether a command may be running in AS ``slot``."""
-        return self._space(slot).command != NOP
-
-    def runs(self, slot: int) -> int:
-        """The command that may be running in AS ``slot``; NOP for none."""
-        return self._space(slot).command
-
-    def locked(self, slot: int) -> tuple[int, int] | None:
-        """First and last address of the region in which accesses are sure to stall, or None.
-
-        From when LOCK was seen to end until UNLOCK or FLUSH_* is written, which may release the
-        lock at any time after that.
-        """
-        return self._space(slot).region
-
-    def may_be_locked(self, slot: int) -> bool:
-        """Whether accesses may stall: from when LOCK is written until its release was seen."""
-        return self._space(slot).may_be_locked
-
-    def covers(self, slot: int, first: int, last: int) -> bool:
-        """Whether every address of first..last is sure to be locked in AS ``slot``."""
-        region = self._space(slot).region
-        return region is not None and region[0] <= first and last <= region[1]
 
     def interrupt(self) -> bool:
         """Whether the MMU's interrupt is raised: INT_STAT is not 0."""
@@ -872,7 +863,7 @@ class MaliMmu:
         of the second is not documented.) CLEAR lowers the interrupt and leaves the registers.
         Source: formats.md B.1, B.4.
         """
-        registers = self._space(slot).registers
+        registers = self.at(slot).registers
         if not self.powered or self.rawstat >> slot & 1:
             return False
         registers[FAULTSTATUS] = status
@@ -886,7 +877,7 @@ class MaliMmu:
 
         ``after``: how many commands pass before that one.
         """
-        space = self._space(slot)
+        space = self.at(slot)
         space.stuck = polls
         space.passing = after
 
@@ -894,7 +885,8 @@ class MaliMmu:
         """The GPU is reset: all AS are disabled, nothing is cached, no interrupt is raised.
 
         Registers read as 0 afterwards; their true values at reset are not documented. Detach
-        ``roots`` from the views before they are handed the invalidations. Source: formats.md B.4.
+        the roots of each AS from the views before they are handed the invalidations. Source:
+        formats.md B.4.
         """
         self._forget(BY_RESET)
 

@@ -588,7 +588,7 @@ def _before_fault(state: MaliState, call: MaliCall) -> None:
     if call.sort != LEGAL:
         return
     slot = call.operation.number("slot")
-    if state.is_up() and state.mmu.roots(slot) and not state.may_time_out:
+    if state.is_up() and state.mmu.at(slot).roots() and not state.may_time_out:
         call.faulted = slot
     address = to_unsigned(call.operation.number("address"))
     code = to_unsigned(call.operation.number("code"))
@@ -855,7 +855,9 @@ def _gather(state: MaliState, call: MaliCall) -> None:
         vm.view.changed_stalled = []
         vm.view.freed_linked = []
     if state.seen.updates and not call.may_time_out:
-        call.unended = [slot for slot in range(len(state.slots)) if state.mmu.runs(slot) == UPDATE]
+        call.unended = [
+            slot for slot in range(len(state.slots)) if state.mmu.at(slot).command == UPDATE
+        ]
 
 
 def _recount(state: MaliState, call: MaliCall) -> None:
@@ -923,7 +925,7 @@ def _take_over(state: MaliState, call: MaliCall, rules: set[str]) -> None:
     # What became of a lock after commands that cannot be relied on is not known.
     if ("OR-11" in rules or "OR-12" in rules) and not call.may_time_out:
         for slot in range(len(state.slots)):
-            if state.mmu.may_be_locked(slot):
+            if state.mmu.at(slot).may_be_locked:
                 state.mmu.assume_unlocked(slot)
     if "ER-11" in rules:
         state.mmu.rawstat &= ~(1 << call.faulted)

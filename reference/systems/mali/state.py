@@ -484,7 +484,7 @@ class MaliState:
     def _freed(self, event: i64, vm: MaliVm, page: i64) -> None:
         """A table is freed: an UPDATE that takes it from an AS must have been seen to end."""
         for slot in sorted(vm.slots):
-            states = self.mmu.states(slot)
+            states = self.mmu.at(slot).states
             if len(states) > 1 and states[-1].transtab != vm.root:
                 self.seen.unseen_updates.append((event, slot, states[-1].walks()))
                 self.mmu.assume_ended(slot)
@@ -646,7 +646,7 @@ class MaliState:
             self._complete(event, mmu.completed[self.completed])
             self.completed += 1
         self._roots(event, number)
-        region = mmu.locked(number)
+        region = mmu.at(number).region
         for vm in self.slots[number].roots:
             view = self.vms[vm].view
             view.stalled_first = 0
@@ -674,7 +674,7 @@ class MaliState:
     def _roots(self, event: i64, number: int) -> None:
         """Which VMs' roots may an AS use now?"""
         slot = self.slots[number]
-        roots = self.mmu.roots(number)
+        roots = self.mmu.at(number).roots()
         now: set[int] = set()
         if roots and not self.resetting:
             for vm in self.vms:

@@ -81,7 +81,7 @@ def flush_check(step: MaliStep) -> int:
         seen.slot for seen in step.seen.commands if seen.kind in (COMMAND_BUSY, REGISTER_BUSY)
     }
     for slot in range(len(step.state.slots)):
-        locked = step.state.mmu.may_be_locked(slot)
+        locked = step.state.mmu.at(slot).may_be_locked
         if locked and step.may_time_out:
             step.silence("OR-12", MAY_NOT_END)
         elif locked and slot not in doubtful:

@@ -87,7 +87,7 @@ class MaliStep(CallStep[MaliCall, MaliPromise]):
 
     def latched(self, slot: int) -> Sequence[Latched]:
         """What an AS may work with now."""
-        states = self.state.mmu.states(slot)
+        states = self.state.mmu.at(slot).states
         return states[-1:] if slot in self.call.unended else states
 
     def roots(self, slot: int) -> set[int]:
