@@ -7,7 +7,7 @@ from mypy_extensions import i64
 
 from reference.formats.access import ACCESS_MASK
 from reference.formats.entry import INVALID, LEAF, TABLE
-from reference.formats.format import Geometry
+from reference.formats.format import Format, Geometry
 from reference.hardware.context import Context, Space
 from reference.hardware.memory import PhysicalMemory
 from reference.hardware.observation import (
@@ -22,6 +22,28 @@ from reference.hardware.observation import (
 from reference.hardware.tlb import Fact
 
 
+class EntryChange:
+    """The word of an entry was replaced by another."""
+
+    def __init__(self, fmt: Format, level: i64, va: i64, old: i64, new: i64, pa: i64) -> None:
+        self.level: i64 = level
+        """Of its table."""
+        self.va: i64 = va
+        """The first address that it translates."""
+        self.last: i64 = va + fmt.span(level) - 1
+        """The last address that it translates."""
+        self.old: i64 = old
+        """The word before."""
+        self.old_kind: i64 = fmt.kind(level, old)
+        """INVALID, TABLE or LEAF: what that was."""
+        self.new: i64 = new
+        """The word now."""
+        self.new_kind: i64 = fmt.kind(level, new)
+        """What that is."""
+        self.pa: i64 = pa
+        """The word's address."""
+
+
 class Changes:
     """Looks at each entry that memory leads to when it changes."""
 
@@ -33,40 +55,26 @@ class Changes:
         self.observed: Observed = observed
         """The machine's."""
 
-    def replaced(
-        self,
-        space: Space,
-        level: i64,
-        va: i64,
-        old: i64,
-        old_kind: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-    ) -> None:
+    def replaced(self, space: Space, change: EntryChange) -> None:
         """A valid entry was replaced by another valid one, without an invalid one between."""
         seen = self.observed
-        if space.is_stalled(va, va + self.geometry.format.span(level) - 1):
+        if space.is_stalled(change.va, change.last):
             return
         seen.counts[REPLACED_SIZE] += 1
         seen.counts[REPLACED_VALUE] += 1
-        if not self.geometry.format.may_change(level, old, new):
-            kind: i64 = REPLACED_VALUE if old_kind == new_kind else REPLACED_SIZE
-            seen.observe(kind, level, va, old, new, pa, space.number)
+        if not self.geometry.format.may_change(change.level, change.old, change.new):
+            same_kind = change.old_kind == change.new_kind
+            self._observe(REPLACED_VALUE if same_kind else REPLACED_SIZE, space, change, change.va)
 
-    def may_conflict(
-        self,
-        space: Space,
-        contexts: list[Context],
-        level: i64,
-        va: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-    ) -> None:
+    def _observe(self, kind: i64, space: Space, change: EntryChange, va: i64) -> None:
+        """Write down what was observed of a change, at address ``va``."""
+        self.observed.observe(
+            kind, change.level, va, change.old, change.new, change.pa, space.number
+        )
+
+    def may_conflict(self, space: Space, contexts: list[Context], change: EntryChange) -> None:
         """An entry became valid: has a context another leaf cached for one of its addresses?"""
-        last: i64 = va + self.geometry.format.span(level) - 1
-        if space.is_stalled(va, last):
+        if space.is_stalled(change.va, change.last):
             return
         seen = self.observed
         seen.counts[CONFLICT_SIZE] += 1
@@ -75,11 +83,11 @@ class Changes:
         for context in contexts:
             if context.tlb.is_empty():
                 continue
-            cached = context.tlb.leaves_in(va, last)
+            cached = context.tlb.leaves_in(change.va, change.last)
             if not cached:
                 continue
             found: list[Observation] = []
-            self._find_conflicts(space.number, level, va, new, new_kind, pa, cached, found)
+            self._find_conflicts(space.number, change, cached, found)
             # A different size may be allowed, a different value never is.
             for one in found:
                 if one.kind == CONFLICT_VALUE:
@@ -91,38 +99,27 @@ class Changes:
             seen.observations.append(sized)
 
     def _find_conflicts(
-        self,
-        space: i64,
-        level: i64,
-        va: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-        cached: list[Fact],
-        found: list[Observation],
+        self, space: i64, change: EntryChange, cached: list[Fact], found: list[Observation]
     ) -> None:
-        """The first conflict of each kind between ``cached`` leaves and each leaf of ``new``."""
+        """The first conflict of each kind between ``cached`` leaves and each leaf of an entry."""
         fmt = self.geometry.format
-        now = self.observed.now
-        if new_kind == LEAF:
-            last: i64 = va + fmt.span(level) - 1
+        level: i64 = change.level
+        va: i64 = change.va
+        new: i64 = change.new
+        if change.new_kind == LEAF:
             sized = False
             for fact in cached:
-                if fact.first > last or fact.last < va:
+                if fact.first > change.last or fact.last < va:
                     continue
                 at: i64 = max(fact.first, va)
                 was: i64 = fmt.output(fact.level, fact.word) + (at & (fmt.span(fact.level) - 1))
                 changed: i64 = fmt.meaning(fact.level, fact.word) ^ fmt.meaning(level, new)
                 if was != fmt.output(level, new) + (at - va) or changed & ~ACCESS_MASK:
-                    found.append(
-                        Observation(CONFLICT_VALUE, now, level, va, fact.word, new, pa, space)
-                    )
+                    found.append(self._conflict(CONFLICT_VALUE, space, change, fact))
                     return
                 if fact.level != level and not sized:
                     sized = True
-                    found.append(
-                        Observation(CONFLICT_SIZE, now, level, va, fact.word, new, pa, space)
-                    )
+                    found.append(self._conflict(CONFLICT_SIZE, space, change, fact))
             return
         child = self.memory.pages.get(fmt.next_table(level, new))
         if child is None or child.nonzero == 0:
@@ -130,52 +127,52 @@ class Changes:
         below: i64 = level + 1
         index: i64 = 0
         for entry in child.words:
-            kind: i64 = INVALID if entry == 0 else fmt.kind(below, entry)
-            if kind != INVALID:
+            if entry != 0 and fmt.kind(below, entry) != INVALID:
                 start: i64 = va + (index << fmt.shift(below))
-                self._find_conflicts(space, below, start, entry, kind, pa, cached, found)
+                inside = EntryChange(fmt, below, start, 0, entry, change.pa)
+                self._find_conflicts(space, inside, cached, found)
             index += 1
 
-    def compare_outside(
-        self,
-        space: Space,
-        level: i64,
-        va: i64,
-        old: i64,
-        old_kind: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-    ) -> None:
+    def _conflict(self, kind: i64, space: i64, change: EntryChange, fact: Fact) -> Observation:
+        """An entry is valid while another leaf may be cached for an address of it."""
+        return Observation(
+            kind,
+            self.observed.now,
+            change.level,
+            change.va,
+            fact.word,
+            change.new,
+            change.pa,
+            space,
+        )
+
+    def compare_outside(self, space: Space, change: EntryChange) -> None:
         """Did the change alter a translation outside the addresses of this operation?"""
-        seen = self.observed
-        seen.counts[CHANGED_OUTSIDE] += 1
-        last: i64 = va + self.geometry.format.span(level) - 1
-        if va >= space.touched_first and last <= space.touched_last:
+        self.observed.counts[CHANGED_OUTSIDE] += 1
+        if change.va >= space.touched_first and change.last <= space.touched_last:
             return
-        differs = self._differs(space, level, va, old, old_kind, new, new_kind)
-        if differs >= 0 and space.is_stalled(va, last):
+        differs = self._differs(space, change)
+        if differs >= 0 and space.is_stalled(change.va, change.last):
             space.changed_stalled.append(differs)
         elif differs >= 0:
-            seen.observe(CHANGED_OUTSIDE, level, differs, old, new, pa, space.number)
+            self._observe(CHANGED_OUTSIDE, space, change, differs)
 
-    def _differs(
-        self, space: Space, level: i64, va: i64, old: i64, old_kind: i64, new: i64, new_kind: i64
-    ) -> i64:
+    def _differs(self, space: Space, change: EntryChange) -> i64:
         """The first address of the entry, outside the touched range, that it changed; or -1."""
         fmt = self.geometry.format
-        if old_kind == INVALID and new_kind == TABLE:
-            child = self.memory.pages.get(fmt.next_table(level, new))
+        level: i64 = change.level
+        if change.old_kind == INVALID and change.new_kind == TABLE:
+            child = self.memory.pages.get(fmt.next_table(level, change.new))
             if child is None or child.nonzero == 0:
                 return -1
-        if new_kind == INVALID and old_kind == TABLE:
-            child = self.memory.pages.get(fmt.next_table(level, old))
+        if change.new_kind == INVALID and change.old_kind == TABLE:
+            child = self.memory.pages.get(fmt.next_table(level, change.old))
             if child is None or child.nonzero == 0:
                 return -1
         before: list[tuple[i64, i64, i64, i64]] = []
         after: list[tuple[i64, i64, i64, i64]] = []
-        self._leaves_outside(space, level, va, old, before)
-        self._leaves_outside(space, level, va, new, after)
+        self._leaves_outside(space, level, change.va, change.old, before)
+        self._leaves_outside(space, level, change.va, change.new, after)
         return first_difference(before, after)
 
     def _leaves_outside(

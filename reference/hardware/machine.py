@@ -20,7 +20,7 @@ from mypy_extensions import i64
 
 from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.format import Geometry
-from reference.hardware.changes import Changes
+from reference.hardware.changes import Changes, EntryChange
 from reference.hardware.context import ANY, Context, Root, Space
 from reference.hardware.invalidation import Invalidations
 from reference.hardware.links import Links
@@ -190,15 +190,15 @@ class Machine(Observed):
         old = page.set(index, new)
         paths = page.paths
         if len(paths) == 1:
-            self._stored(page, paths[0], index, old, new, pa, True)
+            self._stored(page, paths[0], old, new, pa, True)
         elif not paths:
             # Not linked yet: only whether the content is visible when it is published matters.
             page.stored_at = self.now
             self.visibility.soil(page, index)
         else:
-            self._stored_for_all(page, index, old, new, pa)
+            self._stored_for_all(page, old, new, pa)
 
-    def _stored_for_all(self, page: TablePage, index: i64, old: i64, new: i64, pa: i64) -> None:
+    def _stored_for_all(self, page: TablePage, old: i64, new: i64, pa: i64) -> None:
         """A word changed that there are several ways to."""
         before: list[Path] = []
         for path in page.paths.copy():
@@ -214,16 +214,17 @@ class Machine(Observed):
                 ):
                     first = False
             before.append(path)
-            self._stored(page, path, index, old, new, pa, first)
+            self._stored(page, path, old, new, pa, first)
 
     def _stored(
-        self, page: TablePage, path: Path, index: i64, old: i64, new: i64, pa: i64, first: bool
+        self, page: TablePage, path: Path, old: i64, new: i64, pa: i64, first: bool
     ) -> None:
         """A word of a page changed that ``path`` leads to; ``first``: of those alike."""
         fmt = self.geometry.format
         level: i64 = path.level
         if fmt.same(level, old, new):
             return
+        index: i64 = (pa & self.memory.offset_mask) >> 3
         if level == self.geometry.start_level and index >= self.geometry.entries(level):
             return
         page.stored_at = self.now
@@ -231,78 +232,57 @@ class Machine(Observed):
         space.last_store = self.now
         space.last_store_pa = pa
         self.visibility.soil(page, index)
-        old_kind = fmt.kind(level, old)
-        new_kind = fmt.kind(level, new)
-        both_tables: bool = old_kind == TABLE and new_kind == TABLE
+        change = EntryChange(fmt, level, path.va + (index << fmt.shift(level)), old, new, pa)
+        both_tables: bool = change.old_kind == TABLE and change.new_kind == TABLE
         if both_tables and fmt.next_table(level, old) == fmt.next_table(level, new):
             # Only attributes differ: the table is linked as before.
             return
-        va: i64 = path.va + (index << fmt.shift(level))
         if path.fact < 0:
-            self._changed(self.links.roots[path.owner], level, va, old, old_kind, new, new_kind, pa)
+            self._changed(self.links.roots[path.owner], change)
         else:
-            self._changed_behind(path, va, old, old_kind, new, new_kind, pa, first)
+            self._changed_behind(path, change, first)
 
-    def _changed(
-        self,
-        root: Root,
-        level: i64,
-        va: i64,
-        old: i64,
-        old_kind: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-    ) -> None:
+    def _changed(self, root: Root, change: EntryChange) -> None:
         """An entry changed that memory leads to from ``root``."""
         space = root.space
         contexts = root.contexts
-        self.changes.compare_outside(space, level, va, old, old_kind, new, new_kind, pa)
-        if old_kind != INVALID and new_kind != INVALID:
-            self.changes.replaced(space, level, va, old, old_kind, new, new_kind, pa)
-        elif new_kind != INVALID:
-            self.changes.may_conflict(space, contexts, level, va, new, new_kind, pa)
-        if old_kind == TABLE:
-            self.links.unlink(root, contexts, True, level, va, old, pa)
-        elif old_kind == LEAF:
-            last: i64 = va + self.geometry.format.span(level) - 1
+        self.changes.compare_outside(space, change)
+        if change.old_kind != INVALID and change.new_kind != INVALID:
+            self.changes.replaced(space, change)
+        elif change.new_kind != INVALID:
+            self.changes.may_conflict(space, contexts, change)
+        level: i64 = change.level
+        va: i64 = change.va
+        if change.old_kind == TABLE:
+            self.links.unlink(root, contexts, True, level, va, change.old, change.pa)
+        elif change.old_kind == LEAF:
             for context in contexts:
-                leaf = context.tlb.remember_leaf(level, va, last, old, FOREVER)
-                self.waiting.wait(pa, leaf)
-        if new_kind == TABLE:
-            self.links.link(root, level, va, new)
+                leaf = context.tlb.remember_leaf(level, va, change.last, change.old, FOREVER)
+                self.waiting.wait(change.pa, leaf)
+        if change.new_kind == TABLE:
+            self.links.link(root, level, va, change.new)
 
-    def _changed_behind(
-        self,
-        path: Path,
-        va: i64,
-        old: i64,
-        old_kind: i64,
-        new: i64,
-        new_kind: i64,
-        pa: i64,
-        first: bool,
-    ) -> None:
+    def _changed_behind(self, path: Path, change: EntryChange, first: bool) -> None:
         """An entry changed that only a cached one leads to.
 
         What is loaded through that is no younger than it is.
         """
-        level: i64 = path.level
+        level: i64 = change.level
+        va: i64 = change.va
         context = self.contexts[path.owner]
         behind = context.tlb.walks.get(path.fact)
         if behind is None or not context.enabled:
             return
-        if old_kind == LEAF:
-            end: i64 = va + self.geometry.format.span(level) - 1
-            leaf = context.tlb.remember_leaf(level, va, end, old, FOREVER)
+        if change.old_kind == LEAF:
+            leaf = context.tlb.remember_leaf(level, va, change.last, change.old, FOREVER)
             leaf.follow(behind)
-            self.waiting.wait(pa, leaf)
-        elif old_kind == TABLE:
-            self.links.unlink_behind(context, level, va, old, pa)
-        if new_kind == TABLE:
+            self.waiting.wait(change.pa, leaf)
+        elif change.old_kind == TABLE:
+            self.links.unlink_behind(context, level, va, change.old, change.pa)
+        if change.new_kind == TABLE:
             if first:
-                self.links.check_published(context.space, True, level, va, new)
-            self.links.link_behind(level, va, new, behind)
+                self.links.check_published(context.space, True, level, va, change.new)
+            self.links.link_behind(level, va, change.new, behind)
 
     def _barrier(self, kind: i64) -> None:
         if kind == BARRIER_FULL:
