@@ -34,6 +34,18 @@ _TOGETHER: Final = 1 << 14
 processor's cache from one level to the next."""
 
 
+class Found:
+    """What is found of many addresses, in their order; at first there are faults."""
+
+    def __init__(self, count: int) -> None:
+        self.pa: npt.NDArray[np.uint64] = np.full(count, FAULT, dtype=np.uint64)
+        """Output addresses."""
+        self.level: npt.NDArray[np.int8] = np.full(count, -1, dtype=np.int8)
+        """Levels of the entries at which the walks ended; -1: nothing was walked."""
+        self.access: npt.NDArray[np.int32] = np.full(count, NO_ACCESS, dtype=np.int32)
+        """The access that leaves grant, less what tables on the way deny."""
+
+
 def image_of(memory: PhysicalMemory) -> tuple[int, npt.NDArray[np.uint64]]:
     """(base, words): all allocated table pages as one contiguous snapshot.
 
@@ -90,18 +102,18 @@ def translate_many(
     """
     _check(image, base, geometry.format, vas)
     count = len(vas)
-    pa = np.full(count, FAULT, dtype=np.uint64)
-    level_of = np.full(count, -1, dtype=np.int8)
-    access = np.full(count, NO_ACCESS, dtype=np.int32)
+    whole = Found(count)
     if root == NO_ROOT:
-        return pa, level_of, access
+        return whole.pa, whole.level, whole.access
     if root == REGISTERS:
         root = base + (len(image) << 3) - geometry.format.granule
     words = np.ascontiguousarray(image).view(np.int64)
     for start in range(0, count, _TOGETHER):
         some = slice(start, start + _TOGETHER)
-        _walk(words, base, geometry, root, vas[some], pa[some], level_of[some], access[some])
-    return pa, level_of, access
+        found = Found(0)
+        found.pa, found.level, found.access = whole.pa[some], whole.level[some], whole.access[some]
+        _walk(words, base, geometry, root, vas[some], found)
+    return whole.pa, whole.level, whole.access
 
 
 def _walk(
@@ -110,11 +122,9 @@ def _walk(
     geometry: Geometry,
     root: int,
     vas: npt.NDArray[np.uint64],
-    pa: npt.NDArray[np.uint64],
-    level_of: npt.NDArray[np.int8],
-    access: npt.NDArray[np.int32],
+    found: Found,
 ) -> None:
-    """Walk ``vas``, and write what is found to the other arrays; they hold faults before."""
+    """Walk ``vas``, and write down what is found; before, there are faults."""
     fmt = geometry.format
     inside = vas < np.uint64(geometry.limit)
     if not inside.any():
@@ -136,17 +146,17 @@ def _walk(
         index &= geometry.entries(level) - 1
         word = _fetch(words, base, fmt.granule, root, tables, aligned, index)
         if entry.table is None:
-            level_of[at] = level
-            _finish(fmt, entry, word, va, at, denied, pa, access)
+            found.level[at] = level
+            _finish(fmt, entry, word, va, at, denied, found)
             return
         goes_on = (word & entry.table_mask) == entry.table_match
         if not goes_on.all():
             ended = np.flatnonzero(~goes_on)
             where = _pick(at, ended)
-            level_of[where] = level
+            found.level[where] = level
             if entry.leaf is not None:
                 before = None if denied is None else denied[ended]
-                _finish(fmt, entry, word[ended], va[ended], where, before, pa, access)
+                _finish(fmt, entry, word[ended], va[ended], where, before, found)
             kept = np.flatnonzero(goes_on)
             if len(kept) == 0:
                 return
@@ -226,8 +236,7 @@ def _finish(
     va: npt.NDArray[np.int64],
     at: npt.NDArray[np.int64] | slice,
     denied: npt.NDArray[np.int32] | None,
-    pa: npt.NDArray[np.uint64],
-    access: npt.NDArray[np.int32],
+    found: Found,
 ) -> None:
     """Write down the leaves among ``word``, whose places in the result are ``at``."""
     leaf = (word & entry.leaf_mask) == entry.leaf_match
@@ -240,12 +249,12 @@ def _finish(
     granted = _meanings(fmt, entry, word)
     if denied is not None:
         granted &= ~denied
-    access[at] = granted
+    found.access[at] = granted
     output = word & entry.leaf_address
     if entry.leaf_up:
         output <<= entry.leaf_up
     output += va & (entry.span - 1)
-    pa[at] = output.view(np.uint64)
+    found.pa[at] = output.view(np.uint64)
 
 
 def _meanings(fmt: Format, entry: Level, word: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
