@@ -1,8 +1,9 @@
 """Targets by the name that they have on the command line, and the systems that each speaks."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 from conformance.discovery import SYSTEMS, system_by_name
@@ -15,7 +16,8 @@ from conformance.targets.protocol import Target, TargetUnavailable
 # -- mutants ----------------------------------------------------------------------------------
 
 
-def catalogues() -> dict[str, Catalogue]:
+@cache
+def catalogues() -> Mapping[str, Catalogue]:
     """The catalogue of mutants of each system that has one, by the system's name."""
     return {
         name: system.load_mutants()

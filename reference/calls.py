@@ -57,6 +57,29 @@ class Call:
         self.reason = reason
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class OfOne:
+    """A promise of one object an example: ``create`` makes it, and goes without saying."""
+
+    def __init__(self) -> None:
+        self.made: bool = False
+        """Whether there was one."""
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        raise NotImplementedError
+
+    def implied(self, operation: Operation, first: bool) -> Operation | None:
+        """A default one goes without saying."""
+        if first and not self.exists() and operation.name != "create":
+            return Operation("create")
+        return None
+
+    def takes(self, operation: Operation) -> bool:
+        """It is made first, and nothing is done once it is gone."""
+        return self.exists() if operation.name != "create" else not self.made
+
+
 class Broken(Protocol):
     """What a promise has to know of a violation: which rule, and where."""
 

@@ -1,6 +1,7 @@
 """What a system's catalogue of mutants is."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from conformance.mutants.mutant import Mutant
@@ -20,3 +21,14 @@ class Catalogue:
     driver: str
     not_here: Mapping[str, str] = field(default_factory=dict)
     examples: int = 200
+
+
+def catalogue_in(module: str) -> Callable[[], Catalogue]:
+    """Gives the CATALOGUE of a module, which is imported only when it is asked for."""
+
+    def load() -> Catalogue:
+        found = importlib.import_module(module).CATALOGUE
+        assert isinstance(found, Catalogue)
+        return found
+
+    return load

@@ -1,30 +1,16 @@
 """How system ``gpuvm``, the VA manager of a GPU driver, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.gpuvm.machine import machine_class
 from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.rules.step import GpuvmStep
-from conformance.systems.gpuvm.targets import GpuvmTarget
+from conformance.systems.gpuvm.targets import GpuvmTarget, LinuxGpuvm
 from conformance.systems.gpuvm.telling import EVENT_WORDS, GpuvmViews
-from conformance.targets.kind import Progress, TargetKind
-from conformance.targets.protocol import Target
+from conformance.targets.kind import TargetKind
 from reference.systems.gpuvm.promise import GpuvmPromise
 from reports.vocabulary import HardwareRow
-
-
-def _gpuvm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.gpuvm.targets import LinuxGpuvm
-
-    return LinuxGpuvm(kernel, progress)
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.gpuvm.mutants import CATALOGUE
-
-    return CATALOGUE
-
 
 SYSTEM = System(
     name="gpuvm",
@@ -44,11 +30,11 @@ SYSTEM = System(
         TargetKind(
             "linux:gpuvm",
             "Linux's drm_gpuvm.c, built from a kernel tree (--kernel)",
-            _gpuvm,
+            LinuxGpuvm,
             "drivers/gpu/drm/drm_gpuvm.c",
             2000,
         ),
     ),
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.gpuvm.mutants"),
 )
 """System ``gpuvm``."""

@@ -1,30 +1,16 @@
 """How system ``mali``, the MMU code of a Mali (CSF) driver, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.mali.machine import machine_class
 from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.rules.step import MaliStep
-from conformance.systems.mali.targets import MaliTarget
+from conformance.systems.mali.targets import LinuxPanthor, MaliTarget
 from conformance.systems.mali.telling import EVENT_WORDS, MaliViews
-from conformance.targets.kind import Progress, TargetKind
-from conformance.targets.protocol import Target
+from conformance.targets.kind import TargetKind
 from reference.systems.mali.promise import MaliPromise
-
-
-def _panthor(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.mali.targets import LinuxPanthor
-
-    return LinuxPanthor(kernel, progress)
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.mali.mutants import CATALOGUE
-
-    return CATALOGUE
-
 
 SYSTEM = System(
     name="mali",
@@ -47,11 +33,11 @@ SYSTEM = System(
             "linux:panthor",
             "Linux's panthor_mmu.c with drm_gpuvm.c and drm_mm.c, built from a kernel tree "
             "(--kernel)",
-            _panthor,
+            LinuxPanthor,
             "drivers/gpu/drm/panthor/panthor_mmu.c",
             800,
         ),
     ),
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.mali.mutants"),
 )
 """System ``mali``."""

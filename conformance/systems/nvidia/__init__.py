@@ -1,30 +1,16 @@
 """How system ``nvidia``, the MMU code of an NVIDIA driver, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.nvidia.machine import machine_class
 from conformance.systems.nvidia.operations import SPECS, possible
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
-from conformance.systems.nvidia.targets import NvidiaTarget
+from conformance.systems.nvidia.targets import LinuxNvkm, NvidiaTarget
 from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
 from conformance.systems.nvidia.trace_words import NvidiaRegisters
-from conformance.targets.kind import Progress, TargetKind
-from conformance.targets.protocol import Target
+from conformance.targets.kind import TargetKind
 from reference.systems.nvidia.promise import NvidiaPromise
-
-
-def _nvkm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.nvidia.targets import LinuxNvkm
-
-    return LinuxNvkm(kernel, progress)
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.nvidia.mutants import CATALOGUE
-
-    return CATALOGUE
-
 
 SYSTEM = System(
     name="nvidia",
@@ -46,11 +32,11 @@ SYSTEM = System(
             "linux:nvkm",
             "Linux's nvkm vmm.c and uvmm.c with the back ends of four chips, built from a kernel "
             "tree (--kernel)",
-            _nvkm,
+            LinuxNvkm,
             "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.c",
             400,
         ),
     ),
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.nvidia.mutants"),
 )
 """System ``nvidia``."""

@@ -1,35 +1,17 @@
 """How system ``pagetable``, one page table on its own, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from functools import partial
+
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.pagetable.machine import machine_class
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.rules import PAGETABLE
 from conformance.systems.pagetable.rules.step import PageTableStep
-from conformance.systems.pagetable.targets import PageTableTarget
+from conformance.systems.pagetable.targets import LinuxIoPgtable, PageTableTarget
 from conformance.systems.pagetable.telling import PageTableViews, look
-from conformance.targets.kind import Progress, TargetKind
-from conformance.targets.protocol import Target
+from conformance.targets.kind import TargetKind
 from reference.systems.pagetable.promise import PageTablePromise
-
-
-def _io_pgtable_arm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.pagetable.targets import LinuxIoPgtable
-
-    return LinuxIoPgtable("io-pgtable-arm", kernel, progress)
-
-
-def _io_pgtable_dart(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.pagetable.targets import LinuxIoPgtable
-
-    return LinuxIoPgtable("io-pgtable-dart", kernel, progress)
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.pagetable.mutants import CATALOGUE
-
-    return CATALOGUE
-
 
 SYSTEM = System(
     name="pagetable",
@@ -48,18 +30,18 @@ SYSTEM = System(
         TargetKind(
             "linux:io-pgtable-arm",
             "Linux's io-pgtable-arm.c, built from a kernel tree (--kernel)",
-            _io_pgtable_arm,
+            partial(LinuxIoPgtable, "io-pgtable-arm"),
             "drivers/iommu/io-pgtable-arm.c",
             2000,
         ),
         TargetKind(
             "linux:io-pgtable-dart",
             "Linux's io-pgtable-dart.c, built from a kernel tree (--kernel)",
-            _io_pgtable_dart,
+            partial(LinuxIoPgtable, "io-pgtable-dart"),
             "drivers/iommu/io-pgtable-dart.c",
             2000,
         ),
     ),
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.pagetable.mutants"),
 )
 """System ``pagetable``."""

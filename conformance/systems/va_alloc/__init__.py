@@ -1,30 +1,16 @@
 """How system ``va-alloc``, an allocator of addresses, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.va_alloc.machine import machine_class
 from conformance.systems.va_alloc.operations import SPECS, possible
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
-from conformance.systems.va_alloc.targets import VaAllocTarget
+from conformance.systems.va_alloc.targets import LinuxDrmMm, VaAllocTarget
 from conformance.systems.va_alloc.telling import EVENT_WORDS, VaAllocViews
-from conformance.targets.kind import Progress, TargetKind
-from conformance.targets.protocol import Target
+from conformance.targets.kind import TargetKind
 from reference.systems.va_alloc.promise import VaAllocPromise
 from reports.vocabulary import HardwareRow
-
-
-def _drm_mm(kernel: str | None, progress: Progress) -> Target:
-    from conformance.systems.va_alloc.targets import LinuxDrmMm
-
-    return LinuxDrmMm(kernel, progress)
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.va_alloc.mutants import CATALOGUE
-
-    return CATALOGUE
-
 
 SYSTEM = System(
     name="va-alloc",
@@ -45,11 +31,11 @@ SYSTEM = System(
         TargetKind(
             "linux:drm-mm",
             "Linux's drm_mm.c, built from a kernel tree (--kernel)",
-            _drm_mm,
+            LinuxDrmMm,
             "drivers/gpu/drm/drm_mm.c",
             2000,
         ),
     ),
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.va_alloc.mutants"),
 )
 """System ``va-alloc``."""

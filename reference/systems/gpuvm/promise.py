@@ -13,7 +13,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from reference.calls import LEGAL, Broken, Call, Traits
+from reference.calls import LEGAL, Broken, Call, OfOne, Traits
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.mappings import Mapping
 from reference.systems.gpuvm.state import BufferState, Seen, VmState
@@ -47,32 +47,26 @@ class GpuvmCall(Call):
         self.expected: int | None = None
 
 
-class GpuvmPromise:
+class GpuvmPromise(OfOne):
     """What callers of a VA manager were told, and what its events said.
 
     ``state``: the VM as it has to be, and as events say that it is; ``seen``: what those of the
-    last call said. ``made``: whether a VM was made in this example.
+    last call said.
     """
 
     def __init__(self, traits: Traits) -> None:
+        super().__init__()
         self.state: VmState = VmState()
         self.seen: Seen = Seen()
-        self.made: bool = False
 
     @property
     def warned(self) -> int:
         """The event of a warning in the last call; -1 for none."""
         return self.seen.warned
 
-    def implied(self, operation: Operation, first: bool) -> Operation | None:
-        """A default VM goes without saying."""
-        if first and not self.state.exists and operation.name != "create":
-            return Operation("create")
-        return None
-
-    def takes(self, operation: Operation) -> bool:
-        """One VM an example: it is made first, and nothing is done once it is gone."""
-        return self.state.exists if operation.name != "create" else not self.made
+    def exists(self) -> bool:
+        """Whether there is a VM."""
+        return self.state.exists
 
     # -- before a call --------------------------------------------------------------------------
 

@@ -57,8 +57,6 @@ TIMED_OUT: Final = -errno.ETIMEDOUT
 """A command of the device did not end."""
 
 _INVALID: Final = (-errno.EINVAL,)
-_MISUSE: Final = "misuse: "
-"""Before the reason of a refusal: the interface forbids the call."""
 _WAITING: Final = frozenset({"bind", "alloc", "free", "active", "destroy_vm", "close_file"})
 """Operations that say so when the device does not answer."""
 _SILENT: Final = frozenset({"destroy_vm", "close_file", "idle"})
@@ -218,10 +216,12 @@ class MaliPromise:
         call = MaliCall(operation)
         refusal = _REFUSALS.get(name)
         reason, errors = refusal(state, operation) if refusal is not None else ("", ())
-        if reason.startswith(_MISUSE):
-            call.misuse(reason[len(_MISUSE) :])
-            call.errors = errors
-            return call
+        if not reason and name in _MISUSES:
+            why, results = _MISUSES[name](state, operation)
+            if why:
+                call.misuse(why)
+                call.errors = results
+                return call
         if not errors and reason:
             errors = _INVALID
         if operation.args.get("fail_at"):
@@ -438,19 +438,23 @@ def _active_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[
     number = operation.number("vm")
     if not 0 <= number < len(state.vms) or not state.vms[number].exists:
         return "no such VM", ()
-    vm = state.vms[number]
     if state.unplugged:
         return "unplugged", (-errno.ENODEV,)
     if not state.is_up():
         return "device cannot be used", ()
+    return "", ()
+
+
+def _active_misuse(state: MaliState, operation: Operation) -> tuple[str, tuple[int, ...]]:
+    vm = state.vms[operation.number("vm")]
     if not vm.handle:
-        return _MISUSE + "a job of a destroyed VM", (-errno.EINVAL,)
+        return "a job of a destroyed VM", (-errno.EINVAL,)
     if vm.slot < 0:
         free = len(state.slots) - 1
         taken = sum(1 for one in state.vms if one.exists and one.slot > 0 and one.active > 0)
         if taken >= free:
             # The scheduler of the device never has more VMs at work than there are AS.
-            return _MISUSE + "all address spaces are in use", (-errno.EBUSY,)
+            return "all address spaces are in use", (-errno.EBUSY,)
     return "", ()
 
 
@@ -484,9 +488,13 @@ def _resume_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[
 def _unplug_refusal(state: MaliState, operation: Operation) -> tuple[str, tuple[int, ...]]:
     if state.unplugged or state.resetting:
         return "gone, or in a reset", ()
+    return "", ()
+
+
+def _unplug_misuse(state: MaliState, operation: Operation) -> tuple[str, tuple[int, ...]]:
     if not state.powered:
         # Who removes a driver wakes the device before.
-        return _MISUSE + "unplugged while asleep", (-errno.EINVAL,)
+        return "unplugged while asleep", (-errno.EINVAL,)
     return "", ()
 
 
@@ -541,6 +549,13 @@ _REFUSALS: Final[dict[str, Callable[[MaliState, Operation], tuple[str, tuple[int
     "alloc": _alloc_refusal,
     "free": _free_refusal,
 }
+"""Why a call has to fail, and with what; nothing: it has not to."""
+
+_MISUSES: Final[dict[str, Callable[[MaliState, Operation], tuple[str, tuple[int, ...]]]]] = {
+    "active": _active_misuse,
+    "unplug": _unplug_misuse,
+}
+"""Of calls that do not have to fail: why the interface forbids them, and what they may give."""
 
 
 # -- what a call may touch ------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from reference.calls import LEGAL, Broken, Call, Traits
+from reference.calls import LEGAL, Broken, Call, OfOne, Traits
 from reference.operations import Operation, Result
 from reference.sorted_keys import SortedKeys
 from reference.trace import DECIMAL, HEX, WARN, WORDS, declare
@@ -230,32 +230,25 @@ class AllocCall(Call):
         self.expected: int = -1
 
 
-class VaAllocPromise:
+class VaAllocPromise(OfOne):
     """What callers of an allocator were told, and what it says that it has.
 
     ``space``: the ranges that callers have; ``seen``: what the events of the last call said.
-    ``made``: whether an allocator was made in this example.
     """
 
     def __init__(self, traits: Traits) -> None:
+        super().__init__()
         self.space: VaSpace = VaSpace()
         self.seen: Seen = Seen()
-        self.made: bool = False
 
     @property
     def warned(self) -> int:
         """The event of a warning in the last call; -1 for none."""
         return self.seen.warned
 
-    def implied(self, operation: Operation, first: bool) -> Operation | None:
-        """An allocator of the default window goes without saying."""
-        if first and not self.space.exists and operation.name != "create":
-            return Operation("create")
-        return None
-
-    def takes(self, operation: Operation) -> bool:
-        """One allocator an example: it is made first, and nothing is done once it is gone."""
-        return self.space.exists if operation.name != "create" else not self.made
+    def exists(self) -> bool:
+        """Whether there is an allocator."""
+        return self.space.exists
 
     # -- before a call --------------------------------------------------------------------------
 

@@ -1,37 +1,19 @@
 """ER: what calls and fences return, that a failed call changes nothing, that faults are told."""
 
 from conformance.rules.errnos import errno_kind, errno_name
-from conformance.rules.rule import LEGAL, MISUSE, REFUSED, Rule, Violation
+from conformance.rules.results import result_check
+from conformance.rules.rule import REFUSED, Rule, Violation
 from conformance.systems.mali.rules.operations import EVERY
 from conformance.systems.mali.rules.step import MaliStep
 from reference.systems.mali.promise import TIMED_OUT
 
 
-def result_check(step: MaliStep) -> int:
+def documented_check(step: MaliStep) -> int:
     """ER-1: a call returns one of its documented results."""
-    if step.sort == MISUSE:
-        return 0
-    allowed = [0] if step.sort == LEGAL else []
-    allowed += step.errors
-    result = step.result.result
-    accepted = step.sort == REFUSED and result == 0
-    if result in allowed or (accepted and step.reason == "in the kernel's part"):
+    accepted = step.sort == REFUSED and step.result.result == 0
+    if accepted and step.reason == "in the kernel's part":
         return 1
-    why = f" ({step.reason})" if step.reason else ""
-    names = " or ".join(errno_name(one) for one in allowed)
-    step.violations.append(
-        Violation(
-            "ER-1",
-            f"{step.what}, {step.sort}{why}, returned {errno_kind(result)}",
-            f"{step.what} returned {errno_name(result)}; the call was {step.sort}{why}.",
-            step.end_event,
-            step.first,
-            names,
-            errno_name(result),
-            corrupts=True,
-        )
-    )
-    return 1
+    return result_check(step, step.what)
 
 
 def unchanged_check(step: MaliStep) -> int:
@@ -164,7 +146,7 @@ RULES = (
         "refused.",
         "The process believes what did not happen, or gets what it must not have.",
         "formats.md B.5, B.6; KB-11, KB-14, KB-19",
-        result_check,
+        documented_check,
         EVERY,
         misuse=True,
     ),

@@ -1,7 +1,8 @@
 """ER: what calls return, and that a failed call changes nothing."""
 
 from conformance.rules.errnos import errno_kind, errno_name
-from conformance.rules.rule import LEGAL, MISUSE, Rule, Violation
+from conformance.rules.results import result_check
+from conformance.rules.rule import MISUSE, Rule, Violation
 from conformance.systems.nvidia.rules.operations import CHANGING, EVERY
 from conformance.systems.nvidia.rules.recount import (
     areas_mismatch,
@@ -9,32 +10,6 @@ from conformance.systems.nvidia.rules.recount import (
     tables_mismatch,
 )
 from conformance.systems.nvidia.rules.step import NvidiaStep
-
-
-def result_check(step: NvidiaStep) -> int:
-    """ER-1: a call returns one of its documented results."""
-    if step.sort == MISUSE:
-        return 0
-    allowed = [0] if step.sort == LEGAL else []
-    allowed += step.errors
-    result = step.result.result
-    if result in allowed:
-        return 1
-    why = f" ({step.reason})" if step.reason else ""
-    names = " or ".join(errno_name(one) for one in allowed)
-    step.violations.append(
-        Violation(
-            "ER-1",
-            f"{step.kind}, {step.sort}{why}, returned {errno_kind(result)}",
-            f"{step.kind} returned {errno_name(result)}; the call was {step.sort}{why}.",
-            step.end_event,
-            step.first,
-            names,
-            errno_name(result),
-            corrupts=True,
-        )
-    )
-    return 1
 
 
 def unchanged_check(step: NvidiaStep) -> int:
