@@ -16,6 +16,7 @@ from reference.systems.mali.device import (
     UNLOCK,
     UPDATE,
     Fault,
+    MaliDevice,
     MaliMmu,
     lock_address,
     locked_range,
@@ -168,7 +169,7 @@ def test_what_stands_at_an_offset(offset, name, slot, high):
 @pytest.mark.parametrize("offset", [0, 0x10, 0x16, 0x2010, 0x23FC, 0x242C, 0x2402, 0x2800, -4])
 def test_elsewhere_is_no_register_of_the_mmu(offset):
     assert mali.place_at(offset) is None
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     mmu.write(offset, 1)
     assert mmu.read(offset) == 0
     assert not any(mmu.counts)
@@ -203,16 +204,16 @@ def test_every_register_says_what_it_is_and_who_says_so():
 
 
 def test_features_and_present():
-    mmu = MaliMmu(slots=4, va_bits=39, pa_bits=36)
+    mmu = MaliDevice(slots=4, va_bits=39, pa_bits=36)
     assert get(mmu, mali.MMU_FEATURES) == 0x2427
     assert get(mmu, mali.AS_PRESENT) == 0xF
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     assert get(mmu, mali.MMU_FEATURES) == 0x2830
     assert get(mmu, mali.AS_PRESENT) == 0xFFFF
 
 
 def test_a_device_starts_without_interrupts_or_anything_to_use():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     assert get(mmu, mali.INT_MASK) == 0
     assert get(mmu, mali.INT_RAWSTAT) == 0
     assert not mmu.interrupt()
@@ -223,7 +224,7 @@ def test_a_device_starts_without_interrupts_or_anything_to_use():
 
 
 def test_registers_that_can_only_be_written_read_as_0():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put(mmu, mali.INT_CLEAR, 0xFFFF)
     command(mmu, 1, UNLOCK)
     assert get(mmu, mali.INT_CLEAR) == 0
@@ -237,7 +238,7 @@ def test_registers_that_can_only_be_written_read_as_0():
     words64,
 )
 def test_a_register_reads_as_it_was_written(name, slot, value):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put64(mmu, name, value, slot)
     assert get64(mmu, name, slot) == value
     assert all(get64(mmu, name, other) == 0 for other in range(16) if other != slot)
@@ -246,23 +247,23 @@ def test_a_register_reads_as_it_was_written(name, slot, value):
 @pytest.mark.parametrize("value", [-1, 1 << 32])
 def test_a_register_takes_32_bits(value):
     with pytest.raises(ValueError, match="value is"):
-        MaliMmu().write(0x2400, value)
+        MaliDevice().write(0x2400, value)
 
 
 @pytest.mark.parametrize("slots", [0, 17])
 def test_how_many_address_spaces_there_can_be(slots):
     with pytest.raises(ValueError, match="slots is"):
-        MaliMmu(slots=slots)
+        MaliDevice(slots=slots)
 
 
 @pytest.mark.parametrize("slot", [-1, 4])
 def test_asking_about_an_address_space_that_does_not_exist(slot):
     with pytest.raises(ValueError, match="slot is"):
-        MaliMmu(slots=4).at(slot).roots()
+        MaliDevice(slots=4).at(slot).roots()
 
 
 def test_an_absent_address_space_is_observed_and_changes_nothing():
-    mmu = MaliMmu(slots=4)
+    mmu = MaliDevice(slots=4)
     put64(mmu, mali.TRANSTAB, ROOT, 4)
     assert get64(mmu, mali.TRANSTAB, 4) == 0
     assert kinds(mmu) == [mali.ACCESS_ABSENT] * 4
@@ -273,7 +274,7 @@ def test_an_absent_address_space_is_observed_and_changes_nothing():
 
 @pytest.mark.parametrize("name", [mali.STATUS, mali.FAULTSTATUS, mali.FAULTADDRESS])
 def test_a_register_that_can_only_be_read_stays(name):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     before = get(mmu, name, 2)
     put(mmu, name, 1, 2)
     assert get(mmu, name, 2) == before
@@ -486,14 +487,14 @@ def test_faultstatus_there_and_back(code, access, source):
 
 
 def test_registers_are_not_used_before_update():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1)
     wait(mmu, 1)
     assert mmu.at(1).roots() == set()
 
 
 def test_update_is_in_effect_once_status_was_seen_clear():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1, ROOT)
     program(mmu, 1, OTHER_ROOT)
     assert mmu.at(1).roots() == {ROOT}
@@ -507,7 +508,7 @@ def test_update_is_in_effect_once_status_was_seen_clear():
 
 
 def test_update_latches_three_registers():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1, ROOT, CONFIG, 0x8F4C)
     command(mmu, 1, UPDATE)
     assert [one.mode() for one in mmu.at(1).states] == [mali.MODE_UNMAPPED, mali.MODE_4K]
@@ -517,7 +518,7 @@ def test_update_latches_three_registers():
 
 
 def test_a_command_that_is_not_stuck_has_ended_at_the_first_read():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1)
     command(mmu, 1, UPDATE)
     assert get(mmu, mali.STATUS, 1) == 0
@@ -532,7 +533,7 @@ def test_a_command_that_is_not_stuck_has_ended_at_the_first_read():
 
 
 def test_only_its_own_status_ends_a_command():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1)
     command(mmu, 1, UPDATE)
     wait(mmu, 0)
@@ -541,7 +542,7 @@ def test_only_its_own_status_ends_a_command():
 
 
 def test_a_disabled_address_space_walks_nothing():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1)
     flush(mmu, 1)
     program(mmu, 1, 0, mali.MODE_UNMAPPED)
@@ -554,7 +555,7 @@ def test_a_disabled_address_space_walks_nothing():
 
 @given(st.sampled_from(COMMANDS), st.integers(1, 5))
 def test_nothing_is_in_effect_while_status_reads_active(number, polls):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 3, ROOT)
     lock(mmu, 3, 0x10000, 0x8000)
     program(mmu, 3, OTHER_ROOT)
@@ -574,7 +575,7 @@ def test_nothing_is_in_effect_while_status_reads_active(number, polls):
 
 
 def test_a_stuck_address_space_never_ends_its_command():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1)
     program(mmu, 1, OTHER_ROOT)
     mmu.stick(1, -1)
@@ -587,7 +588,7 @@ def test_a_stuck_address_space_never_ends_its_command():
 
 
 def test_a_command_while_one_may_be_running_leaves_all_open():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1, ROOT)
     flush(mmu, 1)
     program(mmu, 1, OTHER_ROOT)
@@ -607,7 +608,7 @@ def test_a_command_while_one_may_be_running_leaves_all_open():
 
 @pytest.mark.parametrize("first", COMMANDS)
 def test_an_update_that_is_written_too_early_may_have_been_lost(first):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1, ROOT)
     program(mmu, 1, OTHER_ROOT)
     command(mmu, 1, first)
@@ -618,7 +619,7 @@ def test_an_update_that_is_written_too_early_may_have_been_lost(first):
 
 
 def test_a_command_after_the_wait_is_no_observation():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     for number in (NOP, *COMMANDS):
         put64(mmu, mali.LOCKADDR, 0xE, 1)
         lock(mmu, 1, 0, 0x1000)
@@ -630,7 +631,7 @@ def test_a_command_after_the_wait_is_no_observation():
 
 @pytest.mark.parametrize("name", [mali.TRANSTAB, mali.TRANSCFG, mali.MEMATTR])
 def test_a_register_that_changes_under_update(name):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1, ROOT)
     command(mmu, 1, UPDATE)
     put64(mmu, name, OTHER_ROOT | CONFIG, 1)
@@ -643,7 +644,7 @@ def test_a_register_that_changes_under_update(name):
 
 
 def test_lockaddr_may_change_under_update():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1)
     command(mmu, 1, UPDATE)
     put64(mmu, mali.LOCKADDR, 0x3F, 1)
@@ -653,7 +654,7 @@ def test_lockaddr_may_change_under_update():
 
 
 def test_lockaddr_may_not_change_under_lock():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put64(mmu, mali.LOCKADDR, 0xE, 1)
     command(mmu, 1, LOCK)
     put64(mmu, mali.LOCKADDR, 0x3F, 1)
@@ -677,14 +678,14 @@ def test_lockaddr_may_not_change_under_lock():
     ],
 )
 def test_what_update_may_latch(root, config, seen):
-    mmu = MaliMmu(pa_bits=40)
+    mmu = MaliDevice(pa_bits=40)
     program(mmu, 1, root, config)
     command(mmu, 1, UPDATE)
     assert kinds(mmu) == seen
 
 
 def test_update_of_an_enabled_address_space_wants_a_flush_of_everything():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     program(mmu, 1, ROOT)
     command(mmu, 1, UPDATE)
     wait(mmu, 1)
@@ -702,7 +703,7 @@ def test_update_of_an_enabled_address_space_wants_a_flush_of_everything():
 
 
 def test_a_command_that_does_not_exist():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     command(mmu, 1, 6)
     assert kinds(mmu) == [mali.COMMAND_UNKNOWN]
     assert not mmu.at(1).is_busy()
@@ -712,7 +713,7 @@ def test_a_command_that_does_not_exist():
 
 
 def test_a_region_is_locked_from_the_end_of_lock_until_unlock():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put64(mmu, mali.LOCKADDR, lock_address(0x4000, 0x1000), 2)
     command(mmu, 2, LOCK)
     assert mmu.at(2).region is None
@@ -728,7 +729,7 @@ def test_a_region_is_locked_from_the_end_of_lock_until_unlock():
 
 
 def test_a_second_lock_takes_the_place_of_the_first():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 2, 0, 0x8000)
     put64(mmu, mali.LOCKADDR, lock_address(0x10000, 0x8000), 2)
     assert mmu.at(2).region == (0, 0x7FFF)
@@ -739,7 +740,7 @@ def test_a_second_lock_takes_the_place_of_the_first():
 
 
 def test_an_update_leaves_the_lock():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 2, 0, 0x8000)
     command(mmu, 2, UPDATE)
     assert mmu.at(2).region == (0, 0x7FFF)
@@ -748,7 +749,7 @@ def test_an_update_leaves_the_lock():
 
 
 def test_a_flush_releases_the_lock_when_it_ends():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 2, 0, 0x8000)
     command(mmu, 2, FLUSH_PT)
     assert mmu.at(2).region is None
@@ -758,7 +759,7 @@ def test_a_flush_releases_the_lock_when_it_ends():
 
 
 def test_a_flush_that_keeps_the_lock():
-    mmu = MaliMmu(flush_unlocks=False)
+    mmu = MaliDevice(flush_unlocks=False)
     flush(mmu, 2, 0, 0x8000)
     assert mmu.at(2).region == (0, 0x7FFF)
     assert mmu.at(2).may_be_locked
@@ -771,7 +772,7 @@ def test_a_flush_that_keeps_the_lock():
 
 @given(ranges(), ranges())
 def test_covers_is_what_is_locked(asked, other):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 0, *asked)
     first, last = mmu.at(0).region
     assert mmu.at(0).covers(asked[0], sum(asked) - 1)
@@ -781,7 +782,7 @@ def test_covers_is_what_is_locked(asked, other):
 
 
 def test_an_invalidation_counts_when_issued_and_when_completed():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1, ROOT)
     lock(mmu, 1, 0x4000_0000, 0x20_0000)
     written = mmu.now
@@ -800,13 +801,13 @@ def test_an_invalidation_counts_when_issued_and_when_completed():
 
 
 def test_ranges_end_where_views_end():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     flush(mmu, 1)
     assert (mmu.completed[-1].first, mmu.completed[-1].last) == (0, TOP_VA)
 
 
 def test_a_flush_without_a_region_flushes_nothing():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     command(mmu, 1, FLUSH_MEM)
     wait(mmu, 1)
     assert kinds(mmu) == [mali.FLUSH_UNLOCKED]
@@ -821,7 +822,7 @@ def test_a_flush_without_a_region_flushes_nothing():
 
 @pytest.mark.parametrize("by_command", [True, False])
 def test_a_flush_in_doubt_completes_nothing_then_or_later(by_command):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 1, 0, ALL)
     command(mmu, 1, FLUSH_PT)
     if by_command:
@@ -840,7 +841,7 @@ def test_a_flush_in_doubt_completes_nothing_then_or_later(by_command):
 
 
 def test_a_lock_that_was_not_awaited_gives_no_flush():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put64(mmu, mali.LOCKADDR, 0x3F, 1)
     command(mmu, 1, LOCK)
     command(mmu, 1, FLUSH_PT)
@@ -850,7 +851,7 @@ def test_a_lock_that_was_not_awaited_gives_no_flush():
 
 
 def test_a_region_that_is_too_small_locks_and_flushes_nothing_for_sure():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put64(mmu, mali.LOCKADDR, 0x400D, 1)
     command(mmu, 1, LOCK)
     wait(mmu, 1)
@@ -862,7 +863,7 @@ def test_a_region_that_is_too_small_locks_and_flushes_nothing_for_sure():
 
 
 def test_a_flush_that_never_ends_completes_nothing():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     lock(mmu, 1, 0, ALL)
     mmu.stick(1, -1)
     command(mmu, 1, FLUSH_MEM)
@@ -876,7 +877,7 @@ def test_a_flush_that_never_ends_completes_nothing():
 
 @given(st.integers(0, 15), st.integers(0, 0xFFFF), words64)
 def test_a_fault_is_visible_until_cleared_as_mask_says(slot, mask, address):
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     put(mmu, mali.INT_MASK, mask)
     status = mali.faultstatus_of(0xC3, mali.ACCESS_WRITE, 7)
     assert mmu.fault(slot, status, address, 0x1234)
@@ -901,7 +902,7 @@ def test_a_fault_is_visible_until_cleared_as_mask_says(slot, mask, address):
 
 
 def test_a_second_fault_waits_for_the_first():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     assert mmu.fault(1, 0x2C3, 0x1000)
     assert not mmu.fault(1, 0x2C8, 0x2000)
     assert mmu.fault(2, 0x2C8, 0x2000)
@@ -913,7 +914,7 @@ def test_a_second_fault_waits_for_the_first():
 
 
 def test_the_end_of_a_command_has_an_interrupt_of_its_own():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     mmu.stick(3, 2)
     command(mmu, 3, UNLOCK)
     assert get(mmu, mali.INT_RAWSTAT) == 0
@@ -934,7 +935,7 @@ def test_the_end_of_a_command_has_an_interrupt_of_its_own():
     st.booleans(),
 )
 def test_after_a_reset_nothing_is_latched(steps, off):
-    mmu = MaliMmu(slots=4)
+    mmu = MaliDevice(slots=4)
     for slot, number, waits in steps:
         program(mmu, slot, ROOT + 0x1000 * slot)
         put64(mmu, mali.LOCKADDR, 0x3F, slot)
@@ -967,7 +968,7 @@ def test_after_a_reset_nothing_is_latched(steps, off):
 
 
 def test_what_was_under_way_at_a_reset_never_completes():
-    mmu = MaliMmu(slots=1)
+    mmu = MaliDevice(slots=1)
     lock(mmu, 0, 0, ALL)
     command(mmu, 0, FLUSH_MEM)
     under_way = mmu.issued[-1]
@@ -978,7 +979,7 @@ def test_what_was_under_way_at_a_reset_never_completes():
 
 
 def test_without_power_no_register_answers():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1)
     put(mmu, mali.INT_MASK, 0xFFFF)
     mmu.power_off()
@@ -1037,7 +1038,7 @@ def told(mmu):
     )
 )
 def test_an_observer_of_the_trace_knows_what_the_device_knows(steps):
-    device = MaliMmu(slots=4)
+    device = MaliDevice(slots=4)
     recorded = Recorded(device)
     observer = MaliMmu(slots=4)
     fed = 0
@@ -1056,7 +1057,7 @@ def test_an_observer_of_the_trace_knows_what_the_device_knows(steps):
 
 
 def test_events_of_other_kinds_count_and_do_nothing():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     trace = Trace()
     trace.emit(STORE, 0x2418, 0, UPDATE)
     trace.emit(BARRIER, BARRIER_FULL)
@@ -1089,7 +1090,7 @@ def test_what_the_mmu_flushed_is_not_cached_in_the_view():
     machine.feed(trace.words, 0)
     assert len(context.tlb.leaves_in(0, 0xFFFF)) == 2
 
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1)
     flush(mmu, 1, 0, page, FLUSH_PT)
     one = mmu.completed[-1]

@@ -5,12 +5,11 @@ there is not what the MMU uses: the command UPDATE latches the root and how to w
 Commands run on their own. One is in effect when STATUS was read with AS_ACTIVE clear after it,
 not before; until then the state before and the state after it are both possible.
 
-``MaliMmu`` can be used in two ways. As a device: ``write`` and ``read`` are the accesses of a
-driver, and ``read`` says what the register holds. As an observer of a trace: ``feed`` takes the
-events, in which the values that were read stand already. What no register tells (a fault, a
-command that gets stuck, a reset, power) is said by methods. It judges nothing. What is worth a
-rule's attention becomes an ``MmuObservation``, and ``counts`` says how often there could have
-been one.
+``MaliMmu`` observes a trace: ``feed`` takes the events, in which the values that were read stand
+already. What no register tells (a fault, a reset, power) is said by methods. It judges nothing.
+What is worth a rule's attention becomes an ``MmuObservation``, and ``counts`` says how often there
+could have been one. ``MaliDevice`` is what a driver works with where there is no hardware:
+``write`` and ``read`` are its accesses, and ``read`` says what the register holds.
 
 Registers are 32 bits wide, and two of them, low half first, hold a 64-bit value. Such values are
 unsigned numbers here, 0 to 2**64 - 1. ``slot`` is always the number of an AS, 0 to 15; ranges of
@@ -509,12 +508,6 @@ class AddressSpace:
         """Whether accesses may stall: from when LOCK is written until its release was seen."""
         self.flushed: bool = False
         """Whether the last flush since UPDATE covered all inputs."""
-        self.polls: int = 0
-        """How often STATUS still reads active; -1: for ever."""
-        self.stuck: int = 0
-        """The same of the next command, or of a later one."""
-        self.passing: int = 0
-        """How many commands precede that one."""
         self.running: Invalidation | None = None
         """The invalidation that a FLUSH_* is about to complete."""
 
@@ -543,15 +536,9 @@ class AddressSpace:
 
 
 class MaliMmu:
-    """Registers, address spaces and interrupts of one GPU.
+    """Registers, address spaces and faults of one GPU, as the accesses of a driver show them.
 
-    ``slots``: how many AS there are, 1 to 16; ``va_bits``, ``pa_bits``: input and output bits
-    that GPU_MMU_FEATURES tells. ``flush_unlocks``: whether FLUSH_* releases the lock when it
-    ends; drivers rely on it, and no manual says so.
-
-    ``issued``, ``completed``: invalidations, in order; ``observations``, ``counts``: what is
-    worth a rule's attention, and how often there could have been something, by kind. ``now``:
-    number of the next event; an access by ``write`` or ``read`` is one.
+    ``slots``: how many AS there are, 1 to 16.
 
     Source: formats.md B.1, B.3, B.4.
     """
@@ -566,17 +553,28 @@ class MaliMmu:
         if not 1 <= slots <= AS_LIMIT:
             raise ValueError(f"slots is {slots}; allowed are 1 to {AS_LIMIT}")
         self.va_bits: int = va_bits
+        """Input bits that GPU_MMU_FEATURES tells."""
         self.pa_bits: int = pa_bits
+        """Output bits that it tells."""
         self.flush_unlocks: bool = flush_unlocks
+        """Whether FLUSH_* releases the lock when it ends; drivers rely on it, and no manual says
+        so."""
         self.spaces: list[AddressSpace] = [AddressSpace() for _ in range(slots)]
+        """By number."""
         self.rawstat: int = 0
-        self.mask: int = 0
+        """INT_RAWSTAT: the faults that were raised and not cleared, by AS."""
         self.powered: bool = True
+        """Whether registers answer."""
         self.now: i64 = 0
+        """Number of the next event, or access."""
         self.issued: list[Invalidation] = []
+        """In order."""
         self.completed: list[Invalidation] = []
+        """In the order in which they were seen to be over."""
         self.observations: list[MmuObservation] = []
+        """What is worth a rule's attention, in order."""
         self.counts: list[int] = [0] * OBSERVATIONS
+        """How often there could have been something, by kind."""
 
     # -- feeding ----------------------------------------------------------------------------
 
@@ -616,56 +614,6 @@ class MaliMmu:
         space.region = None
         space.may_be_locked = False
 
-    def write(self, offset: int, value: int) -> None:
-        """A driver writes ``value``, 32 bits, at byte ``offset``.
-
-        Raises:
-            ValueError: ``value`` does not fit in 32 bits (``feed`` raises it, too).
-        """
-        self._write(offset, value)
-        self.now += 1
-
-    def read(self, offset: int) -> int:
-        """A driver reads the 32 bits at byte ``offset``; 0 where the MMU has no register."""
-        value = self.value_at(offset)
-        place = self._find(offset)
-        if place is not None and place.register.name == STATUS:
-            self._polled(place.slot)
-        self._saw(offset, value)
-        self.now += 1
-        return value
-
-    def value_at(self, offset: int) -> int:
-        """What a read at byte ``offset`` gives now; 0 without power. Changes nothing."""
-        place = self._find(offset)
-        if place is None or not self.powered:
-            return 0
-        value = self._value(place.slot, place.register.name)
-        return value >> 32 if place.high else value & 0xFFFF_FFFF
-
-    def _find(self, offset: int) -> Place | None:
-        """The register at ``offset``, if the AS that it belongs to exists."""
-        place = place_at(offset)
-        return None if place is None or place.slot >= len(self.spaces) else place
-
-    def _value(self, slot: int, name: str) -> int:
-        if name == MMU_FEATURES:
-            return self.va_bits | self.pa_bits << 8
-        if name == AS_PRESENT:
-            return (1 << len(self.spaces)) - 1
-        if name == INT_RAWSTAT:
-            return self.rawstat
-        if name == INT_MASK:
-            return self.mask
-        if name == INT_STAT:
-            return self.rawstat & self.mask
-        if slot == NO_SLOT or name == COMMAND:
-            return 0
-        space = self.spaces[slot]
-        if name == STATUS:
-            return ACTIVE if space.command != NOP and space.polls != 0 else 0
-        return space.registers[name]
-
     def _write(self, offset: int, value: int) -> None:
         if not 0 <= value <= 0xFFFF_FFFF:
             raise ValueError(f"value is {value:#x}; allowed are 0 to 0xffffffff")
@@ -677,11 +625,9 @@ class MaliMmu:
             return
         if name == INT_CLEAR:
             self.rawstat &= ~value
-        elif name == INT_MASK:
-            self.mask = value
         elif name == COMMAND:
             self._command(place, value)
-        else:
+        elif place.slot != NO_SLOT:
             self._set(place, value)
 
     def _saw(self, offset: int, value: int) -> None:
@@ -750,14 +696,6 @@ class MaliMmu:
         space.command = command
         if busy:
             space.doubt()
-        if space.passing > 0:
-            space.passing -= 1
-            space.polls = 0
-        else:
-            space.polls = space.stuck
-            space.stuck = 0
-        if space.polls == 0:
-            self._complete_bit(place.slot)
 
     def _update(self, space: AddressSpace, place: Place) -> None:
         new = space.written()
@@ -827,17 +765,6 @@ class MaliMmu:
             inputs = [state.input_bits() for state in space.states if state.walks()]
             space.flushed = one.first == 0 and one.last >= (1 << max(inputs, default=0)) - 1
 
-    def _polled(self, slot: int) -> None:
-        """STATUS is read: a command that takes some reads is nearer to its end."""
-        space = self.spaces[slot]
-        if space.polls > 0:
-            space.polls -= 1
-            if space.polls == 0:
-                self._complete_bit(slot)
-
-    def _complete_bit(self, slot: int) -> None:
-        self.rawstat |= 1 << (AS_LIMIT + slot)
-
     # -- asking -----------------------------------------------------------------------------
 
     def at(self, slot: int) -> AddressSpace:
@@ -849,10 +776,6 @@ class MaliMmu:
         if not 0 <= slot < len(self.spaces):
             raise ValueError(f"slot is {slot}; allowed are 0 to {len(self.spaces) - 1}")
         return self.spaces[slot]
-
-    def interrupt(self) -> bool:
-        """Whether the MMU's interrupt is raised: INT_STAT is not 0."""
-        return self.powered and self.rawstat & self.mask != 0
 
     # -- what happens to the device ---------------------------------------------------------
 
@@ -871,15 +794,6 @@ class MaliMmu:
         registers[FAULTEXTRA] = extra
         self.rawstat |= 1 << slot
         return True
-
-    def stick(self, slot: int, polls: int, after: int = 0) -> None:
-        """STATUS reads active ``polls`` times after the next command in AS ``slot``; -1: always.
-
-        ``after``: how many commands pass before that one.
-        """
-        space = self.at(slot)
-        space.stuck = polls
-        space.passing = after
 
     def reset(self) -> None:
         """The GPU is reset: all AS are disabled, nothing is cached, no interrupt is raised.
@@ -904,4 +818,136 @@ class MaliMmu:
             self._complete(self._issue(slot, (0, TOP_VA), kind))
             self.spaces[slot] = AddressSpace()
         self.rawstat = 0
+
+
+# -- the device a driver works with -------------------------------------------------------
+
+
+class Delay:
+    """How long the commands of one AS take."""
+
+    def __init__(self) -> None:
+        self.polls: int = 0
+        """How often STATUS still reads active; -1: for ever."""
+        self.stuck: int = 0
+        """The same of the next command, or of a later one."""
+        self.passing: int = 0
+        """How many commands precede that one."""
+
+
+class MaliDevice(MaliMmu):
+    """The registers as a driver accesses them, and what they answer. Arguments as ``MaliMmu``'s."""
+
+    def __init__(
+        self,
+        slots: int = AS_LIMIT,
+        va_bits: int = 48,
+        pa_bits: int = 40,
+        flush_unlocks: bool = True,
+    ) -> None:
+        super().__init__(slots, va_bits, pa_bits, flush_unlocks)
+        self.mask: int = 0
+        """INT_MASK."""
+        self.delays: list[Delay] = [Delay() for _ in range(slots)]
+        """By AS."""
+
+    def write(self, offset: int, value: int) -> None:
+        """A driver writes ``value``, 32 bits, at byte ``offset``.
+
+        Raises:
+            ValueError: ``value`` does not fit in 32 bits (``feed`` raises it, too).
+        """
+        self._write(offset, value)
+        place = self._find(offset)
+        if place is not None and self.powered:
+            if place.register.name == INT_MASK:
+                self.mask = value
+            elif place.register.name == COMMAND and value in COMMANDS and value != NOP:
+                self._begin(place.slot)
+        self.now += 1
+
+    def read(self, offset: int) -> int:
+        """A driver reads the 32 bits at byte ``offset``; 0 where the MMU has no register."""
+        value = self.value_at(offset)
+        place = self._find(offset)
+        if place is not None and place.register.name == STATUS:
+            self._polled(place.slot)
+        self._saw(offset, value)
+        self.now += 1
+        return value
+
+    def value_at(self, offset: int) -> int:
+        """What a read at byte ``offset`` gives now; 0 without power. Changes nothing."""
+        place = self._find(offset)
+        if place is None or not self.powered:
+            return 0
+        value = self._value(place.slot, place.register.name)
+        return value >> 32 if place.high else value & 0xFFFF_FFFF
+
+    def _find(self, offset: int) -> Place | None:
+        """The register at ``offset``, if the AS that it belongs to exists."""
+        place = place_at(offset)
+        return None if place is None or place.slot >= len(self.spaces) else place
+
+    def _value(self, slot: int, name: str) -> int:
+        if name == MMU_FEATURES:
+            return self.va_bits | self.pa_bits << 8
+        if name == AS_PRESENT:
+            return (1 << len(self.spaces)) - 1
+        if name == INT_RAWSTAT:
+            return self.rawstat
+        if name == INT_MASK:
+            return self.mask
+        if name == INT_STAT:
+            return self.rawstat & self.mask
+        if slot == NO_SLOT or name == COMMAND:
+            return 0
+        space = self.spaces[slot]
+        if name == STATUS:
+            return ACTIVE if space.is_busy() and self.delays[slot].polls != 0 else 0
+        return space.registers[name]
+
+    def _begin(self, slot: int) -> None:
+        """A command was written."""
+        delay = self.delays[slot]
+        if delay.passing > 0:
+            delay.passing -= 1
+            delay.polls = 0
+        else:
+            delay.polls = delay.stuck
+            delay.stuck = 0
+        if delay.polls == 0:
+            self._complete_bit(slot)
+
+    def _polled(self, slot: int) -> None:
+        """STATUS is read: a command that takes some reads is nearer to its end."""
+        delay = self.delays[slot]
+        if delay.polls > 0:
+            delay.polls -= 1
+            if delay.polls == 0:
+                self._complete_bit(slot)
+
+    def _complete_bit(self, slot: int) -> None:
+        self.rawstat |= 1 << (AS_LIMIT + slot)
+
+    def interrupt(self) -> bool:
+        """Whether the MMU's interrupt is raised: INT_STAT is not 0."""
+        return self.powered and self.rawstat & self.mask != 0
+
+    def stick(self, slot: int, polls: int, after: int = 0) -> None:
+        """STATUS reads active ``polls`` times after the next command in AS ``slot``; -1: always.
+
+        ``after``: how many commands pass before that one.
+
+        Raises:
+            ValueError: there is no such AS.
+        """
+        self.at(slot)
+        delay = self.delays[slot]
+        delay.stuck = polls
+        delay.passing = after
+
+    def _forget(self, kind: int) -> None:
+        super()._forget(kind)
         self.mask = 0
+        self.delays = [Delay() for _ in self.spaces]

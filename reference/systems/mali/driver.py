@@ -45,7 +45,7 @@ from reference.systems.gpuvm.driver import (
     VmBo,
     page_of,
 )
-from reference.systems.mali.device import MaliMmu
+from reference.systems.mali.device import MaliDevice
 from reference.systems.mali.events import FENCE, VM
 from reference.systems.pagetable.driver import TABLE_BASE, TABLE_END, PageTable
 from reference.systems.va_alloc.driver import BEST, VaAllocator
@@ -259,9 +259,9 @@ def prot_of(flags: i64) -> i64:
 class Bus(Registers):
     """The way to the device."""
 
-    def __init__(self, mmu: MaliMmu, trace: Trace) -> None:
+    def __init__(self, mmu: MaliDevice, trace: Trace) -> None:
         super().__init__(trace, BUS_BUDGET)
-        self.mmu: MaliMmu = mmu
+        self.mmu: MaliDevice = mmu
 
     def ask(self, register: i64) -> i64:
         """What the device answers to a read."""
@@ -1333,7 +1333,7 @@ class Device:
         self.pa_bits: i64 = pa_bits
         self.coherent: bool = coherent
         self.touched: Touched = Touched()
-        self.bus: Bus = Bus(MaliMmu(slots, va_bits, pa_bits), trace)
+        self.bus: Bus = Bus(MaliDevice(slots, va_bits, pa_bits), trace)
         self.hardware: Hardware = Hardware(self.bus, va_bits, coherent)
         self.slots: Slots = Slots(self.hardware, slots, self.touched)
         self.pool: TablePool = TablePool(trace)
