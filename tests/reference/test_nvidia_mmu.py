@@ -404,7 +404,7 @@ def test_addresses_outside() -> None:
     for va in (-1, GP100.limit, 1 << 60):
         found = device.mmu.walker.translate(va)
         assert (found.what, found.table) == (NOTHING, -1)
-        assert [one.what for one in device.mmu.possible(va)] == [NOTHING]
+        assert [one.what for one in possible(device.mmu.walker, va)] == [NOTHING]
     nobody = NvidiaMmu(GP100)
     assert nobody.walker.translate(0).table == -1
 
@@ -538,14 +538,14 @@ def test_an_unlinked_table_is_walked_until_it_is_invalidated() -> None:
     device.flush()
     device.store(0x103008, 0)
     device.store(0x104000, 0x1235001)
-    assert [(one.what, one.pa) for one in device.mmu.possible(0)] == [
+    assert [(one.what, one.pa) for one in possible(device.mmu.walker, 0)] == [
         (NOTHING, -1),
         (MAPPED, 0x12350000),
         (MAPPED, 0x12340000),
     ]
     assert device.mmu.current.changes[-1].table == SPT
     device.flush()
-    assert [one.what for one in device.mmu.possible(0)] == [NOTHING]
+    assert [one.what for one in possible(device.mmu.walker, 0)] == [NOTHING]
     device.store(0x104000, 0x1236001)
     assert device.mmu.current.changes == []
 
@@ -556,7 +556,7 @@ def test_a_freed_table_behind_a_cached_entry_is_anything() -> None:
     device.flush()
     device.store(0x103008, 0)
     device.free(0x104000)
-    assert [one.what for one in device.mmu.possible(0)] == [NOTHING, ARBITRARY]
+    assert [one.what for one in possible(device.mmu.walker, 0)] == [NOTHING, ARBITRARY]
     assert device.seen() == ["freed cached"]
 
 
@@ -567,7 +567,7 @@ def test_a_cached_hole_hides_a_small_page() -> None:
     device.flush()
     device.store(0x104000 + 48 * 8, 0x1237001)
     device.store(0x105018, 0)
-    assert [(one.what, one.pa) for one in device.mmu.possible(0x30000)] == [
+    assert [(one.what, one.pa) for one in possible(device.mmu.walker, 0x30000)] == [
         (MAPPED, 0x12370000),
         (NOTHING, -1),
     ]
@@ -589,8 +589,8 @@ def test_no_more_translations_than_asked_for() -> None:
     small_pages(device)
     for i in range(20):
         device.store(0x104000, GP100.leaf(SPT, 0x10000 * i, VRAM))
-    assert len(device.mmu.possible(0)) == 22
-    few = device.mmu.possible(0, 5)
+    assert len(possible(device.mmu.walker, 0)) == 22
+    few = possible(device.mmu.walker, 0, 5)
     assert len(few) == 5
     assert few[0].same(device.mmu.walker.translate(0))
 
@@ -1195,7 +1195,7 @@ def test_the_walk_of_tables_built_by_hand(case) -> None:
     device.flush()
     assert device.mmu.current.unflushed(0, fmt.limit - 1) == []
     for _, va in placed:
-        only = device.mmu.possible(va)
+        only = possible(device.mmu.walker, va)
         assert len(only) == 1
         assert only[0].same(device.mmu.walker.translate(va))
 
@@ -1334,11 +1334,11 @@ def test_the_cache_against_remembering_everything(calls) -> None:
     assert mine == naive.reachable()
     # 2. Everything that was walked since the last invalidation started is possible now.
     for _, va, walked in naive.walks:
-        assert any(walked.same(one) for one in device.mmu.possible(va, 100000))
+        assert any(walked.same(one) for one in possible(device.mmu.walker, va, 100000))
     # 3. What differs from the walk now is in the list of changes.
     for va in LOOKED_AT:
         now = device.mmu.walker.translate(va)
-        others = [one for one in device.mmu.possible(va, 100000) if not one.same(now)]
+        others = [one for one in possible(device.mmu.walker, va, 100000) if not one.same(now)]
         assert not others or device.mmu.current.unflushed(va, va)
     # 4. Runs of entries say what each entry says.
     pages = [*range(0, 0x30000, 0x1000), *range(M2 - 0x2000, M2 + 0x12000, 0x1000)]
@@ -1357,9 +1357,9 @@ def test_the_cache_against_remembering_everything(calls) -> None:
     assert device.mmu.current.changes == []
     assert device.mmu.current.stale == []
     for va in LOOKED_AT:
-        assert [one.same(device.mmu.walker.translate(va)) for one in device.mmu.possible(va)] == [
-            True
-        ]
+        assert [
+            one.same(device.mmu.walker.translate(va)) for one in possible(device.mmu.walker, va)
+        ] == [True]
 
 
 def test_poison_is_what_nobody_wrote() -> None:

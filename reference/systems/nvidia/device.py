@@ -15,11 +15,10 @@ from mypy_extensions import i64
 
 from reference.formats.format import Format
 from reference.formats.nvidia import VRAM, table_apertures
-from reference.hardware.cached_walks import possible
 from reference.hardware.observation import ISSUED_UNSEEN, OBSERVATIONS
-from reference.hardware.paired_context import Change, PairedContext
+from reference.hardware.paired_context import PairedContext
 from reference.hardware.paired_machine import PairedMachine
-from reference.hardware.paired_walker import PairedWalker, Translation
+from reference.hardware.paired_walker import PairedWalker
 from reference.trace import REG_READ, REG_WRITE
 
 # -- registers ----------------------------------------------------------------------------
@@ -122,12 +121,6 @@ class NvidiaMmu(PairedMachine):
             self._written(a, b)
         else:
             super().take(kind, a, b, c)
-
-    def possible(
-        self, va: i64, limit: int = 64, hidden: set[Change] | None = None
-    ) -> list[Translation]:
-        """Every translation of ``va`` that the device may use now, as ``cached_walks`` has it."""
-        return possible(self.walker, va, limit, hidden)
 
     def assume_invalidated(self) -> None:
         """Take all that was replaced as gone, after it was reported that it may be cached."""

@@ -19,6 +19,7 @@ from typing import Final
 from mypy_extensions import i64
 
 from reference.formats.format import Format, Page
+from reference.hardware.cached_walks import possible
 from reference.hardware.observation import Observation
 from reference.physical_layout import BufferPages, MemoryLayout
 from reference.pieces import MAPPED, Pieces
@@ -515,7 +516,7 @@ class NvidiaState:
             promised = self.promise.lookup(va)
             if promised[0] != MAPPED or promised[1] != pa:
                 continue
-            for one in self.mmu.possible(va):
+            for one in possible(self.mmu.walker, va):
                 if one.what == MAPPED and one.pa == pa:
                     self.seen.early.append((event, va, pa))
                     return
@@ -529,7 +530,7 @@ class NvidiaState:
                 if part.memory != number:
                     continue
                 pa: i64 = self.memories[number].pages.address(part.offset)
-                for one in self.mmu.possible(part.first):
+                for one in possible(self.mmu.walker, part.first):
                     if one.what == MAPPED and one.pa == pa:
                         self.seen.early.append((event, part.first, int(pa)))
                         return

@@ -3,6 +3,7 @@
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.nvidia.rules.operations import CHANGING, EVERY, MAPS
 from conformance.systems.nvidia.rules.step import NvidiaStep
+from reference.hardware.cached_walks import possible
 from reference.hardware.observation import (
     ALLOCATED_TWICE,
     FREED_CACHED,
@@ -288,10 +289,10 @@ def _stale(
     # An entry of a directory has many pages behind it: the first ones, and the last.
     addresses = list(range(int(change.first), min(last + 1, int(change.first) + 64 * step), step))
     for va in [*addresses, last + 1 - step]:
-        possible = mmu.possible(va, hidden=hidden)
-        for other in possible[1:]:
-            if not other.same(possible[0]):
-                return possible[0], other
+        found = possible(mmu.walker, va, hidden=hidden)
+        for other in found[1:]:
+            if not other.same(found[0]):
+                return found[0], other
     return None
 
 
