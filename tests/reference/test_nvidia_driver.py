@@ -1276,3 +1276,15 @@ def test_raw_calls_are_as_promised() -> None:
         judge.look()
         assert world.names == {}
     assert changed > 100
+
+
+def test_no_table_cannot_be_freed() -> None:
+    """What was never had is nowhere; a table that is gone is told of as it is."""
+    trace = Trace()
+    memory = nvidia.DriverMemory(trace)
+    pa = memory.allocate(0x1000, 0x1000)
+    memory.free(pa)
+    memory.free(pa)
+    assert [event.name for event in trace] == ["alloc", "free", "free"]
+    with pytest.raises(ValueError, match=r"^pa is -1; allowed are addresses"):
+        memory.free(nvidia.NO_TABLE)
