@@ -9,6 +9,7 @@ import pytest
 from conformance.systems.nvidia.operations import CHIPS
 from conformance.systems.nvidia.targets import NvidiaTarget
 from reference import trace as t
+from reference.drivers.table_memory import NO_TABLE
 from reference.formats.nvidia import VOLATILE, nvidia_format
 from reference.hardware.paired_context import MARKED
 from reference.operations import Operation, Result
@@ -1287,4 +1288,4 @@ def test_no_table_cannot_be_freed() -> None:
     memory.free(pa)
     assert [event.name for event in trace] == ["alloc", "free", "free"]
     with pytest.raises(ValueError, match=r"^pa is -1; allowed are addresses"):
-        memory.free(nvidia.NO_TABLE)
+        memory.free(NO_TABLE)
