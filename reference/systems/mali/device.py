@@ -563,6 +563,8 @@ class MaliMmu:
         """By number."""
         self.rawstat: int = 0
         """INT_RAWSTAT: the faults that were raised and not cleared, by AS."""
+        self.mask: int = 0
+        """INT_MASK, as it was written last: ones let the bits of INT_RAWSTAT through."""
         self.powered: bool = True
         """Whether registers answer."""
         self.now: i64 = 0
@@ -625,6 +627,8 @@ class MaliMmu:
             return
         if name == INT_CLEAR:
             self.rawstat &= ~value
+        elif name == INT_MASK:
+            self.mask = value
         elif name == COMMAND:
             self._command(place, value)
         elif place.slot != NO_SLOT:
@@ -818,6 +822,7 @@ class MaliMmu:
             self._complete(self._issue(slot, (0, TOP_VA), kind))
             self.spaces[slot] = AddressSpace()
         self.rawstat = 0
+        self.mask = 0
 
 
 # -- the device a driver works with -------------------------------------------------------
@@ -846,8 +851,6 @@ class MaliDevice(MaliMmu):
         flush_unlocks: bool = True,
     ) -> None:
         super().__init__(slots, va_bits, pa_bits, flush_unlocks)
-        self.mask: int = 0
-        """INT_MASK."""
         self.delays: list[Delay] = [Delay() for _ in range(slots)]
         """By AS."""
 
@@ -859,11 +862,9 @@ class MaliDevice(MaliMmu):
         """
         self._write(offset, value)
         place = self._find(offset)
-        if place is not None and self.powered:
-            if place.register.name == INT_MASK:
-                self.mask = value
-            elif place.register.name == COMMAND and value in COMMANDS and value != NOP:
-                self._begin(place.slot)
+        starts: bool = place is not None and place.register.name == COMMAND
+        if place is not None and starts and self.powered and value in COMMANDS and value != NOP:
+            self._begin(place.slot)
         self.now += 1
 
     def read(self, offset: int) -> int:
@@ -949,5 +950,4 @@ class MaliDevice(MaliMmu):
 
     def _forget(self, kind: int) -> None:
         super()._forget(kind)
-        self.mask = 0
         self.delays = [Delay() for _ in self.spaces]

@@ -258,6 +258,7 @@ class MaliPromise:
             if move is not None:
                 move(state, call, result)
         state.settle()
+        _follow_faults(state, call)
         _gather(state, call)
         _recount(state, call)
 
@@ -654,6 +655,15 @@ def _keep_until_reset(state: MaliState, call: MaliCall, result: Result) -> None:
             vm.busy_until_reset = True
 
 
+def _follow_faults(state: MaliState, call: MaliCall) -> None:
+    """Which AS have faulted, and do not walk since."""
+    for slot in list(state.faulted):
+        if state.mmu.at(slot).roots():
+            state.faulted.discard(slot)
+    if call.faulted != NONE:
+        state.faulted.add(call.faulted)
+
+
 def _after_run(state: MaliState, call: MaliCall) -> None:
     """Queued binds were done, or have failed; deferred work was done, if it was all of it."""
     seen = state.seen
@@ -944,6 +954,8 @@ def _take_over(state: MaliState, call: MaliCall, rules: set[str]) -> None:
                 state.mmu.assume_unlocked(slot)
     if "ER-11" in rules:
         state.mmu.rawstat &= ~(1 << call.faulted)
+    if "ER-13" in rules:
+        state.mmu.mask = state.mask_due() | state.mmu.mask & ~((1 << len(state.slots)) - 1)
     if "PG-11" in rules:
         state.reset_asked = True
     state.owed.update(call.owed)

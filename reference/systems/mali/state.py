@@ -327,6 +327,8 @@ class MaliState:
         self.unplugged: bool = False
         self.may_time_out: bool = False
         self.timed_out: bool = False
+        # AS that have faulted, and did not walk since.
+        self.faulted: set[int] = set()
         # Counts that are wrong and were reported: by how much, by (what, VM, number).
         self.owed: dict[tuple[int, int, int], int] = {}
         # Which VM a table page belongs to; what could be observed before the operation at hand.
@@ -340,6 +342,10 @@ class MaliState:
         self.seen: MaliSeen = MaliSeen()
 
     # -- the process ------------------------------------------------------------------------
+
+    def mask_due(self) -> int:
+        """The AS whose faults have to be let through: all but those that have faulted."""
+        return sum(1 << slot for slot in range(len(self.slots)) if slot not in self.faulted)
 
     def is_up(self) -> bool:
         """Whether the device is there, has power, and is not being reset."""
@@ -601,6 +607,7 @@ class MaliState:
         self.reset_asked = False
         self.may_time_out = False
         self.timed_out = False
+        self.faulted.clear()
         self.halt(event)
 
     def halt(self, event: i64) -> None:

@@ -142,6 +142,40 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-10",
     ),
     Mutant(
+        "fault-let-through-again",
+        "ER-13",
+        "the interrupt of an AS that has faulted is not masked",
+        (
+            (
+                """
+                self.faulty |= BIT[slot]
+                self.mask = FAULTS & ~self.faulty
+                """,
+                """
+                self.faulty |= BIT[slot]
+                self.mask = FAULTS
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "fault-masks-firmware",
+        "ER-13",
+        "the fault of an AS masks that of the GPU's own processor, too",
+        (
+            (
+                """
+                self.faulty |= BIT[slot]
+                self.mask = FAULTS & ~self.faulty
+                """,
+                """
+                self.faulty |= BIT[slot]
+                self.mask = FAULTS & ~self.faulty & ~BIT[MCU_SLOT]
+                """,
+            ),
+        ),
+    ),
+    Mutant(
         "fault-not-disabled",
         "ER-11",
         "a fault is acknowledged, and its AS goes on walking",

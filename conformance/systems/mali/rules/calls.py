@@ -3,7 +3,7 @@
 from conformance.rules.errnos import errno_kind, errno_name
 from conformance.rules.results import result_check
 from conformance.rules.rule import REFUSED, Rule, Violation
-from conformance.systems.mali.rules.operations import EVERY
+from conformance.systems.mali.rules.operations import EVERY, SWITCHING
 from conformance.systems.mali.rules.step import MaliStep
 from reference.systems.mali.promise import TIMED_OUT
 
@@ -21,6 +21,10 @@ def unchanged_check(step: MaliStep) -> int:
     result = step.result.result
     if result in (0, TIMED_OUT):
         return 0
+    if step.seen.changed and not step.spans:
+        vm = step.state.vms[min(step.seen.changed)]
+        _changed(step, vm.number, "VMAs changed")
+        return 1
     for span in step.spans:
         vm = span.vm
         wrong = ""
@@ -35,20 +39,25 @@ def unchanged_check(step: MaliStep) -> int:
             if seen is not None:
                 wrong = "page tables changed"
         if wrong:
-            step.violations.append(
-                Violation(
-                    "ER-2",
-                    f"{step.kind}, {errno_kind(result)}, {wrong}",
-                    f"{step.kind} failed with {errno_name(result)}, but {wrong} in VM {vm.number}.",
-                    step.end_event,
-                    span.first,
-                    "everything as before",
-                    wrong,
-                    corrupts=True,
-                )
-            )
+            _changed(step, vm.number, wrong)
             return 1
     return 1
+
+
+def _changed(step: MaliStep, vm: int, wrong: str) -> None:
+    name = errno_name(step.result.result)
+    step.violations.append(
+        Violation(
+            "ER-2",
+            f"{step.kind}, {errno_kind(step.result.result)}, {wrong}",
+            f"{step.kind} failed with {name}, but {wrong} in VM {vm}.",
+            step.end_event,
+            step.first,
+            "everything as before",
+            wrong,
+            corrupts=True,
+        )
+    )
 
 
 def fence_check(step: MaliStep) -> int:
@@ -107,6 +116,33 @@ def fault_check(step: MaliStep) -> int:
     return 1
 
 
+def mask_check(step: MaliStep) -> int:
+    """ER-13: the fault of an AS is let through, until it has faulted."""
+    state = step.state
+    if not state.is_up():
+        return 0
+    due = state.mask_due()
+    wrong = (state.mmu.mask ^ due) & ((1 << len(state.slots)) - 1)
+    for slot in range(len(state.slots)):
+        if not wrong >> slot & 1 or (slot in state.faulted and step.may_time_out):
+            continue
+        how = "is masked" if due >> slot & 1 else "has faulted and is not masked"
+        step.violations.append(
+            Violation(
+                "ER-13",
+                f"{step.kind}, AS {how}",
+                f"After {step.kind}, AS {slot} {how}.",
+                step.end_event,
+                step.first,
+                "the faults of every AS are let through, but of those that have faulted and do "
+                "not walk again",
+                f"INT_MASK {state.mmu.mask:#x}",
+            )
+        )
+        break
+    return 1
+
+
 def timeout_check(step: MaliStep) -> int:
     """ER-12: after a command that did not end, VMAs and page tables still say the same."""
     results = [result for _, _, result in step.seen.fences]
@@ -156,7 +192,7 @@ RULES = (
         "Entries under no mapping: the device reaches pages that were given back.",
         "formats.md B.6; semantics.md (calls)",
         unchanged_check,
-        frozenset({"bind", "alloc"}),
+        EVERY - {"create"},
         misuse=True,
     ),
     Rule(
@@ -176,6 +212,17 @@ RULES = (
         "formats.md B.4; KB-10",
         fault_check,
         frozenset({"fault"}),
+        misuse=True,
+    ),
+    Rule(
+        "ER-13",
+        "As long as the device works, the faults of every address space are let through, but of "
+        "one that has faulted and was not enabled again.",
+        "A fault is never told, and its jobs hang; or one that goes on stops the machine with "
+        "interrupts.",
+        "formats.md B.4; KB-10",
+        mask_check,
+        SWITCHING,
         misuse=True,
     ),
     Rule(
