@@ -258,7 +258,7 @@ class MaliPromise:
             if move is not None:
                 move(state, call, result)
         state.settle()
-        _follow_faults(state, call)
+        _follow_faults(state)
         _gather(state, call)
         _recount(state, call)
 
@@ -608,7 +608,9 @@ def _before_fault(state: MaliState, call: MaliCall) -> None:
         call.faulted = slot
     address = to_unsigned(call.operation.number("address"))
     code = to_unsigned(call.operation.number("code"))
-    if not state.mmu.fault(slot, code, address):
+    if state.mmu.fault(slot, code, address):
+        state.faulted[slot] = False
+    else:
         call.faulted = NONE
 
 
@@ -655,13 +657,14 @@ def _keep_until_reset(state: MaliState, call: MaliCall, result: Result) -> None:
             vm.busy_until_reset = True
 
 
-def _follow_faults(state: MaliState, call: MaliCall) -> None:
-    """Which AS have faulted, and do not walk since."""
-    for slot in list(state.faulted):
-        if state.mmu.at(slot).roots():
-            state.faulted.discard(slot)
-    if call.faulted != NONE:
-        state.faulted.add(call.faulted)
+def _follow_faults(state: MaliState) -> None:
+    """Which AS have faulted, and were not enabled again since."""
+    for slot, stopped in list(state.faulted.items()):
+        walks: bool = len(state.mmu.at(slot).roots()) > 0
+        if walks and stopped:
+            del state.faulted[slot]
+        else:
+            state.faulted[slot] = not walks
 
 
 def _after_run(state: MaliState, call: MaliCall) -> None:

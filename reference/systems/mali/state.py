@@ -327,8 +327,8 @@ class MaliState:
         self.unplugged: bool = False
         self.may_time_out: bool = False
         self.timed_out: bool = False
-        # AS that have faulted, and did not walk since.
-        self.faulted: set[int] = set()
+        # AS that have faulted and were not enabled since; whether they have stopped walking.
+        self.faulted: dict[int, bool] = {}
         # Counts that are wrong and were reported: by how much, by (what, VM, number).
         self.owed: dict[tuple[int, int, int], int] = {}
         # Which VM a table page belongs to; what could be observed before the operation at hand.
