@@ -124,7 +124,10 @@ def mask_check(step: MaliStep) -> int:
     due = state.mask_due()
     wrong = (state.mmu.mask ^ due) & ((1 << len(state.slots)) - 1)
     for slot in range(len(state.slots)):
-        if not wrong >> slot & 1 or (slot in state.faulted and step.may_time_out):
+        if not wrong >> slot & 1:
+            continue
+        if slot in state.faulted and (step.may_time_out or step.roots(slot)):
+            # Whether it was disabled, or enabled again, is not known, or ER-11's to say.
             continue
         how = "is masked" if due >> slot & 1 else "has faulted and is not masked"
         step.violations.append(
