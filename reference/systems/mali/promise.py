@@ -661,7 +661,8 @@ def _follow_faults(state: MaliState) -> None:
     """Which AS have faulted, and were not enabled again since."""
     for slot, stopped in list(state.faulted.items()):
         walks: bool = len(state.mmu.at(slot).roots()) > 0
-        if walks and stopped:
+        let: bool = state.mmu.mask >> slot & 1 != 0
+        if walks and (stopped or let):
             del state.faulted[slot]
         else:
             state.faulted[slot] = not walks
