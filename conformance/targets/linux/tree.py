@@ -1,7 +1,8 @@
 """Finds the kernel's sources: named, by environment variable, or Debian's package.
 
 A tree is only ever read. Debian's package is a tarball; the part of it that
-builds need is unpacked once into the user's cache.
+builds need is unpacked once into the user's cache. Packages of newer suites,
+which are fetched and not installed (``.ci/kernel_sources.py``), lie in the cache.
 """
 
 import hashlib
@@ -75,6 +76,8 @@ def find_tree(
     kernel: str | os.PathLike[str] | None = None, progress: Progress = silent
 ) -> KernelTree:
     """The tree to use: ``kernel``, else MMU_CONFORMANCE_KERNEL, else the newest Debian package.
+
+    A package that is installed comes before one that was only fetched, which may be newer.
 
     ``kernel`` and the variable name an unpacked tree, a git worktree, or a tarball
     ``linux-source-*.tar.xz``. A tarball is unpacked first, once (about 30 seconds).
@@ -150,7 +153,7 @@ def _search(kernel: str | os.PathLike[str] | None) -> Path:
                 "a git worktree of one, and a tarball linux-source-*.tar.xz"
             )
         return path
-    tarballs = debian_tarballs()
+    tarballs = debian_tarballs() or fetched_tarballs()
     if not tarballs:
         raise TargetUnavailable(
             f"no kernel sources: --kernel and {TREE_VARIABLE} are not given, and "
@@ -161,12 +164,27 @@ def _search(kernel: str | os.PathLike[str] | None) -> Path:
 
 
 def debian_tarballs() -> list[Path]:
-    """The tarballs of Debian's linux-source packages, oldest version first."""
+    """The tarballs of Debian's linux-source packages that are installed, oldest version first."""
+    return _tarballs(DEBIAN_SOURCES)
 
-    def version(path: Path) -> list[int]:
-        return [int(number) for number in re.findall(r"\d+", path.name)]
 
-    return sorted(DEBIAN_SOURCES.glob("linux-source-*.tar.xz"), key=version)
+def fetched_tarballs() -> list[Path]:
+    """Those that were fetched without installing them, oldest version first."""
+    return _tarballs(cache_folder() / "sources")
+
+
+def all_tarballs() -> list[Path]:
+    """Both, each version once, oldest first."""
+    found = {path.name: path for path in (*fetched_tarballs(), *debian_tarballs())}
+    return sorted(found.values(), key=_version_in_name)
+
+
+def _tarballs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("linux-source-*.tar.xz"), key=_version_in_name)
+
+
+def _version_in_name(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", path.name)]
 
 
 # -- unpacking --------------------------------------------------------------------------
