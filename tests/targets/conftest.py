@@ -17,13 +17,16 @@ from conformance.systems.va_alloc.targets import LinuxDrmMm
 from conformance.targets.linux.cache import CACHE_VARIABLE
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.shadow import make_shadow
-from conformance.targets.linux.tree import DEBIAN_SOURCES, KernelTree, find_tree
+from conformance.targets.linux.tree import KernelTree, all_tarballs, find_tree
 from conformance.targets.protocol import TargetUnavailable
 
 T = TypeVar("T")
 
 OLDER = "linux-source-6.1"
 """The package of the second tree that the harness is tried on, by name in test ids."""
+
+NEWER = ("linux-source-7.2", "linux-source-7.3")
+"""Packages of newer suites: ``.ci/kernel_sources.py`` fetches them."""
 
 ARM_DRIVER = "drivers/iommu/io-pgtable-arm.c"
 
@@ -43,19 +46,20 @@ def _made(make: Callable[[], T]) -> T:
         pytest.skip(str(error))
 
 
-def _kernel(which: str) -> Path | None:
-    if which == "default":
-        return None
-    tarball = DEBIAN_SOURCES / f"{which}.tar.xz"
-    if not tarball.exists():
-        pytest.skip(f"{tarball} is not there; to install: apt-get install {which}")
-    return tarball
+def kernel_of(package: str) -> Path:
+    """The tarball of a package, installed or fetched; or a visible skip that says how to get it."""
+    for tarball in all_tarballs():
+        if tarball.name == f"{package}.tar.xz":
+            return tarball
+    version = package.removeprefix("linux-source-")
+    get = f".ci/kernel_sources.py {version}" if package in NEWER else f"apt-get install {package}"
+    pytest.skip(f"{package} is not there; to get it: {get}")
 
 
-@pytest.fixture(scope="session", params=["default", OLDER])
+@pytest.fixture(scope="session", params=["default", OLDER, *NEWER])
 def kernel(request: pytest.FixtureRequest) -> Path | None:
-    """What ``kernel`` means to a target: the tree that is found by itself, and an older one."""
-    return _kernel(request.param)
+    """What ``kernel`` means to a target: the tree that is found by itself, and others."""
+    return None if request.param == "default" else kernel_of(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -510,3 +510,12 @@ def test_a_freed_table_is_not_used_again_at_once(arm: LinuxIoPgtable) -> None:
     again = next(index for index, pa in enumerate(taken) if pa in taken[:index])
     assert again > 10
     assert taken[again] == taken[0]
+
+
+def test_a_freed_table_is_told_of_who_freed_it(arm: LinuxIoPgtable) -> None:
+    """Not of the helpers in between, of which newer trees have more."""
+    trace = Trace()
+    arm.perform(create(coherent=0), trace)
+    arm.perform(Operation("destroy", {}), trace)
+    places = {arm.places[event.place] for event in trace if event.name in ("alloc", "free")}
+    assert places == {"__arm_lpae_alloc_pages", "__arm_lpae_free_pages"}

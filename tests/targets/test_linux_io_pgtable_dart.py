@@ -149,4 +149,12 @@ def test_second_root_without_memory(dart: LinuxIoPgtable) -> None:
 
 def test_traits(dart: LinuxIoPgtable) -> None:
     assert dart.name == "linux:io-pgtable-dart"
-    assert dart.traits == {"format": tuple(SIZES), "coherent": (1,)}
+    traits = dict(dart.traits)
+    # Where one more level is what makes room for more than 36 bits, as in newer trees.
+    assert traits.pop("ias", None) == (None if root_count(dart, 38) == 4 else (30, 32, 34, 36))
+    assert traits == {"format": tuple(SIZES), "coherent": (1,)}
+
+
+def root_count(dart: LinuxIoPgtable, ias: int) -> int:
+    _, trace = run(dart, create("dart2-16k", ias=ias, oas=42))
+    return names(trace).count("attach")

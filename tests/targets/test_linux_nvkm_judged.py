@@ -202,6 +202,13 @@ FOUND_RAW = (
     ),
 )
 
+FIXED_BY_TRACKER = (
+    "SP-31 raw_get, count of small pages in a large entry overflows",
+    "TR-30 raw_get, SPT, sparse for mapped",
+    "TR-1 raw_put, LPT, nothing for mapped",
+)
+"""What trees do right that note the small and the large pages of an entry in a word."""
+
 
 @pytest.fixture
 def raw(nvkm: LinuxNvkm) -> LinuxNvkm:
@@ -237,7 +244,10 @@ def test_what_is_wrong_with_the_raw_interface(
 ) -> None:
     identity, *operations = found
     said = judged(raw, *(one for one in operations if isinstance(one, Operation)))
-    assert identity in [" ".join(one) for one in said]
+    if identity in FIXED_BY_TRACKER and "NVKM_PTE_TRACKER" in raw.features:
+        assert said == []
+    else:
+        assert identity in [" ".join(one) for one in said]
 
 
 def test_what_broke_a_rule_is_undone(nvkm: LinuxNvkm) -> None:

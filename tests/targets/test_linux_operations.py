@@ -31,6 +31,7 @@ from conformance.targets.linux.units import Unit
 from reference.operations import ArgSpec, Operation, OperationSpec, Specs, specs_of
 from reference.trace import Trace
 from reference.words import to_unsigned
+from tests.targets.conftest import OLDER
 
 UNITS = [PAGE_TABLES, GPUVM, DRM_MM, PANTHOR, NVKM]
 
@@ -293,6 +294,7 @@ def test_an_edited_table_is_another_build(tmp_path: Path) -> None:
     assert after.kbuild == before.kbuild
 
 
+@pytest.mark.parametrize("kernel", ["default", OLDER], indirect=True)
 def test_an_edited_table_is_built_and_obeyed(arm: LinuxIoPgtable, kernel: Path | None) -> None:
     """The same C code does the same when operations and arguments are in another order."""
     turned = [

@@ -400,7 +400,10 @@ NVKM = Unit(
             "__tsan_write8",
             "warn_slowpath_fmt",
         ),
-        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o": ("ioread32", "iowrite32"),
+        "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmmgf100.o": (
+            "ioread32|__raw_readl",
+            "iowrite32|__raw_writel",
+        ),
         "lib/refcount.o": ("warn_slowpath_fmt",),
     },
     wrapped=("nvkm_mmu_ptc_get", "nvkm_mmu_ptc_put"),

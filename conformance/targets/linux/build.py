@@ -5,10 +5,11 @@ The steps, each in a function below:
 1. configure the kernel once (``kconfig``);
 2. build the wanted objects through the kernel's build, with flags that make the
    compiler announce every load and store;
-3. compile our files with the very command that built a neighbouring object;
-4. link the kernel half into one object, keep only our names visible, and make
+3. ask the tree what it has (``probes``), for our files;
+4. compile our files with the very command that built a neighbouring object;
+5. link the kernel half into one object, keep only our names visible, and make
    stubs for functions that nobody defines;
-5. link that with the host half into a shared library.
+6. link that with the host half into a shared library.
 
 A library is kept with a record of everything that it was made from. It is used
 again as long as nothing of that changed; after an edit, the kernel's build is
@@ -28,7 +29,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from conformance.targets.linux import kconfig, shadow
+from conformance.targets.linux import kconfig, probes, shadow
 from conformance.targets.linux.cache import CACHE_VARIABLE, cache_folder, keep_newest, locked
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import BuildError
@@ -189,7 +190,8 @@ class _Work:
         for path in self.own.glob("*.d"):
             found.update(_dependencies(path))
         top = self.tree.path
-        found.update(str(top / part) for part in ("Makefile", "Kconfig", "arch/um/Makefile"))
+        named = ("Makefile", "Kconfig", "arch/um/Makefile", *probes.looked_at())
+        found.update(str(top / part) for part in named)
         absolute = {os.path.normpath(self.kbuild / word) for word in found}
         return {path for path in absolute if os.path.isfile(path) and not self.is_ours(path)}
 
@@ -213,6 +215,7 @@ class _Work:
         source = self.source()
         self.configure(source)
         self.make_objects(source)
+        self.ask_tree()
         kernel, host = self.compile_own()
         library = self.link(kernel, host)
         self.write_record(library, started)
@@ -263,13 +266,33 @@ class _Work:
         kconfig.check_options(self.kbuild, self.unit, self.tree.version)
         for name, hooks in self.unit.seen.items():
             used = ElfFile(self.kbuild / name).undefined()
-            unseen = [hook for hook in hooks if hook not in used]
+            unseen = [hook for hook in hooks if used.isdisjoint(hook.split("|"))]
             if unseen:
                 raise BuildError(
                     f"{name} of linux {self.tree.version} was built without "
-                    f"{', '.join(unseen)}: its compare-exchanges, barriers or warnings would not "
-                    "be seen, so it is not used"
+                    f"{', '.join(unseen).replace('|', ' or ')}: its compare-exchanges, barriers, "
+                    "accesses or warnings would not be seen, so it is not used"
                 )
+
+    def ask_tree(self) -> None:
+        """Write the header that says what the tree has: see ``probes``.
+
+        Raises:
+            BuildError: a probe cannot be decided.
+        """
+        answers = probes.ask(self.tree.path, self.try_lines)
+        _write_if_changed(self.folder / probes.HEADER, probes.features_header(answers))
+
+    def try_lines(self, code: str) -> str:
+        """What the compiler says to ``code``, compiled as a file of the kernel."""
+        source = self.own / "probes.c"
+        source.write_text(code, encoding="ascii")
+        plain = _without_watching(_command_of(self.kbuild / self.objects[0])[:-1])
+        try:
+            command = [*plain, "-w", "-fmax-errors=0", "-fsyntax-only", str(source)]
+            return run("asking the tree what it has", command, self.kbuild)
+        except BuildError as error:
+            return error.output
 
     def compile_own(self) -> tuple[list[Path], list[Path]]:
         """Compile our files: the objects of the kernel half in link order, and of the host half."""
@@ -285,7 +308,7 @@ class _Work:
             short = name.replace("/", "-").removesuffix(".c")
             target = self.own / (f"{short}.o" if folder is NATIVE else f"unit-{short}.o")
             output = [f"-Wp,-MMD,{target.with_suffix('.d')}", "-c", "-o", str(target)]
-            included = [f"-iquote{NATIVE}", f"-I{self.own}"]
+            included = [f"-iquote{NATIVE}", f"-I{self.own}", f"-I{self.folder}"]
             jobs.append((target, [*command, *flags, *included, *output, str(folder / name)]))
             return target
 

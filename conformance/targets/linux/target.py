@@ -5,6 +5,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from conformance.targets.linux import probes
 from conformance.targets.linux.build import build
 from conformance.targets.linux.library import Library, load
 from conformance.targets.linux.operations_header import choice_numbers
@@ -24,7 +25,8 @@ class LinuxTarget:
     what ``create`` makes, ``thing``, and which operations need none, ``always``.
 
     ``name``, ``version``, ``traits``, ``places``: see the target protocol. Nothing is restricted
-    unless a subclass says so, so there are no traits.
+    unless a subclass says so, so there are no traits. ``features``: what its tree has, by the
+    names of ``probes``.
     """
 
     thing: ClassVar[str] = "one"
@@ -57,7 +59,9 @@ class LinuxTarget:
         """
         tree = find_tree(kernel, progress)
         tree.require((source, *unit.sources), name)
-        self.library: Library = load(build(tree, unit, progress))
+        library = build(tree, unit, progress)
+        self.library: Library = load(library)
+        self.features: frozenset[str] = probes.read_features(library.parents[2] / probes.HEADER)
         self.library.check_operations(unit.operations, unit.name)
         self._call = self.library.call(call)
         self._packer = Packer(unit.operations)

@@ -83,7 +83,8 @@ class Unit:
     like kernel files. ``watched``: files of the harness that are compiled and watched like a
     driver. ``calls``: what the library exports besides ``EXPORTS``. ``options``: must be in the
     configuration. ``seen``: hooks without which an object cannot be watched; each object here
-    has to use them, or the build fails rather than miss events silently. ``wrapped``: functions
+    has to use them, or the build fails rather than miss events silently. Where trees differ,
+    one hook is several names, with bars between. ``wrapped``: functions
     of one object that, when another calls them, are called through ``__wrap_`` functions of the
     glue. ``more_options``: switched on besides ``OPTIONS``; a unit with some has a
     configuration, and so objects, of its own.

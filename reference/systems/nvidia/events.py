@@ -7,7 +7,7 @@
   for two page sizes; one that is not counts in ``large`` alone. None of either: it is gone.
 * ``pt-state``: after an operation, what the software has noted of entries ``first`` to
   ``last`` (input addresses, the level in bits 3:0 of ``first``), when that has changed. Of a
-  leaf these are the entries for large pages, and ``state`` is the driver's byte: STATE_SPARSE,
+  leaf these are the entries for large pages, and ``state`` is what the driver notes: STATE_SPARSE,
   STATE_SMALL, and below them how many small pages in it are referenced (what of that does not
   fit in six bits, where it is not lost, stands from bit 8 on). Of a directory it is
   STATE_SPARSE or 0. All states of a new table are 0, and those of one that is gone too.
@@ -30,6 +30,8 @@ STATE_SMALL: Final = 0x40
 """In the state of an entry for a large page: the table of small pages decides."""
 STATE_SPARSE: Final = 0x80
 """In the state of an entry: its addresses are sparse."""
+STATE_MORE_SHIFT: Final = 8
+"""Where in the state of an entry the rest of a count stands that has more than six bits."""
 
 AREA_NO_PAGE: Final = 7
 """In the backing of an area, in place of the index of a page size: none is in use."""

@@ -21,6 +21,7 @@
 
 #include "harness.h"
 #include "operations.h"
+#include "tree_features.h"
 
 #define BUFFERS 1024      /* how many can ever be made; numbers are not used again */
 #define VMAS_FOR_MAP 3    /* the new one, and what is left on both sides */
@@ -63,7 +64,7 @@ static struct device device = { .init_name = "gpuvm" };
 static struct drm_vma_offset_manager offsets;
 
 static const struct drm_driver driver = {
-	.driver_features = DRIVER_GEM | DRIVER_GEM_GPUVA,
+	.driver_features = ~0U,
 };
 
 /* -- what is told --------------------------------------------------------------------- */
@@ -192,7 +193,9 @@ static mmu_s64 make_buffer(mmu_u64 size, bool private, mmu_u64 *value)
 		buffer->base.resv = buffer->root->resv;
 	}
 	drm_gem_private_object_init(&drm, &buffer->base, size);
+#if HAS_GPUVA_SET_LOCK
 	drm_gem_gpuva_set_lock(&buffer->base, &buffer->list_lock);
+#endif
 	slots[buffers].buffer = buffer;
 	slots[buffers].open = true;
 	slots[buffers].told = true;
@@ -230,7 +233,11 @@ static struct drm_gpuvm_bo *take_vm_bo(struct buffer *buffer)
 
 	dma_resv_lock(drm_gpuvm_resv(&vm->base), NULL);
 	mutex_lock(&buffer->list_lock);
+#if HAS_GPUVM_OBTAIN_LOCKED
+	vm_bo = drm_gpuvm_bo_obtain_locked(&vm->base, &buffer->base);
+#else
 	vm_bo = drm_gpuvm_bo_obtain(&vm->base, &buffer->base);
+#endif
 	mutex_unlock(&buffer->list_lock);
 	if (!IS_ERR(vm_bo))
 		drm_gpuvm_bo_extobj_add(vm_bo);
@@ -442,6 +449,23 @@ static void clean_up(struct call *call)
 		put_vm_bo(call->vm_bo);
 }
 
+static mmu_s64 carry_out(struct call *call, mmu_u64 iova, mmu_u64 size, struct buffer *buffer,
+			 mmu_u64 offset)
+{
+#if HAS_GPUVM_MAP_REQUEST
+	const struct drm_gpuvm_map_req request = {
+		.map.va.addr = iova,
+		.map.va.range = size,
+		.map.gem.obj = &buffer->base,
+		.map.gem.offset = offset,
+	};
+
+	return drm_gpuvm_sm_map(&vm->base, call, &request);
+#else
+	return drm_gpuvm_sm_map(&vm->base, call, iova, size, &buffer->base, offset);
+#endif
+}
+
 static mmu_s64 map(mmu_u64 iova, mmu_u64 size, mmu_u64 number, mmu_u64 offset)
 {
 	struct buffer *buffer = open_buffer(number);
@@ -461,7 +485,7 @@ static mmu_s64 map(mmu_u64 iova, mmu_u64 size, mmu_u64 number, mmu_u64 offset)
 	result = allocate(&call, buffer, VMAS_FOR_MAP);
 	if (!result) {
 		mutex_lock(&vm->lock);
-		result = drm_gpuvm_sm_map(&vm->base, &call, iova, size, &buffer->base, offset);
+		result = carry_out(&call, iova, size, buffer, offset);
 		mutex_unlock(&vm->lock);
 	}
 	clean_up(&call);

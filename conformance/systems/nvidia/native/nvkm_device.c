@@ -11,6 +11,7 @@
 #include <linux/io.h>
 
 #include "nvkm.h"
+#include "tree_features.h"
 
 #include <core/engine.h>
 #include <core/option.h>
@@ -69,7 +70,7 @@ static struct {
 
 /* -- registers ------------------------------------------------------------------------ */
 
-static u32 offset_of(const void __iomem *at)
+static u32 offset_of(const volatile void __iomem *at)
 {
 	unsigned long offset = (unsigned long)at - REGISTERS_AT;
 
@@ -104,7 +105,18 @@ void stick(mmu_s64 polls)
 
 static void tell_half(void);
 
-unsigned int ioread32(const void __iomem *at)
+/* Where accessors are inline, they end in these. */
+#if HAS_RAW_ACCESSORS
+#define READ_REGISTER __raw_readl
+#define WRITE_REGISTER __raw_writel
+#define AT volatile
+#else
+#define READ_REGISTER ioread32
+#define WRITE_REGISTER iowrite32
+#define AT
+#endif
+
+unsigned int READ_REGISTER(const AT void __iomem *at)
 {
 	u32 offset = offset_of(at);
 	u32 answer = offset == FLUSH_STATE ? flush_state() : 0;
@@ -115,7 +127,7 @@ unsigned int ioread32(const void __iomem *at)
 	return answer;
 }
 
-void iowrite32(u32 value, void __iomem *at)
+void WRITE_REGISTER(u32 value, AT void __iomem *at)
 {
 	tell_half();
 	last_read.polls = 0;

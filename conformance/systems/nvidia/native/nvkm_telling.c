@@ -7,6 +7,7 @@
  * What was told last is kept, as a mirror of the driver's records.
  */
 #include "nvkm.h"
+#include "tree_features.h"
 
 #define NUMBER_SHIFT 48           /* of the number of an area, in a backing word */
 
@@ -147,9 +148,33 @@ static void tell_vmas(void)
 
 /*
  * The levels of the tree, from the leaves up. An entry of a leaf is one of the
- * table of large pages: it has a byte of state. An entry of a directory has a
+ * table of large pages: it has a note of its state. An entry of a directory has a
  * table below it, or the mark that it is sparse, or nothing.
  */
+#if HAS_NVKM_PTE_TRACKER
+typedef union nvkm_pte_tracker note;
+
+/*
+ * A large page that is referenced after small ones takes its entry over, although
+ * they are still counted: as far as they go, it is left to them until it is written.
+ */
+static mmu_u64 state_of(note note)
+{
+	bool small = note.s.spte_valid || (note.s.lpte_valid && note.s.sptes);
+
+	return (note.s.sptes & (MMU_STATE_SMALL - 1)) | (small ? MMU_STATE_SMALL : 0) |
+	       (note.s.sparse ? MMU_STATE_SPARSE : 0) |
+	       (mmu_u64)(note.s.sptes / MMU_STATE_SMALL) << MMU_STATE_MORE_SHIFT;
+}
+#else
+typedef u8 note;
+
+static mmu_u64 state_of(note note)
+{
+	return note;
+}
+#endif
+
 static struct {
 	unsigned int entries;
 	unsigned int shift;       /* of the bytes that one entry covers */
@@ -161,7 +186,7 @@ static unsigned int top;
 struct counts {
 	u32 refs[2];
 	bool sparse;
-	u8 *state;                /* of a leaf: for each entry, as the driver has it */
+	note *state;              /* of a leaf: for each entry, as the driver has it */
 	void **seen;              /* of a directory: just so */
 	struct counts *below;     /* tables below it, by address ... */
 	struct counts *next;
@@ -196,7 +221,7 @@ static void tell_counts(unsigned int level, mmu_u64 first, u32 large, u32 small,
 
 /* Entries `from` up to `to`, which is none of them. */
 static void tell_entries(unsigned int level, mmu_u64 first, unsigned int from, unsigned int to,
-			 u8 state)
+			 mmu_u64 state)
 {
 	unsigned int shift = levels[level].shift;
 
@@ -221,7 +246,7 @@ static struct counts *make_counts(unsigned int level)
 	if (level)
 		counts->seen = kvcalloc(levels[level].entries, sizeof(*counts->seen), GFP_KERNEL);
 	else
-		counts->state = kvcalloc(levels[level].entries, 1, GFP_KERNEL);
+		counts->state = kvcalloc(levels[level].entries, sizeof(note), GFP_KERNEL);
 	return counts;
 }
 
@@ -247,19 +272,20 @@ static void end_counts(unsigned int level, mmu_u64 first, struct counts *counts)
 }
 
 /* Runs of entries of a leaf that have changed to the same state. */
-static void compare_leaf(mmu_u64 first, struct counts *counts, const u8 *state)
+static void compare_leaf(mmu_u64 first, struct counts *counts, const note *state)
 {
 	unsigned int entries = levels[0].entries, from, to;
 
 	for (from = 0; from < entries; from = to) {
 		to = from + 1;
-		if (counts->state[from] == state[from])
+		if (state_of(counts->state[from]) == state_of(state[from]))
 			continue;
-		while (to < entries && state[to] == state[from] && counts->state[to] != state[to])
+		while (to < entries && state_of(state[to]) == state_of(state[from]) &&
+		       state_of(counts->state[to]) != state_of(state[to]))
 			to++;
-		tell_entries(0, first, from, to, state[from]);
+		tell_entries(0, first, from, to, state_of(state[from]));
 	}
-	memcpy(counts->state, state, entries);
+	memcpy(counts->state, state, entries * sizeof(note));
 }
 
 /* The same for marks of a directory. */
@@ -320,7 +346,7 @@ static void compare(unsigned int level, mmu_u64 first, struct counts *counts,
 	counts->refs[1] = table->refs[1];
 	counts->sparse = table->sparse;
 	if (!level) {
-		if (!is_equal(counts->state, table->pte, levels[0].entries))
+		if (!is_equal(counts->state, table->pte, levels[0].entries * sizeof(note)))
 			compare_leaf(first, counts, table->pte);
 		return;
 	}

@@ -7,9 +7,10 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 
+#include "tree_features.h"
 #include "../harness.h"
 
-#ifdef alloc_hooks
+#if HAS_PROFILED_ALLOCATORS
 #include <../mm/internal.h>
 
 #define ASKED_BY __builtin_return_address(1)
@@ -31,9 +32,16 @@ struct folio *__folio_alloc_noprof(gfp_t gfp, unsigned int order, int node, node
 	return page_folio(page);
 }
 
+/* Trees whose table pages know whether the walker snoops free them by a helper of the helper. */
+#if HAS_INCOHERENT_PAGES
+#define FREED_BY __builtin_return_address(2)
+#else
+#define FREED_BY __builtin_return_address(1)
+#endif
+
 /* The last reference went. */
 void __folio_put(struct folio *folio)
 {
-	mmu_pages_give((mmu_u64)folio_pfn(folio) << PAGE_SHIFT, folio_order(folio), ASKED_BY);
+	mmu_pages_give((mmu_u64)folio_pfn(folio) << PAGE_SHIFT, folio_order(folio), FREED_BY);
 }
 #endif

@@ -3,6 +3,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "tree_features.h"
 #include "../harness.h"
 
 /* Only indexed by inline functions: the caches in it are never looked into. */
@@ -13,8 +14,18 @@ static void *take(size_t size, gfp_t flags)
 	return mmu_heap_take(size, !!(flags & __GFP_ZERO));
 }
 
-#ifdef alloc_hooks
+static void give(const void *object, const void *from)
+{
+	if (!ZERO_OR_NULL_PTR(object))
+		mmu_heap_give(object, from);
+}
+
+#if HAS_PROFILED_ALLOCATORS
+#if HAS_KMALLOC_PARAMS
+void *__kmalloc_noprof(DECL_TOKEN_PARAMS(size, token), gfp_t flags)
+#else
 void *__kmalloc_noprof(size_t size, gfp_t flags)
+#endif
 {
 	return take(size, flags);
 }
@@ -24,7 +35,43 @@ void *__kmalloc_cache_noprof(struct kmem_cache *cache, gfp_t flags, size_t size)
 	return take(size, flags);
 }
 
-#ifdef DECL_BUCKET_PARAMS
+void *__kmalloc_large_noprof(size_t size, gfp_t flags)
+{
+	return take(size, flags);
+}
+
+#if HAS_KMALLOC_PARAMS
+void *__kvmalloc_node_noprof(DECL_KMALLOC_PARAMS(size, buckets, token), unsigned long align,
+			     gfp_t flags, int node)
+{
+	return take(size, flags);
+}
+
+/* Room for more, at a new place: what was there is copied. */
+static void *take_again(const void *object, size_t size, gfp_t flags, const void *from)
+{
+	unsigned long old = object ? mmu_heap_size(object) : 0;
+	void *made = take(size, flags);
+
+	if (!made)
+		return NULL;
+	memcpy(made, object, min_t(size_t, old, size));
+	give(object, from);
+	return made;
+}
+
+void *krealloc_node_align_noprof(const void *object, DECL_TOKEN_PARAMS(size, token),
+				 unsigned long align, gfp_t flags, int node)
+{
+	return take_again(object, size, flags, MMU_CALLER);
+}
+
+void *kvrealloc_node_align_noprof(const void *object, DECL_TOKEN_PARAMS(size, token),
+				  unsigned long align, gfp_t flags, int node)
+{
+	return take_again(object, size, flags, MMU_CALLER);
+}
+#elif HAS_BUCKET_PARAMS
 void *__kvmalloc_node_noprof(DECL_BUCKET_PARAMS(size, buckets), gfp_t flags, int node)
 {
 	return take(size, flags);
@@ -46,12 +93,6 @@ void *kmalloc_trace(struct kmem_cache *cache, gfp_t flags, size_t size)
 	return take(size, flags);
 }
 #endif
-
-static void give(const void *object, const void *from)
-{
-	if (!ZERO_OR_NULL_PTR(object))
-		mmu_heap_give(object, from);
-}
 
 void kfree(const void *object)
 {

@@ -5,6 +5,7 @@
 #include <linux/mmzone.h>
 #include <linux/vmstat.h>
 
+#include "tree_features.h"
 #include "../harness.h"
 
 /* Data of the kernel that inline functions use. */
@@ -31,9 +32,12 @@ static void give(struct page *page, unsigned int order, const void *from)
 	mmu_pages_give((mmu_u64)page_to_pfn(page) << PAGE_SHIFT, order, from);
 }
 
-/* Allocation profiling gave the allocators another name in 6.10. */
-#ifdef alloc_hooks
+#if HAS_PROFILED_ALLOCATORS
+#if HAS_PAGES_BY_NODE
+struct page *alloc_pages_node_noprof(int node, gfp_t gfp, unsigned int order)
+#else
 struct page *__alloc_pages_noprof(gfp_t gfp, unsigned int order, int node, nodemask_t *mask)
+#endif
 {
 	return take(gfp, order, MMU_CALLER);
 }

@@ -10,6 +10,7 @@
 #include <linux/string.h>
 #include <linux/xarray.h>
 
+#include "tree_features.h"
 #include "../harness.h"
 
 struct kmem_cache {
@@ -24,7 +25,7 @@ struct kmem_cache {
  */
 const unsigned int mmu_unmade_cache_size;
 
-#ifdef alloc_hooks
+#if HAS_PROFILED_ALLOCATORS
 static void *take(struct kmem_cache *cache, gfp_t flags, const void *from)
 {
 	bool zero = flags & __GFP_ZERO;
@@ -69,10 +70,10 @@ void kmem_cache_free(struct kmem_cache *cache, void *object)
 	give(object, MMU_CALLER);
 }
 
-#ifdef alloc_hooks
+#if HAS_PROFILED_ALLOCATORS
 /* All or nothing. */
-int kmem_cache_alloc_bulk_noprof(struct kmem_cache *cache, gfp_t flags, size_t count,
-				 void **objects)
+typeof(kmem_cache_alloc_bulk_noprof(NULL, 0, 0, NULL))
+kmem_cache_alloc_bulk_noprof(struct kmem_cache *cache, gfp_t flags, size_t count, void **objects)
 {
 	size_t i;
 

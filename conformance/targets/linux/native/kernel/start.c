@@ -18,6 +18,11 @@ unsigned long task_size = 1UL << USER_ADDRESS_BITS;
 /* Whether interrupts are on, and what turns them on and off: there are none. */
 int signals_enabled;
 
+int um_get_signals(void)
+{
+	return signals_enabled;
+}
+
 void block_signals(void)
 {
 }

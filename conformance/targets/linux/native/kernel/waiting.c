@@ -5,6 +5,7 @@
  */
 #include <linux/completion.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/sched/wake_q.h>
 #include <linux/wait.h>
 
@@ -22,7 +23,23 @@ void schedule_preempt_disabled(void)
 	mmu_stop(MMU_HANG, 0, 0, 0, MMU_CALLER);
 }
 
-/* There is nobody to wake. */
+/* Nobody else wants to run. */
+int __cond_resched(void);
+int __cond_resched(void)
+{
+	return 0;
+}
+
+/* There is nobody to wake, and no task ever ends. */
+int wake_up_process(struct task_struct *task)
+{
+	return 0;
+}
+
+void __put_task_struct_rcu_cb(struct rcu_head *head)
+{
+}
+
 void wake_q_add(struct wake_q_head *head, struct task_struct *task)
 {
 }

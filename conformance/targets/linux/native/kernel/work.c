@@ -8,6 +8,7 @@
 #include <linux/timer.h>
 #include <linux/workqueue.h>
 
+#include "tree_features.h"
 #include "../harness.h"
 
 struct workqueue_struct {
@@ -22,7 +23,11 @@ struct workqueue_struct *system_percpu_wq = &of_the_system;
 
 static LIST_HEAD(waiting);
 
+#if HAS_WORKQUEUES_PROFILED
+struct workqueue_struct *alloc_workqueue_noprof(const char *format, unsigned int flags, int most, ...)
+#else
 struct workqueue_struct *alloc_workqueue(const char *format, unsigned int flags, int most, ...)
+#endif
 {
 	struct workqueue_struct *queue = kzalloc(sizeof(*queue), GFP_KERNEL);
 
@@ -80,8 +85,14 @@ void delayed_work_timer_fn(struct timer_list *timer)
 {
 }
 
-void init_timer_key(struct timer_list *timer, void (*function)(struct timer_list *),
-		    unsigned int flags, const char *name, struct lock_class_key *key)
+#if HAS_TIMER_INIT_KEY
+#define INIT_TIMER timer_init_key
+#else
+#define INIT_TIMER init_timer_key
+#endif
+
+void INIT_TIMER(struct timer_list *timer, void (*function)(struct timer_list *), unsigned int flags,
+		const char *name, struct lock_class_key *key)
 {
 	timer->entry.pprev = NULL;
 	timer->function = function;
@@ -116,6 +127,24 @@ void call_rcu(struct rcu_head *head, rcu_callback_t function)
 void synchronize_rcu(void)
 {
 }
+
+#if HAS_KVFREE_FUNCTION
+#if HAS_KVFREE_HEAD
+#define KVFREE_HEAD struct kvfree_rcu_head
+#else
+#define KVFREE_HEAD struct rcu_head
+#endif
+
+/* Memory that is freed after a grace period: the callback is how far in it the head is. */
+void kvfree_call_rcu(KVFREE_HEAD *head, void *object)
+{
+	BUILD_BUG_ON(sizeof(*head) != sizeof(struct rcu_head));
+	if (head)
+		call_rcu((struct rcu_head *)head, (rcu_callback_t)((void *)head - object));
+	else
+		kvfree(object);
+}
+#endif
 
 /* Runs the callbacks that wait, and those that they add. False if there were none. */
 int mmu_run_callbacks(void)
