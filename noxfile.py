@@ -85,7 +85,7 @@ def linux(session: nox.Session) -> None:
             )
             for one in json.loads(str(listed)):
                 if one["missing"]:
-                    session.log(f"{one['name']} is skipped on {tree}: it has no {one['missing']}")
+                    session.log(f"{one['name']} is skipped on {tree}: missing is {one['missing']}")
                     continue
                 session.run(
                     "mmu-conformance", "run", one["system"], f"--target={one['name']}", *known,

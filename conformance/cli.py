@@ -441,6 +441,21 @@ def list_things(what: str, as_json: bool, kernel: str | None) -> None:
         refuse(error)
 
 
+@main.command()
+@kernel_option
+def doctor(kernel: str | None) -> None:
+    """Say what a kernel tree has for the linux: targets, and what is missing, on this machine.
+
+    For each target what it would be built of, and for each probe what the tree answers. Exit
+    code 0: everything can be built. 1: something is missing.
+    """
+    from conformance.doctor import examine
+
+    lines, good = examine(kernel, lambda text: click.echo(text, err=True))
+    click.echo("\n".join(lines))
+    sys.exit(0 if good else VIOLATIONS)
+
+
 # So that a negative number is a word and no option.
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("format_name", metavar="FORMAT")

@@ -5,7 +5,9 @@ import textwrap
 
 from conformance.discovery import SYSTEMS
 from conformance.registry import catalogues, kinds
-from conformance.targets.linux.tree import find_tree
+from conformance.targets.kind import TargetKind
+from conformance.targets.linux import probes
+from conformance.targets.linux.tree import KernelTree, find_tree
 from reference.formats import FORMATS, format_by_name
 from reference.formats.entry import Reading
 from reference.formats.format import Format
@@ -49,7 +51,7 @@ def targets_json(kernel: str | None) -> str:
     """The targets that systems name, each with the examples that a run on every tree has.
 
     ``kernel``: a tree; each target of Linux's code is then said to be "missing" a file that the
-    tree has not, or nothing ("").
+    tree has not, or what we have not for such a tree, or nothing ("").
 
     Raises:
         KernelTreeError: what was named is no kernel tree.
@@ -58,14 +60,21 @@ def targets_json(kernel: str | None) -> str:
     shown = []
     for name, system in SYSTEMS.items():
         for one in system.targets:
-            there = tree is None or not one.source or (tree.path / one.source).is_file()
+            missing = "" if tree is None else lacking(one, tree)
             shown.append(
                 {
                     "name": one.name, "system": name, "title": one.title,
-                    "examples": one.examples, "missing": "" if there else one.source,
+                    "examples": one.examples, "missing": missing,
                 }
             )  # fmt: skip
     return json.dumps(shown, indent=1) + "\n"
+
+
+def lacking(kind: TargetKind, tree: KernelTree) -> str:
+    """What a tree, or what we have for it, lacks for a target of Linux's code; "": nothing."""
+    if kind.source and not (tree.path / kind.source).is_file():
+        return kind.source
+    return "" if kind.unit is None else probes.refusal(tree.path, kind.unit.refuses)
 
 
 def _rules() -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from conformance.targets.linux.units import Unit
 from conformance.targets.protocol import Target
 
 Progress = Callable[[str], None]
@@ -15,7 +16,8 @@ class TargetKind:
 
     ``name``: as on the command line; ``title``: what it is, for lists; ``make``: makes it, from the
     kernel tree that the user named, if any. ``source``: for Linux's code, the file that is judged,
-    from the tree's top; a tree without it has no such target. ``examples``: how many of the whole
+    from the tree's top; a tree without it has no such target; ``unit``: what it is built as.
+    ``examples``: how many of the whole
     suite's run on every tree are enough, for the time that one takes.
     """
 
@@ -24,3 +26,4 @@ class TargetKind:
     make: Callable[[str | None, Progress], Target]
     source: str = ""
     examples: int = 2000
+    unit: Unit | None = None

@@ -6,6 +6,7 @@ from conformance.systems.gpuvm.machine import machine_class
 from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.rules.step import GpuvmStep
+from conformance.systems.gpuvm.targets import GPUVM as UNIT
 from conformance.systems.gpuvm.targets import GpuvmTarget, LinuxGpuvm
 from conformance.systems.gpuvm.telling import EVENT_WORDS, GpuvmViews
 from conformance.targets.kind import TargetKind
@@ -33,6 +34,7 @@ SYSTEM = System(
             LinuxGpuvm,
             "drivers/gpu/drm/drm_gpuvm.c",
             2000,
+            UNIT,
         ),
     ),
     load_mutants=catalogue_in("conformance.systems.gpuvm.mutants"),

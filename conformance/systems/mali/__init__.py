@@ -7,7 +7,7 @@ from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.rules.step import MaliStep
-from conformance.systems.mali.targets import LinuxPanthor, MaliTarget
+from conformance.systems.mali.targets import PANTHOR, LinuxPanthor, MaliTarget
 from conformance.systems.mali.telling import EVENT_WORDS, MaliViews
 from conformance.targets.kind import TargetKind
 from reference.systems.mali.promise import MaliPromise
@@ -36,6 +36,7 @@ SYSTEM = System(
             LinuxPanthor,
             "drivers/gpu/drm/panthor/panthor_mmu.c",
             800,
+            PANTHOR,
         ),
     ),
     load_mutants=catalogue_in("conformance.systems.mali.mutants"),

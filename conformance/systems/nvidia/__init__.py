@@ -6,7 +6,7 @@ from conformance.systems.nvidia.machine import machine_class
 from conformance.systems.nvidia.operations import SPECS, possible
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
-from conformance.systems.nvidia.targets import LinuxNvkm, NvidiaTarget
+from conformance.systems.nvidia.targets import NVKM, LinuxNvkm, NvidiaTarget
 from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
 from conformance.systems.nvidia.trace_words import NvidiaRegisters
 from conformance.targets.kind import TargetKind
@@ -35,6 +35,7 @@ SYSTEM = System(
             LinuxNvkm,
             "drivers/gpu/drm/nouveau/nvkm/subdev/mmu/vmm.c",
             400,
+            NVKM,
         ),
     ),
     load_mutants=catalogue_in("conformance.systems.nvidia.mutants"),

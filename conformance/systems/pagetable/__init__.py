@@ -8,7 +8,7 @@ from conformance.systems.pagetable.machine import machine_class
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.rules import PAGETABLE
 from conformance.systems.pagetable.rules.step import PageTableStep
-from conformance.systems.pagetable.targets import LinuxIoPgtable, PageTableTarget
+from conformance.systems.pagetable.targets import PAGE_TABLES, LinuxIoPgtable, PageTableTarget
 from conformance.systems.pagetable.telling import PageTableViews, look
 from conformance.targets.kind import TargetKind
 from reference.systems.pagetable.promise import PageTablePromise
@@ -33,6 +33,7 @@ SYSTEM = System(
             partial(LinuxIoPgtable, "io-pgtable-arm"),
             "drivers/iommu/io-pgtable-arm.c",
             2000,
+            PAGE_TABLES,
         ),
         TargetKind(
             "linux:io-pgtable-dart",
@@ -40,6 +41,7 @@ SYSTEM = System(
             partial(LinuxIoPgtable, "io-pgtable-dart"),
             "drivers/iommu/io-pgtable-dart.c",
             2000,
+            PAGE_TABLES,
         ),
     ),
     load_mutants=catalogue_in("conformance.systems.pagetable.mutants"),

@@ -6,7 +6,7 @@ from conformance.systems.va_alloc.machine import machine_class
 from conformance.systems.va_alloc.operations import SPECS, possible
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
-from conformance.systems.va_alloc.targets import LinuxDrmMm, VaAllocTarget
+from conformance.systems.va_alloc.targets import DRM_MM, LinuxDrmMm, VaAllocTarget
 from conformance.systems.va_alloc.telling import EVENT_WORDS, VaAllocViews
 from conformance.targets.kind import TargetKind
 from reference.systems.va_alloc.promise import VaAllocPromise
@@ -34,6 +34,7 @@ SYSTEM = System(
             LinuxDrmMm,
             "drivers/gpu/drm/drm_mm.c",
             2000,
+            DRM_MM,
         ),
     ),
     load_mutants=catalogue_in("conformance.systems.va_alloc.mutants"),

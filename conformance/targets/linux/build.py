@@ -114,6 +114,23 @@ def build(tree: KernelTree, unit: Unit, progress: Progress = silent) -> Path:
         return found if found is not None else work.make()
 
 
+def answers_of(tree: KernelTree, unit: Unit, progress: Progress = silent) -> dict[str, bool | None]:
+    """What ``tree`` answers to each probe; the first object of ``unit`` is built to ask.
+
+    Raises:
+        TargetUnavailable: this host cannot build it, or a tool is missing.
+        BuildError: a step failed, or a probe cannot be decided.
+    """
+    check_host()
+    work = _Work(tree, unit, progress)
+    with locked(work.folder.with_name(f"{work.folder.name}.lock")):
+        work.own.mkdir(parents=True, exist_ok=True)
+        source = work.source()
+        work.configure(source)
+        work.make_objects(source, work.objects[:1])
+        return probes.ask(tree.path, work.try_lines)
+
+
 class _Work:
     """One library to be made, and the folders for it."""
 
@@ -214,7 +231,8 @@ class _Work:
         self.record.unlink(missing_ok=True)
         source = self.source()
         self.configure(source)
-        self.make_objects(source)
+        self.make_objects(source, self.objects)
+        self.check_hooks()
         self.ask_tree()
         kernel, host = self.compile_own()
         library = self.link(kernel, host)
@@ -246,15 +264,15 @@ class _Work:
         kconfig.check_options(self.kbuild, self.unit, self.tree.version)
         done.write_text(identity, encoding="utf-8")
 
-    def make_objects(self, source: Path) -> None:
-        """Have the kernel's build bring the objects up to date."""
+    def make_objects(self, source: Path, objects: Sequence[str]) -> None:
+        """Have the kernel's build bring ``objects`` up to date."""
         _write_if_changed(self.forced, (NATIVE / "forced.h").read_text(encoding="utf-8"))
         flags = " ".join((*_CODE, *_WATCH, "-include", str(self.forced)))
         command = [
             "make", "-C", str(source), f"O={self.kbuild}", "ARCH=um", f"-j{os.cpu_count() or 1}",
-            f"KCFLAGS={flags}", *self.objects,
+            f"KCFLAGS={flags}", *objects,
         ]  # fmt: skip
-        self.progress(f"building {len(self.objects)} kernel objects for {self.unit.name}")
+        self.progress(f"building {len(objects)} kernel objects for {self.unit.name}")
         try:
             run("building kernel objects", command, self.kbuild)
         except BuildError as error:
@@ -264,6 +282,13 @@ class _Work:
             self.configure(source, again=True)
             run("building kernel objects", command, self.kbuild)
         kconfig.check_options(self.kbuild, self.unit, self.tree.version)
+
+    def check_hooks(self) -> None:
+        """Make sure that what has to be seen of each object is seen.
+
+        Raises:
+            BuildError: an object does not use a hook.
+        """
         for name, hooks in self.unit.seen.items():
             used = ElfFile(self.kbuild / name).undefined()
             unseen = [hook for hook in hooks if used.isdisjoint(hook.split("|"))]

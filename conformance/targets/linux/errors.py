@@ -49,11 +49,16 @@ class HarnessError(RuntimeError):
 
 
 class MissingFunctionError(HarnessError):
-    """The driver called a kernel function that the harness does not have: ``function``."""
+    """The driver called a kernel function that the harness does not have: ``function``.
 
-    def __init__(self, function: str) -> None:
+    ``probe``: what the tree was asked about it, if that was asked; "" if not.
+    """
+
+    def __init__(self, function: str, probe: str = "") -> None:
+        asked = f"\nthe tree was asked about it: {probe}" if probe else ""
         super().__init__(
-            f"the driver called {function}(), which the harness does not have; "
-            "define it in native/kernel"
+            f"the driver called {function}(), which the harness does not have{asked}\n"
+            "to do: define it in conformance/targets/linux/native/kernel, or in the native folder "
+            "of the system"
         )
         self.function: str = function

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conformance.targets.linux import probes
 from conformance.targets.linux.elf import ElfFile
 from conformance.targets.linux.errors import HarnessError, MissingFunctionError
 from conformance.targets.linux.operations_header import ARGUMENTS, first_difference
@@ -160,7 +161,8 @@ class Library:
             if count:
                 trace.words.extend(events[: count * WORDS].tolist())
             if missing:
-                raise MissingFunctionError(_text_at(missing))
+                named = _text_at(missing)
+                raise MissingFunctionError(named, probes.asked_about(named))
             return result, value, finished != 0
 
         return guarded

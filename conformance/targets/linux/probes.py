@@ -302,12 +302,7 @@ def ask(tree: Path, compile_lines: Callable[[str], str]) -> dict[str, bool | Non
     Raises:
         BuildError: a probe cannot be decided.
     """
-    answers: dict[str, bool | None] = {}
-    for probe in PROBES:
-        if probe.compiled:
-            answers[probe.name] = None
-        else:
-            answers[probe.name] = _look(tree, probe)
+    answers = {probe.name: None if probe.compiled else _look(tree, probe) for probe in PROBES}
     compiled = [probe for probe in PROBES if probe.compiled and _is_there(tree, probe)]
     said = compile_lines(_source(compiled))
     strange = [line for line in said.splitlines() if "error:" in line and "mmu-probe-" not in line]
@@ -321,6 +316,14 @@ def ask(tree: Path, compile_lines: Callable[[str], str]) -> dict[str, bool | Non
     for probe in compiled:
         answers[probe.name] = probe.name not in failed
     return answers
+
+
+def refusal(tree: Path, refuses: Mapping[str, str]) -> str:
+    """Why a unit that ``refuses`` trees with some features is not built from this one; or ""."""
+    for probe in PROBES:
+        if probe.name in refuses and _look(tree, probe):
+            return f"{probe.file}: {probe.sentence} {refuses[probe.name]}"
+    return ""
 
 
 def features_header(answers: Answers) -> str:
@@ -339,6 +342,15 @@ def read_features(header: Path) -> frozenset[str]:
     """The names of the probes that were answered with yes, from the header of a build."""
     text = header.read_text(encoding="ascii")
     return frozenset(re.findall(r"^#define HAS_(\w+) 1$", text, re.M))
+
+
+def asked_about(function: str) -> str:
+    """The name and the sentence of the probe that looks for a function; "" if none does."""
+    for probe in PROBES:
+        looked_for = f"{probe.word} {probe.before}".replace(r"\b", " ")
+        if function in re.findall(r"\w+", looked_for):
+            return f"{probe.name}: {probe.sentence}"
+    return ""
 
 
 def looked_at() -> Sequence[str]:

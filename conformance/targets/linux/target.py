@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from conformance.targets.linux import probes
 from conformance.targets.linux.build import build
+from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.linux.library import Library, load
 from conformance.targets.linux.operations_header import choice_numbers
 from conformance.targets.linux.toolchain import Progress
@@ -59,6 +60,9 @@ class LinuxTarget:
         """
         tree = find_tree(kernel, progress)
         tree.require((source, *unit.sources), name)
+        refused = probes.refusal(tree.path, unit.refuses)
+        if refused:
+            raise KernelTreeError(f"{tree.description} cannot be judged as {name}: {refused}")
         library = build(tree, unit, progress)
         self.library: Library = load(library)
         self.features: frozenset[str] = probes.read_features(library.parents[2] / probes.HEADER)

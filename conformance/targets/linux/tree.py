@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,17 +47,19 @@ class KernelTree:
     """A kernel tree to build from.
 
     ``path``: its top folder. ``version``: from its Makefile, such as "6.12.117".
-    ``origin``: where it comes from, for reports, such as "debian linux-source-6.12".
+    ``origin``: where it comes from, for reports, such as "debian linux-source-6.12". ``state``:
+    of a git worktree its commit, and whether it has local changes: "commit 6bb8d30cf01b, changed".
     """
 
     path: Path
     version: str
     origin: str
+    state: str = ""
 
     @property
     def description(self) -> str:
         """One line for reports: "linux 6.12.117 (debian linux-source-6.12)"."""
-        return f"linux {self.version} ({self.origin})"
+        return f"linux {self.version} ({self.origin}{self.state and ', '}{self.state})"
 
     def require(self, files: Sequence[str], target: str) -> None:
         """Make sure that ``files``, paths in the tree, are there; ``target`` needs them.
@@ -119,7 +122,25 @@ def open_tree(path: Path, origin: str) -> KernelTree:
             raise KernelTreeError(
                 f"kernel is {str(path)!r}, which is no kernel tree: it has no {name}"
             )
-    return KernelTree(path.resolve(), read_version(path), origin)
+    return KernelTree(path.resolve(), read_version(path), origin, _git_state(path))
+
+
+def _git_state(path: Path) -> str:
+    """What git says of the tree at ``path``; "" if it is no worktree, or there is no git."""
+    if not (path / ".git").exists() or shutil.which("git") is None:
+        return ""
+
+    def git(*command: str) -> str | None:
+        done = subprocess.run(
+            ["git", "-C", str(path), *command], capture_output=True, text=True, check=False
+        )
+        return None if done.returncode else done.stdout.strip()
+
+    commit = git("rev-parse", "--short=12", "HEAD")
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None:
+        return "git cannot read it"
+    return f"commit {commit}, {'changed' if changes else 'clean'}"
 
 
 def read_version(path: Path) -> str:

@@ -87,7 +87,8 @@ class Unit:
     one hook is several names, with bars between. ``wrapped``: functions
     of one object that, when another calls them, are called through ``__wrap_`` functions of the
     glue. ``more_options``: switched on besides ``OPTIONS``; a unit with some has a
-    configuration, and so objects, of its own.
+    configuration, and so objects, of its own. ``refuses``: by the name of a probe for a file or
+    a word, what our C files lack for trees that have it.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Unit:
     seen: dict[str, tuple[str, ...]]
     wrapped: tuple[str, ...] = ()
     more_options: tuple[str, ...] = ()
+    refuses: dict[str, str] = field(default_factory=dict)
 
     @property
     def sources(self) -> tuple[str, ...]:
