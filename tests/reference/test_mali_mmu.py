@@ -1100,3 +1100,58 @@ def test_what_the_mmu_flushed_is_not_cached_in_the_view():
     more.emit(COMPLETE, one.number)
     machine.feed(more.words, 0)
     assert [fact.first for fact in context.tlb.leaves_in(0, 0xFFFF)] == [0x8000]
+
+
+# -- drivers that change tables in a locked region -------------------------------------------------
+
+
+def test_an_unlock_invalidates_the_region_when_it_ends():
+    mmu = MaliMmu(unlock_flushes=True)
+    enable(mmu, 1, ROOT)
+    lock(mmu, 1, 0x4000_0000, 0x20_0000)
+    before = len(mmu.completed)
+    written = mmu.now
+    command(mmu, 1, UNLOCK)
+    one = mmu.issued[-1]
+    assert (one.slot, one.first, one.last) == (1, 0x4000_0000, 0x401F_FFFF)
+    assert (one.issued, one.kind, one.roots) == (written, UNLOCK, {ROOT})
+    assert len(mmu.completed) == before
+    assert mmu.locked(1) is None
+    wait(mmu, 1)
+    assert mmu.completed[before:] == [one]
+    assert not mmu.may_be_locked(1)
+
+
+def test_an_unlock_of_nothing_invalidates_nothing():
+    mmu = MaliMmu(unlock_flushes=True)
+    enable(mmu, 1, ROOT)
+    before = len(mmu.issued)
+    command(mmu, 1, UNLOCK)
+    wait(mmu, 1)
+    assert len(mmu.issued) == before
+
+
+def test_elsewhere_an_unlock_invalidates_nothing():
+    mmu = MaliMmu()
+    enable(mmu, 1, ROOT)
+    before = len(mmu.issued)
+    lock(mmu, 1, 0, 0x8000)
+    command(mmu, 1, UNLOCK)
+    wait(mmu, 1)
+    assert len(mmu.issued) == before
+
+
+def test_an_update_invalidates_everything_when_it_ends():
+    """Of the roots before it and of its own: the address space begins anew."""
+    mmu = MaliMmu(unlock_flushes=True)
+    enable(mmu, 1, ROOT)
+    program(mmu, 1, OTHER_ROOT)
+    before = len(mmu.completed)
+    command(mmu, 1, UPDATE)
+    assert len(mmu.completed) == before
+    wait(mmu, 1)
+    (one,) = mmu.completed[before:]
+    assert (one.slot, one.first, one.last, one.kind) == (1, 0, TOP_VA, UPDATE)
+    assert one.roots == {ROOT, OTHER_ROOT}
+    assert mmu.roots(1) == {OTHER_ROOT}
+    assert kinds(mmu) == []

@@ -47,6 +47,7 @@ EXPECTED = {
     "PANTHOR_OWN_GEM": "-nyy",
     "PANTHOR_SPARSE": "-nyy",
     "PANTHOR_IRQ_EVENTS": "-nyy",
+    "PANTHOR_LOCKED_UPDATES": "-nyy",
     "PANTHOR_MMU_INFO": "-nny",
     "NVKM_PTE_TRACKER": "nnyy",
     "NVKM_GH100": "nnyy",
@@ -87,6 +88,7 @@ OLD_FORMS = (
     ("include/drm/drm_gpuvm.h", "drm_gpuvm_sm_map( drm_gpuvm_bo_obtain("),
     ("arch/um/include/asm/irqflags.h", "signals_enabled"),
     (probes.PANTHOR + "panthor_gem.h", "drm_gem_shmem_object"),
+    (probes.PANTHOR + "panthor_mmu.c", "AS_COMMAND_FLUSH_PT"),
     (probes.NVKM + "vmm.h", "u8 pte[];"),
 )
 

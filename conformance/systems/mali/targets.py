@@ -18,6 +18,7 @@ from reference.systems.gpuvm import events as gpuvm_events
 from reference.systems.mali import driver as mali
 from reference.systems.mali import events
 from reference.systems.mali.events import SLOT, VM
+from reference.systems.mali.promise import UPDATES
 from reference.systems.mali.state import NONE
 from reference.trace import (
     REFS,
@@ -318,7 +319,7 @@ PANTHOR = Unit(
         "drivers/gpu/drm/scheduler/sched_fence.o",
         "drivers/gpu/drm/panthor/panthor_mmu.o",
     ),
-    newer=("drivers/iommu/iommu-pages.o",),
+    newer=("drivers/iommu/iommu-pages.o", "drivers/gpu/drm/scheduler/sched_rq.o"),
     glue=("panthor_device.c", "panthor_binds.c", "panthor_nodes.c"),
     watched=(),
     calls=("mmu_panthor_call",),
@@ -376,4 +377,6 @@ class LinuxPanthor(LinuxTarget):
     ) -> None:
         """Find the tree, build what is not built yet, and load it: see ``LinuxTarget``."""
         super().__init__("linux:panthor", SOURCE, PANTHOR, "mmu_panthor_call", kernel, progress)
+        if "PANTHOR_LOCKED_UPDATES" in self.features:
+            self.traits = {UPDATES: ("locked",)}
         self.reset()

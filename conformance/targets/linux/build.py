@@ -468,7 +468,8 @@ def _harness_identity(unit: Unit) -> str:
     for folder in (NATIVE, unit.native):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for module in (Path(__file__), Path(probes.__file__)):
+        digest.update(module.read_bytes())
     made = vocabulary(unit.events) + operations_header(unit.operations)
     digest.update(repr(unit).encode() + made.encode())
     return digest.hexdigest()

@@ -266,6 +266,14 @@ PROBES: tuple[Probe, ...] = (
         optional=True,
     ),
     Probe(
+        "PANTHOR_LOCKED_UPDATES",
+        "panthor changes tables while their region is locked, and unlocks it to invalidate.",
+        PANTHOR + "panthor_mmu.c",
+        word=r"\bpanthor_vm_unlock_region\(",
+        before=r"\bAS_COMMAND_FLUSH_(PT|MEM)\b",
+        optional=True,
+    ),
+    Probe(
         "PANTHOR_MMU_INFO",
         "panthor's device says what page sizes its MMU has.",
         PANTHOR + "panthor_device.h",

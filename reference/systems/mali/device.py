@@ -404,9 +404,9 @@ class Invalidation:
 
     ``number``: counted from 0; ``slot``: the AS; ``first``, ``last``: inclusive, and at most
     TOP_VA, as ``Invalidations`` takes them; ``issued``: number of the event at which it was issued;
-    ``kind``: FLUSH_PT, FLUSH_MEM, BY_RESET or BY_POWER_OFF; ``roots``: those that the AS may have
-    walked from when it was issued. ``completed``: number of the event that showed its
-    completion, -1 until then.
+    ``kind``: FLUSH_PT, FLUSH_MEM, UNLOCK, UPDATE, BY_RESET or BY_POWER_OFF; ``roots``: those that
+    the AS may have walked from when it was issued. ``completed``: number of the event that showed
+    its completion, -1 until then.
     """
 
     def __init__(
@@ -549,6 +549,7 @@ class MaliMmu:
         va_bits: int = 48,
         pa_bits: int = 40,
         flush_unlocks: bool = True,
+        unlock_flushes: bool = False,
     ) -> None:
         if not 1 <= slots <= AS_LIMIT:
             raise ValueError(f"slots is {slots}; allowed are 1 to {AS_LIMIT}")
@@ -559,6 +560,10 @@ class MaliMmu:
         self.flush_unlocks: bool = flush_unlocks
         """Whether FLUSH_* releases the lock when it ends; drivers rely on it, and no manual says
         so."""
+        self.unlock_flushes: bool = unlock_flushes
+        """Whether UNLOCK invalidates what is cached for the region, and UPDATE what is cached of
+        the AS, when they end; drivers that change tables while the region is locked rely on it, and
+        no manual says so."""
         self.spaces: list[AddressSpace] = [AddressSpace() for _ in range(slots)]
         """By number."""
         self.rawstat: int = 0
@@ -694,6 +699,8 @@ class MaliMmu:
         elif command == LOCK:
             self._lock(space, place)
         elif command == UNLOCK:
+            if self.unlock_flushes and space.region is not None and not busy:
+                space.running = self._issue(place.slot, space.region, UNLOCK)
             space.region = None
         else:
             self._flush(space, place, command, busy)
@@ -704,7 +711,7 @@ class MaliMmu:
     def _update(self, space: AddressSpace, place: Place) -> None:
         new = space.written()
         enabled = any(state.walks() for state in space.states)
-        if enabled:
+        if enabled and not self.unlock_flushes:
             self._wrong(UPDATE_UNFLUSHED, not space.flushed, place, UPDATE)
         if new.walks():
             known = new.mode() in (MODE_4K, MODE_64K)
@@ -750,11 +757,18 @@ class MaliMmu:
             space.sure = True
             return
         if command == UPDATE:
+            if self.unlock_flushes:
+                # Nothing of what was latched before is left, neither in use nor cached.
+                self._complete(self._issue(slot, (0, TOP_VA), UPDATE))
             del space.states[:-1]
         elif command == LOCK:
             space.region = space.to_lock
         elif command == UNLOCK:
             space.may_be_locked = False
+            one = space.running
+            space.running = None
+            if one is not None:
+                self._complete(one)
         elif command in (FLUSH_PT, FLUSH_MEM):
             self._flushed(space)
 

@@ -57,6 +57,10 @@ TIMED_OUT: Final = -errno.ETIMEDOUT
 """A command of the device did not end."""
 
 _INVALID: Final = (-errno.EINVAL,)
+UPDATES: Final = "updates"
+"""The trait that says how the driver changes tables: "locked" is in a locked region, and UNLOCK and
+UPDATE then stand for the invalidation; without it, tables are changed, and FLUSH_* follows.
+"""
 _WAITING: Final = frozenset({"bind", "alloc", "free", "active", "destroy_vm", "close_file"})
 """Operations that say so when the device does not answer."""
 _SILENT: Final = frozenset({"destroy_vm", "close_file", "idle"})
@@ -167,6 +171,7 @@ class MaliPromise:
 
     def __init__(self, traits: Traits) -> None:
         self.made: MaliState | None = None
+        self.locked_updates: bool = "locked" in traits.get(UPDATES, ())
 
     @property
     def state(self) -> MaliState:
@@ -194,7 +199,7 @@ class MaliPromise:
     def before(self, operation: Operation) -> MaliCall:
         """Sort a call before it is made, and say what it may touch."""
         if operation.name == "create":
-            self.made = _device(operation)
+            self.made = _device(operation, self.locked_updates)
         state = self.state
         state.begin()
         call = self.sort(operation)
@@ -304,13 +309,14 @@ class MaliPromise:
         return iter([]) if state is None else iter(_ending(state))
 
 
-def _device(operation: Operation) -> MaliState:
+def _device(operation: Operation, locked_updates: bool) -> MaliState:
     """A device that nobody has used."""
     return MaliState(
         operation.number("va_bits"),
         operation.number("pa_bits"),
         operation.number("slots"),
         bool(operation.number("coherent")),
+        locked_updates,
     )
 
 
@@ -916,7 +922,7 @@ def _references(state: MaliState, what: int, vm: int, number: int) -> int:
         return -1
     links = state.links(number)
     if what == REFS_PINS:
-        return 0 if state.buffers[number].imported else links
+        return 0 if state.buffers[number].imported or state.locked_updates else links
     return links + (1 if state.buffers[number].open else 0)
 
 

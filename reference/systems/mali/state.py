@@ -22,7 +22,7 @@ from reference.formats.access import CACHE, NOEXEC, READ, WRITE
 from reference.formats.format import Geometry
 from reference.hardware.context import Context, Space
 from reference.hardware.machine import Machine
-from reference.hardware.observation import Observation
+from reference.hardware.observation import FREED_CACHED, Observation
 from reference.hardware.tlb import TOP_VA, Fact
 from reference.physical_layout import BufferLayout, BufferPages
 from reference.systems.gpuvm.events import VMA_ADD, VMA_REMOVE
@@ -302,18 +302,28 @@ class MaliSeen:
 class MaliState:
     """A device, the VMs, buffers, fences and nodes of the process that uses it.
 
-    ``va_bits``, ``pa_bits``, ``slots``, ``coherent``: the device's. ``may_time_out``: a command
+    ``va_bits``, ``pa_bits``, ``slots``, ``coherent``: the device's. ``locked_updates``: the driver
+    changes and frees tables while the region is locked, and UNLOCK and UPDATE invalidate; it keeps
+    pages of buffers in place while a bind is under way, and no longer. ``may_time_out``: a command
     may never end; ``timed_out``: one was seen not to, and until a reset nothing is flushed.
     """
 
-    def __init__(self, va_bits: int, pa_bits: int, slots: int, coherent: bool) -> None:
+    def __init__(
+        self,
+        va_bits: int,
+        pa_bits: int,
+        slots: int,
+        coherent: bool,
+        locked_updates: bool = False,
+    ) -> None:
         self.geometry: Geometry = format_by_name(FORMAT).geometry(va_bits)
+        self.locked_updates: bool = locked_updates
         # As a number of any size: what callers ask for may be beyond all native ones.
         self.limit: int = self.geometry.limit
         self.va_bits: int = va_bits
         self.pa_bits: int = pa_bits
         self.coherent: bool = coherent
-        self.mmu: MaliMmu = MaliMmu(slots, va_bits, pa_bits)
+        self.mmu: MaliMmu = MaliMmu(slots, va_bits, pa_bits, unlock_flushes=locked_updates)
         self.machine: Machine = Machine(self.geometry, coherent)
         self.slots: list[MaliSlot] = [MaliSlot() for _ in range(slots)]
         self.layout: BufferLayout = BufferLayout()
@@ -482,10 +492,25 @@ class MaliState:
             self.owners.pop(page, None)
             self._freed(event, vm, page)
         self.machine.current = vm.view.number
+        before = len(self.machine.observations)
         self.machine.take(kind, a, b, c)
+        if kind == FREE and self.locked_updates:
+            self._drop_stalled(vm, before)
         if kind == ALLOC and vm.root == NONE:
             vm.root = page
             self.machine.attach(vm.context, vm.view, page)
+
+    def _drop_stalled(self, vm: MaliVm, before: int) -> None:
+        """A table may be freed while nobody can walk through it: UNLOCK is what invalidates."""
+        view = vm.view
+        found = self.machine.observations
+        kept = found[:before]
+        for one in found[before:]:
+            last = one.va + view.geometry.format.span(one.level) - 1 if one.level >= 0 else TOP_VA
+            stalled = view.stalled_first <= one.va and last <= view.stalled_last
+            if one.kind != FREED_CACHED or not stalled:
+                kept.append(one)
+        self.machine.observations = kept
 
     def _freed(self, event: i64, vm: MaliVm, page: i64) -> None:
         """A table is freed: an UPDATE that takes it from an AS must have been seen to end."""
@@ -588,6 +613,8 @@ class MaliState:
         if what == MESSAGE_RESET:
             self.seen.asked = event
             self.reset_asked = True
+            # A region that could not be unlocked stays locked until the reset.
+            self.timed_out = self.timed_out or (self.locked_updates and self.may_time_out)
         elif what == MESSAGE_WAS_RESET:
             self._lose_registers(event)
             self.mmu.reset()
@@ -676,7 +703,8 @@ class MaliState:
         if one.first == 0 and one.last >= (1 << self.va_bits) - 1:
             slot = self.slots[one.slot]
             slot.left = NONE
-            slot.quiet = not slot.in_use
+            # After an UPDATE nothing of what was there before is loaded any more.
+            slot.quiet = not slot.in_use or one.kind == UPDATE
 
     def _roots(self, event: i64, number: int) -> None:
         """Which VMs' roots may an AS use now?"""
@@ -703,7 +731,7 @@ class MaliState:
         slot = self.slots[number]
         self.seen.starts += 1
         former = slot.left
-        if former == NONE and before and not slot.quiet:
+        if former == NONE and before and not slot.quiet and not self.locked_updates:
             former = min(before)
         if former != NONE:
             self.seen.unflushed.append(Unflushed(event, number, former, vm))

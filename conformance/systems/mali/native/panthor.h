@@ -6,10 +6,19 @@
 #include <linux/platform_device.h>
 
 #include <../drivers/gpu/drm/panthor/panthor_device.h>
+#include <../drivers/gpu/drm/panthor/panthor_gem.h>
 #include <../drivers/gpu/drm/panthor/panthor_mmu.h>
 
 #include "harness.h"
 #include "operations.h"
+#include "tree_features.h"
+
+/* What a buffer is to the rest of the kernel. */
+#if HAS_PANTHOR_OWN_GEM
+#define GEM(buffer) (&(buffer)->base)
+#else
+#define GEM(buffer) (&(buffer)->base.base)
+#endif
 
 #define NONE (~0ULL)            /* no VM, no buffer, no fence */
 

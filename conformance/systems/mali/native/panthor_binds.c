@@ -20,8 +20,9 @@
 #include <drm/gpu_scheduler.h>
 #include <uapi/drm/panthor_drm.h>
 
+#include <../mm/internal.h>
+
 #include "panthor.h"
-#include <../drivers/gpu/drm/panthor/panthor_gem.h>
 
 #define VMS 128               /* how many of each can ever be made; numbers are not used again */
 #define BUFFERS 256
@@ -30,12 +31,14 @@
 #define KIND_SHIFT 28         /* of the kind of a bind in its flags */
 
 #define DATA_PA 0x90000000ULL /* where buffers lie: above all table pages */
+#define DUMMY_PA 0x88000000ULL /* and what is behind sparse mappings: between the two */
 #define LARGE_PAGE (2UL << 20)
 #define LARGEST_PIECE (1UL << 30)
 
 struct buffer {
 	struct panthor_gem_object base;
 	struct sg_table pages;
+	struct page **folios;         /* where the driver looks at them */
 	unsigned int pins;
 	unsigned int number;
 };
@@ -114,9 +117,20 @@ static struct drm_gpuvm *base_of(struct panthor_vm *vm)
 	return (struct drm_gpuvm *)vm;
 }
 
+#if HAS_PANTHOR_OWN_GEM
+#define BASE base.base
+#else
+#define BASE base.base.base
+#endif
+
 static struct buffer *to_buffer(struct drm_gem_object *object)
 {
-	return container_of(object, struct buffer, base.base.base);
+	return container_of(object, struct buffer, BASE);
+}
+
+static struct drm_gem_object *gem(struct buffer *buffer)
+{
+	return GEM(&buffer->base);
 }
 
 static void tell_mapping(unsigned int kind, const struct drm_gpuva *va, const void *from)
@@ -135,19 +149,24 @@ static void tell_if_added(const struct drm_gpuva *va, const void *from)
 		tell_mapping(MMU_VMA_ADD, va, from);
 }
 
-void __real_drm_gpuva_map(struct drm_gpuvm *, struct drm_gpuva *, struct drm_gpuva_op_map *);
-void __wrap_drm_gpuva_map(struct drm_gpuvm *, struct drm_gpuva *, struct drm_gpuva_op_map *);
-void __wrap_drm_gpuva_map(struct drm_gpuvm *vm, struct drm_gpuva *va, struct drm_gpuva_op_map *op)
+#if HAS_GPUVM_MAP_REQUEST
+#define OP const struct
+#else
+#define OP struct
+#endif
+
+void __real_drm_gpuva_map(struct drm_gpuvm *, struct drm_gpuva *, OP drm_gpuva_op_map *);
+void __wrap_drm_gpuva_map(struct drm_gpuvm *, struct drm_gpuva *, OP drm_gpuva_op_map *);
+void __wrap_drm_gpuva_map(struct drm_gpuvm *vm, struct drm_gpuva *va, OP drm_gpuva_op_map *op)
 {
 	__real_drm_gpuva_map(vm, va, op);
 	tell_vm_at(vm);
 	tell_if_added(va, MMU_CALLER);
 }
 
-void __real_drm_gpuva_remap(struct drm_gpuva *, struct drm_gpuva *, struct drm_gpuva_op_remap *);
-void __wrap_drm_gpuva_remap(struct drm_gpuva *, struct drm_gpuva *, struct drm_gpuva_op_remap *);
-void __wrap_drm_gpuva_remap(struct drm_gpuva *prev, struct drm_gpuva *next,
-			    struct drm_gpuva_op_remap *op)
+void __real_drm_gpuva_remap(struct drm_gpuva *, struct drm_gpuva *, OP drm_gpuva_op_remap *);
+void __wrap_drm_gpuva_remap(struct drm_gpuva *, struct drm_gpuva *, OP drm_gpuva_op_remap *);
+void __wrap_drm_gpuva_remap(struct drm_gpuva *prev, struct drm_gpuva *next, OP drm_gpuva_op_remap *op)
 {
 	struct drm_gpuva *whole = op->unmap->va;
 
@@ -158,9 +177,9 @@ void __wrap_drm_gpuva_remap(struct drm_gpuva *prev, struct drm_gpuva *next,
 	tell_if_added(next, MMU_CALLER);
 }
 
-void __real_drm_gpuva_unmap(struct drm_gpuva_op_unmap *);
-void __wrap_drm_gpuva_unmap(struct drm_gpuva_op_unmap *);
-void __wrap_drm_gpuva_unmap(struct drm_gpuva_op_unmap *op)
+void __real_drm_gpuva_unmap(OP drm_gpuva_op_unmap *);
+void __wrap_drm_gpuva_unmap(OP drm_gpuva_op_unmap *);
+void __wrap_drm_gpuva_unmap(OP drm_gpuva_op_unmap *op)
 {
 	tell_vm_at(op->va->vm);
 	__real_drm_gpuva_unmap(op);
@@ -169,6 +188,15 @@ void __wrap_drm_gpuva_unmap(struct drm_gpuva_op_unmap *op)
 
 /* Where work on a VM begins, by whoever it is done: from here on events are that VM's. */
 
+#if HAS_GPUVM_MAP_REQUEST
+int __real_drm_gpuvm_sm_map(struct drm_gpuvm *, void *, const struct drm_gpuvm_map_req *);
+int __wrap_drm_gpuvm_sm_map(struct drm_gpuvm *, void *, const struct drm_gpuvm_map_req *);
+int __wrap_drm_gpuvm_sm_map(struct drm_gpuvm *vm, void *private, const struct drm_gpuvm_map_req *req)
+{
+	tell_vm_at(vm);
+	return __real_drm_gpuvm_sm_map(vm, private, req);
+}
+#else
 int __real_drm_gpuvm_sm_map(struct drm_gpuvm *, void *, u64, u64, struct drm_gem_object *, u64);
 int __wrap_drm_gpuvm_sm_map(struct drm_gpuvm *, void *, u64, u64, struct drm_gem_object *, u64);
 int __wrap_drm_gpuvm_sm_map(struct drm_gpuvm *vm, void *private, u64 va, u64 size,
@@ -177,6 +205,7 @@ int __wrap_drm_gpuvm_sm_map(struct drm_gpuvm *vm, void *private, u64 va, u64 siz
 	tell_vm_at(vm);
 	return __real_drm_gpuvm_sm_map(vm, private, va, size, object, offset);
 }
+#endif
 
 int __real_drm_gpuvm_sm_unmap(struct drm_gpuvm *, void *, u64, u64);
 int __wrap_drm_gpuvm_sm_unmap(struct drm_gpuvm *, void *, u64, u64);
@@ -213,7 +242,7 @@ static unsigned int links(struct panthor_vm *vm, struct buffer *buffer)
 	struct drm_gpuvm_bo *vm_bo;
 
 	if (vm && buffer)
-		drm_gem_for_each_gpuvm_bo(vm_bo, &buffer->base.base.base)
+		drm_gem_for_each_gpuvm_bo(vm_bo, gem(buffer))
 			if (vm_bo->vm == base_of(vm))
 				return kref_read(&vm_bo->kref);
 	return 0;
@@ -255,7 +284,7 @@ static void tell_vm_state(unsigned int number)
 static void tell_buffer_state(unsigned int number)
 {
 	struct buffer *buffer = buffers[number].buffer;
-	unsigned int count = buffer ? kref_read(&buffer->base.base.base.refcount) : 0;
+	unsigned int count = buffer ? kref_read(&gem(buffer)->refcount) : 0;
 	unsigned int pins = buffer ? buffer->pins : 0;
 
 	if (count != buffers[number].count_told || buffers[number].named)
@@ -425,6 +454,39 @@ static int lay_out(struct buffer *buffer, mmu_u64 size, mmu_u64 pieces)
 	return 0;
 }
 
+/*
+ * The driver asks the pages whether they are parts of a large folio. A buffer in
+ * whole is made of such ones, as far as they fit; one in pieces of small ones. One
+ * of another driver has none.
+ */
+#if HAS_PANTHOR_OWN_GEM
+#define LARGE_ORDER 9
+
+static struct page small_page, large_page[1 << LARGE_ORDER];
+
+static int fill_folios(struct buffer *buffer, mmu_u64 size, mmu_u64 pieces)
+{
+	mmu_u64 whole = pieces ? 0 : ALIGN_DOWN(size, LARGE_PAGE);
+	mmu_u64 i;
+
+	buffer->folios = kvcalloc(size >> PAGE_SHIFT, sizeof(*buffer->folios), GFP_KERNEL);
+	if (!buffer->folios)
+		return -ENOMEM;
+	if (!PageHead(large_page)) {
+		__SetPageHead(large_page);
+		folio_set_order(page_folio(large_page), LARGE_ORDER);
+	}
+	for (i = 0; i < size >> PAGE_SHIFT; i++)
+		buffer->folios[i] = i << PAGE_SHIFT < whole ? large_page : &small_page;
+	return 0;
+}
+#else
+static int fill_folios(struct buffer *buffer, mmu_u64 size, mmu_u64 pieces)
+{
+	return 0;
+}
+#endif
+
 static void free_buffer(struct drm_gem_object *object)
 {
 	struct buffer *buffer = to_buffer(object);
@@ -432,8 +494,10 @@ static void free_buffer(struct drm_gem_object *object)
 
 	drm_gem_object_release(object);
 	drm_gem_object_put(root);
-	buffers[buffer->number].buffer = NULL;
+	if (buffer->number < BUFFERS)
+		buffers[buffer->number].buffer = NULL;
 	kfree(buffer->pages.sgl);
+	kvfree(buffer->folios);
 	kfree(buffer);
 }
 
@@ -462,15 +526,18 @@ mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 	}
 	buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
 	result = buffer ? lay_out(buffer, size, pieces) : -ENOMEM;
+	if (!result && !argument[MMU_ARG_BO_IMPORTED])
+		result = fill_folios(buffer, size, pieces);
 	if (result) {
+		if (buffer)
+			kfree(buffer->pages.sgl);
 		kfree(buffer);
 		panthor_vm_put(vm);
 		return result;
 	}
 	buffer->number = buffer_count;
-	object = &buffer->base.base.base;
+	object = gem(buffer);
 	object->funcs = &buffer_functions;
-	mutex_init(&buffer->base.gpuva_list_lock);
 	if (vm) {
 		buffer->base.exclusive_vm_root_gem = panthor_vm_root_gem(vm);
 		drm_gem_object_get(buffer->base.exclusive_vm_root_gem);
@@ -478,7 +545,14 @@ mmu_s64 make_buffer(const mmu_u64 *argument, mmu_u64 *value)
 	}
 	drm_gem_private_object_init(&gpu.base, object, size);
 	object->import_attach = argument[MMU_ARG_BO_IMPORTED] ? &attachment : NULL;
+#if HAS_PANTHOR_OWN_GEM
+	buffer->base.reclaim_state = PANTHOR_GEM_UNRECLAIMABLE;
+	buffer->base.dmap.sgt = &buffer->pages;
+	buffer->base.backing.pages = buffer->folios;
+#else
+	mutex_init(&buffer->base.gpuva_list_lock);
 	drm_gem_gpuva_set_lock(object, &buffer->base.gpuva_list_lock);
+#endif
 	panthor_vm_put(vm);
 	buffers[buffer_count].buffer = buffer;
 	buffers[buffer_count].open = true;
@@ -493,7 +567,7 @@ mmu_s64 close_buffer(mmu_u64 number)
 		return -EINVAL;
 	buffers[number].open = false;
 	buffers[number].named = true;
-	drm_gem_object_put(&buffers[number].buffer->base.base.base);
+	drm_gem_object_put(gem(buffers[number].buffer));
 	return 0;
 }
 
@@ -504,7 +578,7 @@ struct drm_gem_object *drm_gem_object_lookup(struct drm_file *of, u32 handle)
 
 	if (!handle || handle > buffer_count || !buffers[handle - 1].open)
 		return NULL;
-	object = &buffers[handle - 1].buffer->base.base.base;
+	object = gem(buffers[handle - 1].buffer);
 	drm_gem_object_get(object);
 	return object;
 }
@@ -519,6 +593,59 @@ struct drm_gem_object *get_buffer(mmu_u64 number)
 
 /* -- pages of buffers: they are always there, pins are only counted -------------------- */
 
+#if HAS_PANTHOR_OWN_GEM
+int panthor_gem_pin(struct panthor_gem_object *object)
+{
+	container_of(object, struct buffer, base)->pins++;
+	return 0;
+}
+
+void panthor_gem_unpin(struct panthor_gem_object *object)
+{
+	if (!container_of(object, struct buffer, base)->pins--)
+		mmu_emit(MMU_WARN, 0, 0, 0, MMU_CALLER);
+}
+
+struct sg_table *panthor_gem_get_dev_sgt(struct panthor_gem_object *object)
+{
+	return object->dmap.sgt;
+}
+
+int panthor_gem_swapin_locked(struct panthor_gem_object *object)
+{
+	return 0;
+}
+
+/* Nobody is short of memory here: no buffer is ever taken from its users. */
+void panthor_gem_update_reclaim_state_locked(struct panthor_gem_object *object,
+					     enum panthor_gem_reclaim_state *old)
+{
+	if (old)
+		*old = object->reclaim_state;
+}
+
+/* What is behind sparse mappings of a file: it has no number. */
+struct panthor_gem_object *panthor_dummy_bo_create(struct panthor_device *device)
+{
+	struct buffer *buffer = kzalloc(sizeof(*buffer), GFP_KERNEL);
+	mmu_u64 next = next_pa;
+	int result;
+
+	next_pa = DUMMY_PA;
+	result = buffer ? lay_out(buffer, LARGE_PAGE, 0) : -ENOMEM;
+	next_pa = next;
+	if (!result)
+		result = fill_folios(buffer, LARGE_PAGE, 0);
+	if (result)
+		return ERR_PTR(result);
+	buffer->number = BUFFERS;
+	gem(buffer)->funcs = &buffer_functions;
+	drm_gem_private_object_init(&device->base, gem(buffer), LARGE_PAGE);
+	buffer->base.dmap.sgt = &buffer->pages;
+	buffer->base.backing.pages = buffer->folios;
+	return &buffer->base;
+}
+#else
 static struct buffer *of_memory(struct drm_gem_shmem_object *memory)
 {
 	return container_of(memory, struct buffer, base.base);
@@ -540,6 +667,7 @@ struct sg_table *drm_gem_shmem_get_pages_sgt(struct drm_gem_shmem_object *memory
 {
 	return &of_memory(memory)->pages;
 }
+#endif
 
 /* -- fences --------------------------------------------------------------------------- */
 
@@ -588,7 +716,14 @@ mmu_s64 signal_fence(mmu_u64 number)
 {
 	if (number >= fence_count || !fences[number].made)
 		return -EINVAL;
+#if HAS_FENCE_SIGNAL_IS_SILENT
+	if (dma_fence_is_signaled(fences[number].fence))
+		return -EINVAL;
+	dma_fence_signal(fences[number].fence);
+	return 0;
+#else
 	return dma_fence_signal(fences[number].fence);
+#endif
 }
 
 /* The scheduler's own cache is for its fences. */

@@ -14,8 +14,14 @@
 #include <drm/drm_vma_manager.h>
 
 #include "panthor.h"
+#include <../drivers/gpu/drm/panthor/panthor_gpu.h>
 #include <../drivers/gpu/drm/panthor/panthor_heap.h>
+#if HAS_PANTHOR_MMU_REGS
+#include <../drivers/gpu/drm/panthor/panthor_gpu_regs.h>
+#include <../drivers/gpu/drm/panthor/panthor_mmu_regs.h>
+#else
 #include <../drivers/gpu/drm/panthor/panthor_regs.h>
+#endif
 #include <../drivers/gpu/drm/panthor/panthor_sched.h>
 
 #define SLOTS 16              /* as many as the interrupt has bits for faults */
@@ -23,6 +29,19 @@
 #define REGISTER_BYTES 0x4000 /* all that the MMU code uses */
 #define POLLS_TOLD 16         /* of a register that says the same again and again */
 #define INTERRUPTS 32         /* that one operation can lead to, at most */
+
+/* Where registers are: newer trees name them by their place in the block of the MMU. */
+#if HAS_PANTHOR_MMU_REGS
+#define OF_SLOT(register) (MMU_AS_BASE + (register))
+#define INTERRUPT(name) (MMU_INT_BASE + INT_##name)
+#define SLOT_TRANSTAB(as) OF_SLOT(AS_TRANSTAB(as))
+#define SLOT_FAULTADDRESS(as) OF_SLOT(AS_FAULTADDRESS(as))
+#else
+#define OF_SLOT(register) (register)
+#define INTERRUPT(name) MMU_INT_##name
+#define SLOT_TRANSTAB(as) AS_TRANSTAB_LO(as)
+#define SLOT_FAULTADDRESS(as) AS_FAULTADDRESS_LO(as)
+#endif
 
 static struct {
 	u32 word[REGISTER_BYTES / 4];
@@ -37,7 +56,7 @@ static struct {
 } registers;
 
 static struct platform_device platform = { .name = "mali" };
-static const struct drm_driver driver = { .driver_features = DRIVER_GEM | DRIVER_GEM_GPUVA };
+static const struct drm_driver driver = { .driver_features = ~0U };
 static struct drm_vma_offset_manager offsets;
 struct panthor_device gpu;
 struct workqueue_struct *panthor_cleanup_wq;
@@ -60,9 +79,9 @@ static u32 offset_of(const volatile void __iomem *at)
 /* Which slot's register block an offset is in, or -1. */
 static int slot_of(u32 offset)
 {
-	u32 slot = (offset - AS_TRANSTAB_LO(0)) / AS_STRIDE;
+	u32 slot = (offset - SLOT_TRANSTAB(0)) / AS_STRIDE;
 
-	return offset >= AS_TRANSTAB_LO(0) && slot < SLOTS ? (int)slot : -1;
+	return offset >= SLOT_TRANSTAB(0) && slot < SLOTS ? (int)slot : -1;
 }
 
 static u32 status_of(int slot)
@@ -76,7 +95,7 @@ static u32 status_of(int slot)
 
 static u32 interrupt_status(void)
 {
-	return registers.word[MMU_INT_RAWSTAT / 4] & registers.word[MMU_INT_MASK / 4];
+	return registers.word[INTERRUPT(RAWSTAT) / 4] & registers.word[INTERRUPT(MASK) / 4];
 }
 
 static void start_command(int slot)
@@ -106,9 +125,9 @@ u32 __raw_readl(const volatile void __iomem *at)
 	int slot = slot_of(offset);
 	u32 answer = registers.word[offset / 4];
 
-	if (offset == MMU_INT_STAT)
+	if (offset == INTERRUPT(STAT))
 		answer = interrupt_status();
-	else if (slot >= 0 && offset == AS_STATUS(slot))
+	else if (slot >= 0 && offset == OF_SLOT(AS_STATUS(slot)))
 		answer = status_of(slot);
 	if (is_told(offset, answer))
 		mmu_emit(MMU_REG_READ, offset, answer, 0, MMU_CALLER);
@@ -122,11 +141,11 @@ void __raw_writel(u32 value, volatile void __iomem *at)
 
 	registers.polls = 0;
 	mmu_emit(MMU_REG_WRITE, offset, value, 0, MMU_CALLER);
-	if (offset == MMU_INT_CLEAR) {
-		registers.word[MMU_INT_RAWSTAT / 4] &= ~value;
-	} else if (slot >= 0 && offset == AS_COMMAND(slot)) {
+	if (offset == INTERRUPT(CLEAR)) {
+		registers.word[INTERRUPT(RAWSTAT) / 4] &= ~value;
+	} else if (slot >= 0 && offset == OF_SLOT(AS_COMMAND(slot))) {
 		start_command(slot);
-	} else if (offset != MMU_INT_RAWSTAT && offset != MMU_INT_STAT) {
+	} else if (offset != INTERRUPT(RAWSTAT) && offset != INTERRUPT(STAT)) {
 		registers.word[offset / 4] = value;
 	}
 }
@@ -147,10 +166,10 @@ static mmu_s64 raise_fault(mmu_u64 slot, mmu_u64 address, mmu_u64 status)
 {
 	if (slot >= SLOTS || !(gpu.gpu_info.as_present & BIT(slot)) || !powered)
 		return -EINVAL;
-	registers.word[AS_FAULTSTATUS(slot) / 4] = status;
-	registers.word[AS_FAULTADDRESS_LO(slot) / 4] = lower_32_bits(address);
-	registers.word[AS_FAULTADDRESS_HI(slot) / 4] = upper_32_bits(address);
-	registers.word[MMU_INT_RAWSTAT / 4] |= BIT(slot);
+	registers.word[OF_SLOT(AS_FAULTSTATUS(slot)) / 4] = status;
+	registers.word[SLOT_FAULTADDRESS(slot) / 4] = lower_32_bits(address);
+	registers.word[SLOT_FAULTADDRESS(slot) / 4 + 1] = upper_32_bits(address);
+	registers.word[INTERRUPT(RAWSTAT) / 4] |= BIT(slot);
 	return 0;
 }
 
@@ -270,6 +289,13 @@ static mmu_s64 probe(unsigned int va_bits, unsigned int pa_bits, unsigned int sl
 	kref_init(&gpu.base.ref);
 	gpu.iomem = (void __iomem *)registers.word;
 	gpu.coherent = coherent;
+#if HAS_PANTHOR_OWN_GEM
+	mutex_init(&gpu.base.gem_lru_mutex);
+	drm_gem_lru_init(&gpu.reclaim.unused);
+	drm_gem_lru_init(&gpu.reclaim.mmapped);
+	drm_gem_lru_init(&gpu.reclaim.gpu_mapped_shared);
+	INIT_LIST_HEAD(&gpu.reclaim.vms);
+#endif
 	gpu.gpu_info.mmu_features = va_bits | pa_bits << 8;
 	gpu.gpu_info.as_present = BIT(slots) - 1;
 	gpu.reset.wq = alloc_workqueue("reset", 0, 0);
@@ -295,6 +321,20 @@ void panthor_sched_report_mmu_fault(struct panthor_device *device)
 void panthor_sched_prepare_for_vm_destruction(struct panthor_device *device)
 {
 }
+
+#if HAS_PANTHOR_OWN_GEM
+/* The caches of the GPU: a command, which has ended when this comes back. */
+int panthor_gpu_flush_caches(struct panthor_device *device, u32 l2, u32 lsc, u32 other)
+{
+	mmu_emit(MMU_REG_WRITE, GPU_CMD, GPU_FLUSH_CACHES(l2, lsc, other), 0, MMU_CALLER);
+	return 0;
+}
+
+size_t panthor_heap_pool_size(struct panthor_heap_pool *pool)
+{
+	return 0;
+}
+#endif
 
 /* VMs have no heaps here. */
 void panthor_heap_pool_destroy(struct panthor_heap_pool *pool)

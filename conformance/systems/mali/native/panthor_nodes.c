@@ -13,7 +13,6 @@
 #include <uapi/drm/panthor_drm.h>
 
 #include "panthor.h"
-#include <../drivers/gpu/drm/panthor/panthor_gem.h>
 
 struct va_node {
 	struct drm_mm_node range;
@@ -29,7 +28,7 @@ static unsigned long node_count;      /* made so far; numbers are not used again
 static bool is_in_buffer(const struct panthor_gem_object *buffer, struct panthor_vm *vm,
 			 mmu_u64 offset, mmu_u64 size)
 {
-	mmu_u64 bytes = buffer->base.base.size;
+	mmu_u64 bytes = GEM(buffer)->size;
 
 	if (buffer->exclusive_vm_root_gem && buffer->exclusive_vm_root_gem != panthor_vm_root_gem(vm))
 		return false;
