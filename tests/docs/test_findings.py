@@ -14,10 +14,12 @@ from conformance.registry import make_target, systems_of
 from conformance.targets.linux.errors import KernelTreeError
 from conformance.targets.protocol import TargetUnavailable
 from reference.operations import from_json
+from tests.targets.conftest import kernel_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "findings.md"
 ENTRY = re.compile(
-    r"^(?P<rule>[A-Z]{2}-\d+), `(?P<signature>[^`]+)`, on `(?P<target>[^`]+)`:\n\n"
+    r"^(?P<rule>[A-Z]{2}-\d+), `(?P<signature>[^`]+)`, on `(?P<target>[^`]+)`"
+    r"(?: of (?P<tree>[\d.]+))?:\n\n"
     r"```json\n(?P<operations>.*?)\n```$",
     re.DOTALL | re.MULTILINE,
 )
@@ -43,9 +45,9 @@ def operations(found):
     return [from_json(json.loads(line), specs) for line in found["operations"].splitlines()]
 
 
-def target(name):
+def target(name, tree):
     try:
-        return make_target(name)
+        return make_target(name, tree and kernel_of(f"linux-source-{tree}"))
     except (TargetUnavailable, KernelTreeError) as error:
         if os.environ.get("MMU_CONFORMANCE_REQUIRE_LINUX"):
             raise
@@ -55,8 +57,8 @@ def target(name):
 @pytest.mark.xdist_group("linux")
 @pytest.mark.parametrize("found", entries())
 def test_it_is_found_again(found):
-    linux = target(found["target"])
-    if not re.match(r"linux 6\.(1|12)\.", linux.version):
+    linux = target(found["target"], found["tree"])
+    if not found["tree"] and not re.match(r"linux 6\.(1|12)\.", linux.version):
         pytest.skip(f"the page is about 6.1 and 6.12, and this is {linux.version}")
     identity = (found["rule"], found["signature"])
     given = operations(found)
