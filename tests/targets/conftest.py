@@ -32,11 +32,11 @@ ARM_DRIVER = "drivers/iommu/io-pgtable-arm.c"
 
 
 def make_target(unit: str, kernel: str | Path | None = None) -> LinuxIoPgtable:
-    """The page-table target, or a visible skip, as :func:`_made`."""
-    return _made(lambda: LinuxIoPgtable(unit, kernel))
+    """The page-table target, or a visible skip, as :func:`made`."""
+    return made(lambda: LinuxIoPgtable(unit, kernel))
 
 
-def _made(make: Callable[[], T]) -> T:
+def made(make: Callable[[], T]) -> T:
     """What ``make`` gives, or a visible skip (a failure where CI says that it has to be there)."""
     try:
         return make()
@@ -161,7 +161,7 @@ def own_tree(made_tree: OwnTree, monkeypatch: pytest.MonkeyPatch) -> OwnTree:
 def built_gpuvm() -> Iterator[LinuxGpuvm]:
     """drm_gpuvm of the tree that is found by itself; skipped if that is too old to have it."""
     try:
-        target = _made(LinuxGpuvm)
+        target = made(LinuxGpuvm)
     except KernelTreeError as error:
         pytest.skip(str(error))
     yield target
@@ -178,7 +178,7 @@ def gpuvm(built_gpuvm: LinuxGpuvm) -> LinuxGpuvm:
 @pytest.fixture(scope="session")
 def built_drm_mm(kernel: Path | None) -> Iterator[LinuxDrmMm]:
     """drm_mm of each tree."""
-    target = _made(lambda: LinuxDrmMm(kernel))
+    target = made(lambda: LinuxDrmMm(kernel))
     yield target
     target.close()
 
@@ -194,7 +194,7 @@ def drm_mm(built_drm_mm: LinuxDrmMm) -> LinuxDrmMm:
 def built_panthor() -> Iterator[LinuxPanthor]:
     """panthor of the tree that is found by itself; skipped if that is too old to have it."""
     try:
-        target = _made(LinuxPanthor)
+        target = made(LinuxPanthor)
     except KernelTreeError as error:
         pytest.skip(str(error))
     yield target
@@ -211,7 +211,7 @@ def panthor(built_panthor: LinuxPanthor) -> LinuxPanthor:
 @pytest.fixture(scope="session")
 def built_nvkm(kernel: Path | None) -> Iterator[LinuxNvkm]:
     """nvkm of each tree."""
-    target = _made(lambda: LinuxNvkm(kernel))
+    target = made(lambda: LinuxNvkm(kernel))
     yield target
     target.close()
 
