@@ -1,0 +1,12 @@
+"""Seeded bugs of the driver of Apple's DARTs."""
+
+from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.mutant import Mutant
+
+DRIVER = "reference.systems.dart.driver"
+
+MUTANTS: tuple[Mutant, ...] = ()
+"""All of them."""
+
+CATALOGUE = Catalogue("dart", MUTANTS, DRIVER, examples=60)
+"""The catalogue, with what it is of."""

@@ -1,0 +1,1 @@
+"""Apple's DART, an IOMMU: devices of a system, the streams that they use, and domains."""
