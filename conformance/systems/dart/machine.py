@@ -87,12 +87,36 @@ class DartActor(Machine):
 
     def _attach_somewhere(self, pick: int) -> None:
         """Some device is attached to a new domain with a table, where its units allow that."""
-        number = self._new_domain(DMA + pick % 2 * (UNMANAGED - DMA))
-        if number >= 0:
-            for device in self._devices() or [self._device(pick)]:
-                self.do("attach", device=device, domain=number)
-                if self.is_over() or self.state.in_use(number):
-                    return
+        if all(unit.forced for unit in self.state.units):
+            return
+        for device in self._devices() or [self._device(pick)]:
+            if not self.is_over() and self._translates(device):
+                number = self._new_domain(DMA + pick % 2 * (UNMANAGED - DMA))
+                if number >= 0 and not self.is_over():
+                    self.do("attach", device=device, domain=number)
+                return
+
+    def _translates(self, device: int) -> bool:
+        """Whether the units of a device, and of its whole group, can do more than bypass it."""
+        group = self._group(device)
+        if group is None:
+            return False
+        units = [one.units for one in group.devices]
+        forced = any(self.state.units[unit].forced for one in units for unit in one)
+        return not forced and all(one == units[0] for one in units)
+
+    def _fits(self, device: int, domain: int) -> bool:
+        """Whether a device can be attached to a domain."""
+        group, known = self._group(device), self.state.domain(domain)
+        if group is None or known is None:
+            return False
+        if not known.is_paging():
+            units = [self.state.units[unit] for one in group.devices for unit in one.units]
+            any_way = known.kind != IDENTITY
+            return any_way or all(u.device.bypass or self.state.has_window(u) for u in units)
+        return self._translates(device) and (
+            not known.made or known.units == group.devices[0].units
+        )
 
     def _new_domain(self, kind: int) -> int:
         """Make a domain; the number of one of this kind that is there where there are many."""
@@ -315,6 +339,8 @@ class DartMachine(DartActor):
         which, where = draw.moves.pair(what)
         device = self._device(which)
         there = [one for one in self.state.domains if one.exists]
+        if pick % 8 != 7:
+            there = [one for one in there if self._fits(device, one.number)]
         if where == 0 or not there:
             number = self._new_domain(draw.DOMAINS[pick % len(draw.DOMAINS)])
         else:
@@ -326,6 +352,8 @@ class DartMachine(DartActor):
         """Two domains have the same address mapped; a device goes from one to the other."""
         which, where = draw.moves.pair(what)
         device = self._device(which)
+        if pick % 8 != 7 and not self._translates(device):
+            return
         numbers = [self._new_domain(DMA), self._new_domain(UNMANAGED)]
         for number in numbers:
             if number < 0 or self.is_over():
@@ -352,9 +380,9 @@ class DartMachine(DartActor):
             return
         if what & 1 and known.made:
             self._map(known, what, draw.SHAPES[pick], pick)
-        if what & 2 and not self.is_over():
+        if what & 6 and not self.is_over() and self._fits(device, domain):
             self.do("attach", device=device, domain=domain)
-        elif what & 4 and not self.is_over() and not self.state.in_use(domain):
+        elif not self.is_over() and not self.state.in_use(domain):
             self.do("free", domain=domain)
 
     def device(self, pick: int, what: int) -> None:

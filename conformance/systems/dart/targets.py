@@ -22,7 +22,7 @@ TABLE_BUDGET = 1 << 13
 """A call reads each entry of a table a few times at most."""
 
 INTERRUPTS = 8
-"""How often a unit can raise its interrupt in an operation, at most."""
+"""How often units can raise their interrupts in an operation, at most."""
 
 
 class DartTarget(ReferenceTarget):
@@ -59,10 +59,11 @@ class DartTarget(ReferenceTarget):
         """Deliver the interrupts of units that have raised one."""
         if operation.name == "create":
             return
-        for number, unit in enumerate(self._hardware):
-            for _ in range(INTERRUPTS):
-                if not unit.interrupt() or not self.made.interrupt(number):
-                    break
+        for _ in range(INTERRUPTS):
+            raised = [number for number, one in enumerate(self._hardware) if one.interrupt()]
+            handled = [self.made.interrupt(number) for number in raised]
+            if not any(handled):
+                return
 
     # -- units --------------------------------------------------------------------------------
 

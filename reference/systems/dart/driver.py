@@ -322,8 +322,8 @@ class Unit:
     def invalidate(self, streams: int) -> int:
         """Have nothing cached for ``streams``. 0, or -ETIMEDOUT: it was not seen to end."""
         self.unflushed |= streams
-        # 1. A command that timed out may run still, and two at a time are not known to work.
-        if not self.bus.wait_for(self.base + self.part.command, self.part.busy, False, POLLS):
+        # 1. A command that timed out may run still; two at a time are not known to work.
+        if not self.is_idle():
             return -errno.ETIMEDOUT
         # 2. Invalidate them: one by one, or all that are selected.
         if self.part.newer:
@@ -341,14 +341,19 @@ class Unit:
     def command(self, value: int) -> bool:
         """Write a command and wait for its end. False: it was not seen to end."""
         self.write(self.part.command, value)
-        return self.bus.wait_for(self.base + self.part.command, self.part.busy, False, POLLS)
+        return self.is_idle()
+
+    def is_idle(self) -> bool:
+        """Wait until no command runs. False: one does for longer than one waits."""
+        command = self.base + self.part.command
+        return self.bus.wait_for(command, self.part.busy, False, POLLS)
 
     def invalidate_all(self) -> int:
         """Have nothing cached at all. 0, or -ETIMEDOUT."""
         if not self.part.newer:
             return self.invalidate((1 << self.streams) - 1)
         self.unflushed = (1 << self.streams) - 1
-        if not self.bus.wait_for(self.base + self.part.command, self.part.busy, False, POLLS):
+        if not self.is_idle():
             return -errno.ETIMEDOUT
         if not self.command(0):
             return -errno.ETIMEDOUT
@@ -868,7 +873,9 @@ class Driver:
             return -errno.EINVAL
         if not prot & (READ | WRITE):
             return -errno.EINVAL
-        if not fits(iova, size, table.geometry.limit) or not fits(pa, size, table.output_limit):
+        if not fits(iova, size, table.geometry.limit):
+            return -errno.ERANGE
+        if not fits(pa, size, table.output_limit):
             return -errno.ERANGE
         # 2. Map table by table.
         table.tell()

@@ -2,10 +2,11 @@
 
 from conformance.mutants.catalogue import Catalogue
 from conformance.mutants.mutant import Mutant
+from conformance.systems.dart.mutants import domains, registers, tables
 
 DRIVER = "reference.systems.dart.driver"
 
-MUTANTS: tuple[Mutant, ...] = ()
+MUTANTS: tuple[Mutant, ...] = (*registers.MUTANTS, *tables.MUTANTS, *domains.MUTANTS)
 """All of them."""
 
 CATALOGUE = Catalogue("dart", MUTANTS, DRIVER, examples=60)

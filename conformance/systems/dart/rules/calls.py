@@ -54,8 +54,8 @@ def group_check(step: DartStep) -> int:
 def told_check(step: DartStep) -> int:
     """ER-50: the error that is told is the error that was."""
     errors, told = step.events.errors, step.events.told
-    was = [one[1:] for one in errors]
-    said = [one[1:] for one in told]
+    was = sorted(one[1:] for one in errors)
+    said = sorted(one[1:] for one in told)
     wrong = ""
     if step.state.resets:
         # Those that come in the middle of a reset may be cleared by it.
