@@ -72,7 +72,7 @@ def test_a_rule_has_sentence_consequence_and_source(system, rule):
 def test_an_unknown_rule_or_system_is_named_with_what_there_is():
     with pytest.raises(ValueError, match=r"rule is 'XX-1'; allowed for pagetable are .*TL-1"):
         SYSTEMS["pagetable"].rule("XX-1")
-    with pytest.raises(ValueError, match=r"system is 'nosuch'; allowed are gpuvm, mali"):
+    with pytest.raises(ValueError, match=r"system is 'nosuch'; allowed are dart, gpuvm, mali"):
         system_by_name("nosuch")
 
 

@@ -17,6 +17,7 @@ from conformance.registry import (
     make_target,
     systems_of,
 )
+from conformance.systems.dart.targets import DartTarget
 from conformance.systems.gpuvm.targets import GpuvmTarget
 from conformance.systems.mali.targets import MaliTarget
 from conformance.systems.pagetable.targets import PageTableTarget
@@ -41,7 +42,7 @@ def own(monkeypatch):
 # -- the systems of a name ----------------------------------------------------------------------
 
 SPEAKS = {
-    "reference": ("gpuvm", "mali", "nvidia", "pagetable", "va-alloc"),
+    "reference": ("dart", "gpuvm", "mali", "nvidia", "pagetable", "va-alloc"),
     "mutant:unmap-not-flushed": ("pagetable",),
     "mutant:unmap-not-flushed+wrong-attribute": ("pagetable",),
     "mutant:map-of-nothing": ("gpuvm",),
@@ -53,7 +54,7 @@ SPEAKS = {
     "linux:drm-mm": ("va-alloc",),
     "linux:panthor": ("mali",),
     "linux:nvkm": ("nvidia",),
-    "python:some.module:maker": ("gpuvm", "mali", "nvidia", "pagetable", "va-alloc"),
+    "python:some.module:maker": ("dart", "gpuvm", "mali", "nvidia", "pagetable", "va-alloc"),
 }
 
 
@@ -71,7 +72,7 @@ def test_a_run_that_names_no_system_is_of_all_that_are_known_to_be_spoken(name):
 def test_a_target_of_ones_own_says_which_system_it_speaks(own, monkeypatch):
     monkeypatch.setattr(GpuvmTarget, "system", "")
     with pytest.raises(
-        ValueError, match=r"does not say which it speaks .* allowed are gpuvm, mali"
+        ValueError, match=r"does not say which it speaks .* allowed are dart, gpuvm, mali"
     ):
         default_systems("python:own_target:make")
     monkeypatch.setattr(GpuvmTarget, "system", "gpuvm")
@@ -96,7 +97,7 @@ def is_of(target, system):
 
 
 def test_the_reference_speaks_the_first_or_the_system_asked_for():
-    assert isinstance(make_target("reference"), GpuvmTarget)
+    assert isinstance(make_target("reference"), DartTarget)
     assert isinstance(make_target("reference", system="pagetable"), PageTableTarget)
     assert isinstance(make_target("reference", system="gpuvm"), GpuvmTarget)
     assert isinstance(make_target("reference", system="mali"), MaliTarget)

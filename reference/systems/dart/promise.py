@@ -350,6 +350,8 @@ class DartState:
         if mode == TRANSLATE:
             roots = self.geometry.roots
             anchor = self.anchor(space)
+            if len(set(stream.roots[:roots])) < roots:
+                return "one root twice"
             for index in range(roots):
                 root = anchor.roots.get(index)
                 if root is None or stream.roots[index] != root.pa:
@@ -1263,8 +1265,6 @@ def expected_translation(state: DartState, call: DartCall) -> int:
 def _name_streams(state: DartState, call: DartCall) -> None:
     """The streams whose registers a call may write."""
     name = call.operation.name
-    if call.sort == REFUSED:
-        return
     if name == "device":
         _, streams = streams_of(call.operation)
         for group in state.groups_there():
@@ -1300,8 +1300,11 @@ def _look_at_tables(state: DartState, call: DartCall) -> None:
         space.freed_linked = []
         call.changed_stalled += [int(va) for va in space.changed_stalled]
         space.changed_stalled = []
-        if state.anchor(number).roots:
-            call.lost += int(space.lost_tables())
+        roots = {int(root.pa) for root in state.anchor(number).roots.values()}
+        if roots:
+            # Of one that has not all its roots it is not known which tables are its own.
+            whole = len(roots) == state.geometry.roots
+            call.lost += int(space.lost_tables()) if whole else 0
         elif not any(one.made and one.space is space for one in state.domains if one.exists):
             call.kept += int(space.allocated) if space is not _fresh_window(state, call) else 0
 

@@ -350,7 +350,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "root-freed-twice",
+        "roots-freed-twice",
         "RC-2",
         "the root of a domain is freed once more at the end",
         (

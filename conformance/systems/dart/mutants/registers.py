@@ -6,10 +6,6 @@ _COMMAND = """
 self.write(self.part.command, value)
 return self.is_idle()
 """
-_SELECT = """
-for word in range(self.part.words):
-    self.write(0x34 + 4 * word, streams >> 32 * word & ALL_ONES)
-"""
 _MODES_AT_RESET = """
 for stream in range(self.streams):
     self.set_mode(stream, DISABLED)
@@ -56,35 +52,6 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 # 1. A command that timed out may run still; two at a time are not known to work.
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "upper-streams-never-selected",
-        "TR-50",
-        "the second word of the selection is taken from a bitmap of 64-bit words",
-        (
-            (
-                _SELECT,
-                """
-                for word in range(self.part.words):
-                    self.write(0x34 + 4 * word, streams >> 64 * word & ALL_ONES)
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "selection-kept",
-        "TL-50",
-        "the streams of the command before stay selected in place of its own",
-        (
-            (
-                _SELECT,
-                """
-                for word in range(self.part.words):
-                    if self.read(0x34 + 4 * word) == 0:
-                        self.write(0x34 + 4 * word, streams >> 32 * word & ALL_ONES)
                 """,
             ),
         ),
@@ -196,7 +163,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "unit-goes-with-streams-on",
-        "NB-1",
+        "TR-50",
         "reset at the end of the machine leaves streams as they are",
         (
             (
@@ -296,7 +263,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "roots-for-all-registers",
-        "TR-1",
+        "TR-50",
         "with several root registers all lead to the first root",
         (
             (

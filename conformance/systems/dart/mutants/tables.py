@@ -8,6 +8,16 @@ self.barrier(BARRIER_ORDER)
 self.memory.store(table, index, self.format.table(level, child))
 """
 
+_FLUSHED_MAP = """
+self.flush(domain)
+return result
+"""
+_FLUSHED_UNMAP = """
+if done and not queued:
+    self.flush(domain)
+return done
+"""
+
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "no-cache-is-set",
@@ -185,7 +195,7 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-40",
     ),
     Mutant(
-        "table-not-zeroed",
+        "new-table-not-zeroed",
         "OR-1",
         "a new table is linked with whatever was in its memory",
         (
@@ -241,7 +251,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # -- flushes ------------------------------------------------------------------------------
     Mutant(
-        "map-not-flushed",
+        "mapped-not-flushed",
         "TL-50",
         "after a map nothing is flushed, as if invalid entries were never cached",
         (
@@ -260,7 +270,7 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-52",
     ),
     Mutant(
-        "unmap-not-flushed",
+        "unmapped-not-flushed",
         "TL-1",
         "after an unmap nothing is flushed",
         (
@@ -349,36 +359,102 @@ MUTANTS: tuple[Mutant, ...] = (
         known="KB-08",
     ),
     Mutant(
-        "first-unit-flushed-alone",
+        "map-flushes-one-unit",
         "TL-50",
-        "only the first unit of a domain is flushed",
+        "after a map only the first unit of the domain is flushed",
         (
             (
+                _FLUSHED_MAP,
                 """
-                if streams and unit.powered:
-                    unit.invalidate(streams)
-                """,
-                """
-                if streams and unit.powered:
-                    unit.invalidate(streams)
-                    break
+                for unit, streams in domain.streams.items():
+                    if streams:
+                        self.units[unit].invalidate(streams)
+                        break
+                return result
                 """,
             ),
         ),
     ),
     Mutant(
-        "flush-ends-at-a-time-out",
-        "TL-50",
+        "unmap-flushes-one-unit",
+        "TL-1",
+        "after an unmap only the first unit of the domain is flushed",
+        (
+            (
+                _FLUSHED_UNMAP,
+                """
+                if done and not queued:
+                    for unit, streams in domain.streams.items():
+                        if streams:
+                            self.units[unit].invalidate(streams)
+                            break
+                return done
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "unmap-flushes-up-to-a-time-out",
+        "TL-1",
         "when a unit does not answer the units after it are not flushed",
         (
             (
+                _FLUSHED_UNMAP,
                 """
-                if streams and unit.powered:
-                    unit.invalidate(streams)
+                if done and not queued:
+                    for unit, streams in domain.streams.items():
+                        if streams and self.units[unit].invalidate(streams) != 0:
+                            break
+                return done
                 """,
+            ),
+        ),
+    ),
+    Mutant(
+        "map-flushes-up-to-a-time-out",
+        "TL-50",
+        "when a unit does not answer, after a map the units after it are not flushed",
+        (
+            (
+                _FLUSHED_MAP,
                 """
-                if streams and unit.powered and unit.invalidate(streams) != 0:
-                    break
+                for unit, streams in domain.streams.items():
+                    if streams and self.units[unit].invalidate(streams) != 0:
+                        break
+                return result
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "map-flushes-lower-streams",
+        "TL-50",
+        "after a map streams from 32 on are never selected",
+        (
+            (
+                _FLUSHED_MAP,
+                """
+                for unit, streams in domain.streams.items():
+                    if streams:
+                        self.units[unit].invalidate(streams & 0xFFFF_FFFF)
+                return result
+                """,
+            ),
+        ),
+    ),
+    Mutant(
+        "unmap-flushes-one-stream",
+        "TL-1",
+        "after an unmap only the first stream of each unit is flushed",
+        (
+            (
+                _FLUSHED_UNMAP,
+                """
+                if done and not queued:
+                    for unit, streams in domain.streams.items():
+                        if streams:
+                            self.units[unit].invalidate(streams & -streams)
+                return done
                 """,
             ),
         ),

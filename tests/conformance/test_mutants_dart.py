@@ -1,0 +1,57 @@
+"""Seeded bugs of the DART driver: their edits fit, each rule has one, and finds it alone."""
+
+import re
+
+import pytest
+
+from conformance.discovery import SYSTEMS
+from conformance.engine import Plan, run_shard
+from conformance.kill import subset
+from conformance.minimise import reproduces
+from conformance.mutants.mutant import driver_source, load
+from conformance.registry import all_mutants, make_target
+from conformance.systems.dart import mutants as dart
+from conformance.systems.dart.rules import DART
+from conformance.systems.dart.targets import DartTarget
+
+pytestmark = pytest.mark.xdist_group("engine")
+
+SYSTEM = SYSTEMS["dart"]
+KNOWN = {
+    "", "KB-05", "KB-08", "KB-10", "KB-18", "KB-30", "KB-40", "KB-41", "KB-44", "KB-46", "KB-50",
+    "KB-52", "KB-70", "KB-71",
+}  # fmt: skip
+
+
+def test_ids_are_unique_and_stories_are_told():
+    ids = [one.id for one in dart.MUTANTS]
+    assert len(ids) >= 40
+    everywhere = [one.id for one in all_mutants()]
+    assert len(set(everywhere)) == len(everywhere)
+    for one in dart.MUTANTS:
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", one.id)
+        assert one.story[0].islower()
+        assert not one.story.endswith(".")
+    assert {one.known for one in dart.MUTANTS} == KNOWN
+
+
+def test_every_rule_has_a_mutant():
+    assert {one.rule for one in dart.MUTANTS} == {rule.id for rule in DART}
+
+
+@pytest.mark.parametrize("one", dart.MUTANTS, ids=lambda one: one.id)
+def test_each_fits_the_driver(one):
+    driver = load(dart.DRIVER, [one])
+    assert set(driver.places) == {one.id}
+    assert driver.source != driver_source(dart.DRIVER)
+
+
+@pytest.mark.parametrize("one", subset(dart.MUTANTS), ids=lambda one: one.id)
+def test_one_of_each_rule_is_found_by_it_alone(one):
+    target = make_target(f"mutant:{one.id}")
+    result = run_shard(SYSTEM, target, Plan(examples=60, shards=1, minimise_executions=100), 0)
+    assert {rule for rule, _ in result.findings} == {one.rule}
+    assert target.executed(one.id)[1] > 0
+    for identity, finding in result.findings.items():
+        assert reproduces(SYSTEM, target, finding.operations, identity)
+        assert not reproduces(SYSTEM, DartTarget(), finding.operations, identity)
