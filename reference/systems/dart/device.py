@@ -244,7 +244,7 @@ PARTS: Final[dict[str, Part]] = {
     USB4: Part(USB4, 64, 4, False, {12: "dart1-4k", 14: "dart1-16k"}, 36),
     T8110: Part(T8110, 256, 1, True, {14: "dart2-16k"}, 42),
 }
-"""The parts by name (formats.md C, C.3)."""
+"""The parts by name (formats.md C.1, C.3)."""
 
 INVALIDATE: Final = 1 << 20
 """STREAM_COMMAND of the older parts: invalidate the selected streams (formats.md C.3)."""

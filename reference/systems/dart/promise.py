@@ -12,7 +12,7 @@ remembers which spaces it walked since it was last flushed.
 What a call has to be refused for is reckoned here from what callers know, and by the driver from
 what it holds: that both reckon it is meant, for a mistake that they shared would not be seen.
 
-Source: formats.md C.1 to C.6, F.4; semantics.md (calls, when a duty falls due).
+Source: formats.md C.1 to C.6, F.4; semantics.md (calls); semantics.md (when a duty falls due).
 """
 
 import errno
@@ -810,6 +810,7 @@ class DartPromise:
         domain = call.domain
         if call.sort == MISUSE and domain is not None and domain.exists and call.first >= 0:
             page = state.page
+            domain.space.make_all_seen()
             first, last = max(call.first - page, 0), min(call.last + page, state.limit - 1)
             if domain.made and domain.space.difference(domain.pages, first, last) is not None:
                 return False

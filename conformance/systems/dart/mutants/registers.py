@@ -224,12 +224,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "bypass-not-read",
-        "ER-1",
-        "every unit counts as one with bypass",
-        (("self.bypass = self.read(0x04) & 1 != 0", "self.bypass = self.read(0x04) >= 0"),),
-    ),
     # -- streams ------------------------------------------------------------------------------
     Mutant(
         "left-over-roots",

@@ -106,7 +106,7 @@ def cleared_check(step: DartStep) -> int:
     return 1
 
 
-RULES = (
+RESULTS = (
     Rule(
         "ER-1",
         "A call returns one of its documented results, and an unmap the bytes that it unmapped.",
@@ -115,6 +115,10 @@ RULES = (
         result_check,
         EVERY,
     ),
+)
+"""The rule about results: what else is wrong follows from a call that should have failed."""
+
+RULES = (
     Rule(
         "IS-51",
         "Devices that share a stream are in one group, and devices that share none are not.",
