@@ -46,6 +46,7 @@ UNITS: tuple[Units, ...] = (
     Units(T6000, _16K, 37, 1),
     Units(T8020, _4K, 30, 2, bypass=0, window=5, cpu_page=_4K, mixes="refuse"),
     Units(T8020, _16K, 32, 2, cpu_page=_4K, bypass=1, window=3),
+    Units(T6000, _16K, 36, 2, bypass=0, window=2050),
     Units(T8110, _16K, 36, 2, streams=256),
 )
 """The units that there are: every part; one, two and four roots; mixes of bypass among them."""

@@ -198,6 +198,8 @@ class DartActor(Machine):
             args["stream"] = taken[pick % len(taken)]
         if how in ("several", "bridge", "shared-two"):
             args["count"] = min(2 + pick % 3, streams - args["stream"])
+        if how == "bridge":
+            args.update(self._bridge(unit, taken, others, pick))
         if how in ("two-units", "three-units", "shared-other", "two-units-back") and others:
             args.update(unit2=others[0], stream2=(stream + 1) % streams)
             if how == "two-units-back":
@@ -205,6 +207,21 @@ class DartActor(Machine):
         if how == "three-units" and len(others) > 1:
             args.update(unit3=others[1], stream3=(stream + 2) % streams)
         return args
+
+    def _bridge(self, unit: int, taken: list[int], others: list[int], pick: int) -> dict[str, int]:
+        """Streams that two groups have: beside each other, or of two units; empty for none."""
+        state = self.state
+        for one in taken:
+            after = state.group_of(unit, one + 1) if one + 1 in taken else None
+            if after is not None and after is not state.group_of(unit, one):
+                return {"stream": one, "count": 2}
+        for other in others[pick % 2 :]:
+            streams = range(state.units[other].device.streams)
+            for stream in streams if taken else ():
+                group = state.group_of(other, stream)
+                if group is not None and group is not state.group_of(unit, taken[0]):
+                    return {"stream": taken[0], "count": 1, "unit2": other, "stream2": stream}
+        return {}
 
     def _is_there(self, unit: int) -> bool:
         return self.state.units[unit].probed
@@ -494,15 +511,20 @@ class DartMachine(DartActor):
         else:
             self._reprobe(pick, fail_at)
 
-    def _reprobe(self, pick: int, fail_at: int = 0) -> None:
-        """A unit that has no devices goes, and is found again."""
-        unused = [one for one in self.state.units if not self.state.has_devices(one.number)]
-        if unused:
-            unit = unused[pick % len(unused)].number
+    def _reprobe(self, pick: int, fail_at: int) -> None:
+        """A unit goes with its devices, and is found again when memory has run out, and then."""
+        # Where there is one that makes a table when it is found, that one.
+        units = self.state.units
+        there = [one.number for one in units if self.state.has_window(one)] or range(len(units))
+        unit = there[pick % len(there)]
+        for device in self._devices():
+            if unit in self.state.devices[device].units and not self.is_over():
+                self.do("release", device=device)
+        for allocation in (fail_at, 0):
+            if not self.is_over() and self.state.has_devices(unit):
+                return
             self.do("remove", unit=unit)
-            self.do("probe", unit=unit, fail_at=fail_at)
-            if not self.is_over() and not self.state.units[unit].probed:
-                self.do("probe", unit=unit)
+            self.do("probe", unit=unit, fail_at=allocation)
 
     def _stuck(self, mishap: str, pick: int, unit: int, polls: int) -> None:
         """A command takes long, or for ever, in the middle of something."""

@@ -166,36 +166,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "streams-never-counted",
-        "TL-50",
-        "streams are attached and not known to their domain",
-        (
-            (
-                """
-                for number, some in streams.items():
-                    domain.streams[number] = domain.streams.get(number, 0) | some
-                return 0
-                """,
-                """
-                for number, some in streams.items():
-                    domain.streams.setdefault(number, some)
-                return 0
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "stream-in-two-domains",
-        "TL-50",
-        "a group that moves takes the streams of those that stay with it",
-        (
-            (
-                "former.streams[number] = former.streams.get(number, 0) & ~some",
-                "former.streams[number] = 0 & some",
-            ),
-        ),
-    ),
-    Mutant(
         "other-units-accepted",
         "ER-1",
         "a domain that was made for other units is accepted",
@@ -438,33 +408,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "group-for-each-device",
         "IS-51",
-        "a device that shares a stream is in a group of its own",
+        "a device that shares a stream with others that are in no domain is in a group of its own",
         (
             (
                 """
                 if found:
                     group = found[0]
-                elif self.no_memory():
                 """,
                 """
-                if self.no_memory():
-                """,
-            ),
-        ),
-    ),
-    Mutant(
-        "one-group-for-a-unit",
-        "IS-51",
-        "all devices of a unit are one group",
-        (
-            (
-                """
-                for stream in bits_of(device.streams[number]):
-                    group = self.units[number].groups.get(stream)
-                """,
-                """
-                for stream in sorted(self.units[number].groups)[:1]:
-                    group = self.units[number].groups.get(stream)
+                if found and found[0].domain is not None:
+                    group = found[0]
                 """,
             ),
         ),
@@ -519,8 +472,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "when one of the devices that share a stream goes, the stream is blocked",
         (
             (
-                "own = self.without(device.streams, group.streams())",
-                "own = dict(device.streams)",
+                "self.switch_off(own, group.domain)",
+                "self.switch_off(device.streams, group.domain)",
             ),
         ),
     ),

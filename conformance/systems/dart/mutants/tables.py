@@ -234,9 +234,9 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "unmap-not-visible",
+        "unmap-visible-too-late",
         "OR-4",
-        "no barrier comes between the stores of an unmap and its flush",
+        "the barrier of an unmap comes after its flush",
         (
             (
                 """
@@ -245,6 +245,23 @@ MUTANTS: tuple[Mutant, ...] = (
                 """,
                 """
                 return done * self.page
+                """,
+            ),
+            (
+                _FLUSHED_UNMAP,
+                """
+                if done and not queued:
+                    self.flush(domain)
+                table.barrier(BARRIER_FULL)
+                return done
+                """,
+            ),
+            (
+                _FLUSHED_MAP,
+                """
+                self.flush(domain)
+                table.barrier(BARRIER_FULL)
+                return result
                 """,
             ),
         ),
