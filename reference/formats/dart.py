@@ -1,9 +1,9 @@
 """DART: Apple's IOMMU, in its first format (16 KiB or 4 KiB pages) and its second (16 KiB).
 
-Two levels of tables lie in memory. Above them a stream has up to four root registers
-(TTBR), of which the top bits of the input address choose one. They are level 0 here: a
-"table" of 1, 2 or 4 words, each laid out like the register and, like it, pointing to a
-root table. (The registers are those of the T8020 and T6000 units. The T8110 has one for
+Two levels of tables lie in memory, or three where the unit is told so (T8110). Above them a
+stream has up to four root registers (TTBR), of which the top bits of the input address choose
+one. They are level 0 here: a "table" of 1, 2 or 4 words, each laid out like the register and,
+like it, pointing to a root table. (The registers are those of the T8020 and T6000 units. The T8110 has one for
 each stream, laid out otherwise.)
 
 A leaf says what is forbidden, read or write, and which part of the page may be reached.
@@ -90,11 +90,11 @@ def _no_root() -> EntryKind:
     )
 
 
-def _invalid() -> EntryKind:
+def _invalid(levels: tuple[int, ...] = (1, 2)) -> EntryKind:
     return EntryKind(
         "invalid",
         INVALID,
-        (1, 2),
+        levels,
         [
             Field("ignored", 63, 1, IGNORED, "not looked at", _LINUX),
             Field("valid", 0, 0, FIXED, "no entry", _LINUX, match=0),
@@ -253,13 +253,13 @@ DART1_4K: Final = _dart1(
 # -- the second format ------------------------------------------------------------------
 
 
-def _dart2_kinds() -> tuple[list[EntryKind], list[EntryKind]]:
-    """The kinds of level 1 and of level 2."""
-    invalid = _invalid()
+def _dart2_kinds(last: int) -> tuple[list[EntryKind], list[EntryKind]]:
+    """The kinds of the levels of tables, from 1 on, and of level ``last``, that of pages."""
+    invalid = _invalid(tuple(range(1, last + 1)))
     table = EntryKind(
         "table",
         TABLE,
-        (1,),
+        tuple(range(1, last)),
         [
             Field("reserved", 63, 38, RESERVED, "no use known", _T8110),
             Field("address", 37, 10, ADDRESS, "next table", _T8110, address_low=14),
@@ -270,7 +270,7 @@ def _dart2_kinds() -> tuple[list[EntryKind], list[EntryKind]]:
     page = EntryKind(
         "page",
         LEAF,
-        (2,),
+        (last,),
         [
             *_part_of_page(_T8110),
             Field("reserved", 39, 38, RESERVED, "no use known", _T8110),
@@ -309,7 +309,14 @@ def _dart2_access_for(prot: int) -> int:
     return _rights_for(prot) | (CACHED if prot & CACHE else NON_CACHED)
 
 
-_UPPER, _LOWER = _dart2_kinds()
+_UPPER, _LOWER = _dart2_kinds(2)
+_DEEP_UPPER, _DEEP_LOWER = _dart2_kinds(3)
+
+_DART2: Final = Permissions(
+    fields_of=_dart2_fields_of,
+    access_of=_dart2_access_of,
+    access_for=_dart2_access_for,
+)
 
 DART2_16K: Final = Format(
     name="dart2-16k",
@@ -327,11 +334,29 @@ DART2_16K: Final = Format(
         page_sizes=(_16K,),
         ias_within_oas=True,
     ),
-    permissions=Permissions(
-        fields_of=_dart2_fields_of,
-        access_of=_dart2_access_of,
-        access_for=_dart2_access_for,
-    ),
+    permissions=_DART2,
     walks=_WALKS,
 )
 """One root reaches 36 bits; 37 take two, 38 all four."""
+
+DART2_16K_DEEP: Final = Format(
+    name="dart2-16k-deep",
+    title="Apple DART, second format (T8110), 16 KiB pages, three levels in memory",
+    source=_T8110,
+    tables=[
+        Level(0, 47, 2, [_root(), _no_root()]),
+        Level(1, 36, 11, _DEEP_UPPER),
+        Level(2, 25, 11, _DEEP_UPPER),
+        Level(3, 14, 11, _DEEP_LOWER),
+    ],
+    sizes=Sizes(
+        granule=_16K,
+        ias_choices=(37, 38, 40, 42),
+        oas_choices=(42,),
+        page_sizes=(_16K,),
+        ias_within_oas=True,
+    ),
+    permissions=_DART2,
+    walks=_WALKS,
+)
+"""Where a unit says so, its one root is that of a level more, which reaches what can be output."""
