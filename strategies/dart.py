@@ -47,15 +47,18 @@ UNITS: tuple[Units, ...] = (
     Units(T8020, _4K, 30, 2, bypass=0, window=5, cpu_page=_4K, mixes="refuse"),
     Units(T8020, _16K, 32, 2, cpu_page=_4K, bypass=1, window=3),
     Units(T6000, _16K, 36, 2, bypass=0, window=2050),
+    Units(T8110, _16K, 42, 2, streams=16, bypass=1),
     Units(T8110, _16K, 36, 2, streams=256),
+    Units(T8110, _16K, 38, 2, streams=33),
 )
-"""The units that there are: every part; one, two and four roots; mixes of bypass among them."""
+"""The units that there are: every part; one, two and four roots; mixes of bypass."""
 
 units: SearchStrategy[int] = st.integers(0, len(UNITS) - 1)
 
 PLACES: tuple[int, ...] = (
     0, 1, 2, 3, 5, 8, 13, 2046, 2047, 2048, 509, 510, 511, 512, 513, 1 << 18, (1 << 18) - 1,
     -1, -2, -3, -2048, -512, (1 << 17) - 1, 1 << 17,
+    1 << 22, (1 << 22) - 1, (1 << 22) - 2049,
 )  # fmt: skip
 """Pages at which something is mapped; negative ones are counted from the end of the input size."""
 

@@ -3,8 +3,8 @@
 Two levels of tables lie in memory, or three where the unit is told so (T8110). Above them a
 stream has up to four root registers (TTBR), of which the top bits of the input address choose
 one. They are level 0 here: a "table" of 1, 2 or 4 words, each laid out like the register and,
-like it, pointing to a root table. (The registers are those of the T8020 and T6000 units. The T8110 has one for
-each stream, laid out otherwise.)
+like it, pointing to a root table. (The registers are those of the T8020 and T6000 units. The
+T8110 has one for each stream, laid out otherwise.)
 
 A leaf says what is forbidden, read or write, and which part of the page may be reached.
 The first format has no memory type. The second has a no-cache bit, at the place where

@@ -193,6 +193,18 @@ def test_bypass_that_cannot_be_had():
     assert World(bypass=1, mixes="refuse").ask("device", unit=0, unit2=1) == -errno.EINVAL
 
 
+def test_the_last_page_of_42_bits():
+    world = World(part="t8110", ias=42)
+    world.ask("device", unit=0, stream=0, unit2=1, stream2=3)
+    world.ask("domain")
+    assert world.ask("attach") == 0
+    assert world.ask("map", iova=(1 << 42) - PAGE, size=PAGE, pa=PA) == 0
+    assert world.ask("translate", iova=(1 << 42) - 1) == PA + PAGE - 1
+    assert [
+        unit.device.tcr[number] for unit, number in zip(world.state.units, (0, 3), strict=True)
+    ] == [9, 9]
+
+
 def test_pages_larger_than_the_cpus_force_bypass():
     world = World(cpu_page=0x1000)
     world.ask("device")

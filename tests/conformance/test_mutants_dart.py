@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("engine")
 SYSTEM = SYSTEMS["dart"]
 KNOWN = {
     "", "KB-05", "KB-08", "KB-10", "KB-18", "KB-30", "KB-40", "KB-41", "KB-44", "KB-46", "KB-50",
-    "KB-52", "KB-70", "KB-71",
+    "KB-52", "KB-70", "KB-71", "KB-73",
 }  # fmt: skip
 
 

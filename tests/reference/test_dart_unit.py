@@ -74,6 +74,18 @@ def test_modes_are_what_the_facts_say():
         DISABLED, TRANSLATE, BYPASS, UNDEFINED,
     ]  # fmt: skip
     assert usb4.mode_of(0x1100) == UNDEFINED
+    assert [new.mode_of(word) for word in (9, 8, 0xE)] == [TRANSLATE, UNDEFINED, UNDEFINED]
+
+
+def test_more_input_bits_than_one_root_reaches_take_a_level_more():
+    old, new = PARTS[T6000], PARTS[T8110]
+    assert new.format(14, 36) is old.format(14, 36)
+    assert (old.format(14, 38).levels, new.format(14, 38).levels) == (3, 4)
+    assert new.format(14, 42).geometry(42).roots == 1
+    # 42 bits are 6 of the first level, and all of the two below it.
+    geometry = new.format(14, 42).geometry(42)
+    top = (1 << 42) - 0x4000
+    assert [geometry.index(level, top) for level in range(4)] == [0, 63, 2047, 2047]
 
 
 def test_parameters():

@@ -32,7 +32,7 @@ SPECS: dict[str, OperationSpec] = specs_of(
             ArgSpec("part", "choice", choices=tuple(PARTS), default="t8020"),
             ArgSpec("page", "choice", choices=(_16K, _4K), default=_16K),
             ArgSpec("cpu_page", "choice", choices=(_16K, _4K), default=_16K),
-            ArgSpec("ias", "bits", default=32, low=30, high=38),
+            ArgSpec("ias", "bits", default=32, low=30, high=42),
             ArgSpec("units", "count", default=2, low=1, high=MOST_UNITS),
             ArgSpec("streams", "count", default=16, low=1, high=256),
             ArgSpec("bypass", "flags", default=7, high=7),
@@ -151,8 +151,8 @@ def _can_be(create: Operation) -> bool:
     bits = page.bit_length() - 1
     if bits not in part.formats:
         return False
-    fmt = part.format(bits)
     ias = create.number("ias")
+    fmt = part.format(bits, ias)
     if ias not in fmt.ias_choices or fmt.geometry(ias).roots > part.ttbrs:
         return False
     if create.number("odd") and (page != _4K or cpu_page != _4K):

@@ -82,7 +82,7 @@ class DartTarget(ReferenceTarget):
             for number in range(units)
         ]  # fmt: skip
         self.made = self.driver.Driver(
-            kind, self._hardware, kind.format(bits).geometry(ias), cpu_page.bit_length() - 1,
+            kind, self._hardware, kind.format(bits, ias).geometry(ias), cpu_page.bit_length() - 1,
             (WINDOW_IOVA, WINDOW_PA, window * page), mixes == "and", self.trace,
         )  # fmt: skip
         self.trace.emit(UNITS, list(PARTS).index(part))

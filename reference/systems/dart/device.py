@@ -106,6 +106,13 @@ UNDEFINED: Final = 3
 
 MODE_NAMES: Final = ("disabled", "translate", "bypass", "undefined")
 
+FOUR_LEVELS: Final = 1 << 3
+"""TCR of T8110: a level of tables more, root registers counted (formats.md C.3)."""
+ONE_ROOT_BITS: Final = 36
+"""Input bits that one root reaches with two levels of 16 KiB tables (formats.md C.1)."""
+DEEP_FORMAT: Final = "dart2-16k-deep"
+"""What is walked with FOUR_LEVELS."""
+
 FLAG: Final = 1 << 31
 """ERROR: an error is raised (formats.md C.6)."""
 
@@ -162,8 +169,10 @@ class Part:
         self.modes: tuple[int, int, int] = (0, 1, 6) if self.newer else (0, 0x80, 0x1100)
         self.places: dict[int, Place] = _places(self)
 
-    def format(self, page_bits: int) -> Format:
-        """What its tables are for pages of ``1 << page_bits`` bytes: 12 or 14."""
+    def format(self, page_bits: int, input_bits: int) -> Format:
+        """What its tables are for pages of ``1 << page_bits`` bytes (12 or 14), and input bits."""
+        if self.newer and input_bits > ONE_ROOT_BITS:
+            return format_by_name(DEEP_FORMAT)
         return format_by_name(self.formats[page_bits])
 
     def tcr(self, stream: int) -> int:
@@ -186,6 +195,8 @@ class Part:
 
     def mode_of(self, word: int) -> int:
         """What a TCR stands for (formats.md C.3): DISABLED, ..., UNDEFINED."""
+        if self.newer and word == self.modes[TRANSLATE] | FOUR_LEVELS:
+            return TRANSLATE
         for mode in (DISABLED, TRANSLATE, BYPASS):
             if word == self.modes[mode] and (mode != BYPASS or self.can_bypass):
                 return mode

@@ -30,7 +30,7 @@ from reference.drivers.table_memory import NO_TABLE, TableMemory
 from reference.formats.access import READ, WRITE
 from reference.formats.entry import INVALID, LEAF, TABLE
 from reference.formats.format import Format, Geometry
-from reference.systems.dart.device import UNIT_MASK, UNIT_SHIFT, DartUnit, Part
+from reference.systems.dart.device import FOUR_LEVELS, UNIT_MASK, UNIT_SHIFT, DartUnit, Part
 from reference.systems.dart.events import DOMAIN, ERROR, TOLD
 from reference.trace import (
     ALLOC_FAILED,
@@ -282,11 +282,13 @@ class Unit:
     larger than the CPU's, so that only bypass will do. ``probed``; ``powered``: whether its
     registers can be used. ``unflushed``: streams whose last invalidation was not seen to end.
     ``table``: of software bypass, None where there is none. ``groups``: by stream.
+    ``levels`` of its tables, root registers counted.
     """
 
-    def __init__(self, number: int, part: Part, bus: Bus) -> None:
+    def __init__(self, number: int, part: Part, bus: Bus, levels: int) -> None:
         self.number: int = number
         self.part: Part = part
+        self.levels: int = levels
         self.bus: Bus = bus
         self.base: int = number << UNIT_SHIFT
         self.page_bits: int = 0
@@ -309,7 +311,10 @@ class Unit:
 
     def set_mode(self, stream: int, mode: int) -> None:
         """A stream translates, is let through, or is blocked."""
-        self.write(self.part.tcr(stream), self.part.modes[mode])
+        value = self.part.modes[mode]
+        if mode == TRANSLATE and self.levels > 3:
+            value |= FOUR_LEVELS
+        self.write(self.part.tcr(stream), value)
 
     def set_roots(self, stream: int, roots: list[i64]) -> None:
         """A stream walks from these root tables, and from no others."""
@@ -485,7 +490,10 @@ class Driver:
         self.cpu_page_bits: int = cpu_page_bits
         self.window: tuple[i64, i64, i64] = window
         self.mixes: bool = mixes
-        self.units: list[Unit] = [Unit(number, part, self.bus) for number in range(len(hardware))]
+        levels = geometry.format.levels
+        self.units: list[Unit] = [
+            Unit(number, part, self.bus, levels) for number in range(len(hardware))
+        ]
         self.devices: list[Device] = []
         self.domains: list[Domain | None] = []
         self.groups: int = 0

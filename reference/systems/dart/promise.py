@@ -252,7 +252,7 @@ class DartState:
         page_bits = create.number("page").bit_length() - 1
         self.part: Part = part
         self.page: int = 1 << page_bits
-        self.format: Format = part.format(page_bits)
+        self.format: Format = part.format(page_bits, create.number("ias"))
         self.geometry: Geometry = self.format.geometry(create.number("ias"))
         self.limit: int = self.geometry.limit
         self.pa_limit: int = 1 << part.output_bits
@@ -344,8 +344,12 @@ class DartState:
         mode, space = self.wanted(stream)
         if stream.mode != mode:
             return f"{unit_of.MODE_NAMES[stream.mode]} instead of {unit_of.MODE_NAMES[mode]}"
-        if mode == TRANSLATE and not self.units[stream.unit].device.is_let_in(stream.number):
+        device = self.units[stream.unit].device
+        if mode == TRANSLATE and not device.is_let_in(stream.number):
             return "not let in"
+        deep = self.part.newer and device.tcr[stream.number] & unit_of.FOUR_LEVELS != 0
+        if mode == TRANSLATE and deep != (self.format.levels > 3):
+            return "another number of levels"
         roots = 0
         if mode == TRANSLATE:
             roots = self.geometry.roots

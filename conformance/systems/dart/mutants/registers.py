@@ -285,8 +285,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "the mode register of the next stream is written",
         (
             (
-                "self.write(self.part.tcr(stream), self.part.modes[mode])",
-                "self.write(self.part.tcr(stream ^ 1), self.part.modes[mode])",
+                "self.write(self.part.tcr(stream), value)",
+                "self.write(self.part.tcr(stream ^ 1), value)",
             ),
         ),
     ),
@@ -296,11 +296,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "bypass is set beside translate, which no unit knows",
         (
             (
-                "self.write(self.part.tcr(stream), self.part.modes[mode])",
-                "self.write(self.part.tcr(stream), self.part.modes[mode] | (mode == 2) * 0x80 | "
-                "(mode == 2))",
+                "self.write(self.part.tcr(stream), value)",
+                "both = 0x81 if mode == BYPASS else 0\n"
+                "self.write(self.part.tcr(stream), value | both)",
             ),
         ),
+    ),
+    Mutant(
+        "fourth-level-not-said",
+        "TR-50",
+        "a unit whose tables have a level more is not told so",
+        (
+            (
+                """
+                if mode == TRANSLATE and self.levels > 3:
+                    value |= FOUR_LEVELS
+                """,
+                "",
+            ),
+        ),
+        known="KB-73",
     ),
     # -- power --------------------------------------------------------------------------------
     Mutant(
