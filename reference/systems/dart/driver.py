@@ -254,6 +254,16 @@ class Table:
         self.barrier(BARRIER_FULL)
         return done * self.page
 
+    def unmap_all(self, iova: i64, size: i64) -> i64:
+        """Unmap table by table up to the first hole; the bytes unmapped."""
+        done: i64 = 0
+        while done < size:
+            more = self.unmap_run(iova + done, size - done)
+            if more == 0:
+                break
+            done += more
+        return done
+
     def translate(self, iova: i64) -> i64:
         """Where ``iova``, any byte, leads; 0 if nowhere."""
         if not fits(iova, 1, self.geometry.limit):
@@ -463,6 +473,23 @@ class Group:
         return found
 
 
+def without(streams: dict[int, int], others: dict[int, int]) -> dict[int, int]:
+    """Those of ``streams`` that are not among ``others``."""
+    found: dict[int, int] = {}
+    for number, some in streams.items():
+        rest = some & ~others.get(number, 0)
+        if rest:
+            found[number] = rest
+    return found
+
+
+def leave(streams: dict[int, int], former: Domain | None) -> None:
+    """A domain has these streams no more: its flushes need not reach them."""
+    if former is not None:
+        for number, some in streams.items():
+            former.streams[number] = former.streams.get(number, 0) & ~some
+
+
 class Driver:
     """The driver with all that it keeps.
 
@@ -608,7 +635,7 @@ class Driver:
         if domain is not None:
             result = self.refusal(domain, device.units)
             if result == 0:
-                result = self.switch(self.without(streams, group.streams()), None, domain)
+                result = self.switch(without(streams, group.streams()), None, domain)
             if result != 0:
                 return result, 0
         # 4. From here on nothing fails.
@@ -636,15 +663,6 @@ class Driver:
             for stream in bits_of(streams):
                 self.units[number].groups[stream] = group
 
-    def without(self, streams: dict[int, int], others: dict[int, int]) -> dict[int, int]:
-        """Those of ``streams`` that are not among ``others``."""
-        found: dict[int, int] = {}
-        for number, some in streams.items():
-            rest = some & ~others.get(number, 0)
-            if rest:
-                found[number] = rest
-        return found
-
     def release_device(self, number: int) -> int:
         """A device goes: streams that no other device of its group uses are blocked."""
         device = self.device(number)
@@ -653,7 +671,7 @@ class Driver:
         group = device.group
         group.devices.remove(device)
         device.group = None
-        own = self.without(device.streams, group.streams())
+        own = without(device.streams, group.streams())
         if group.domain is not None:
             self.switch_off(own, group.domain)
         for unit, streams in own.items():
@@ -802,7 +820,7 @@ class Driver:
         for number, some in streams.items():
             for stream in bits_of(some):
                 self.units[number].set_mode(stream, self.mode(self.units[number], domain))
-        self.leave(streams, former)
+        leave(streams, former)
         for number, some in streams.items():
             domain.streams[number] = domain.streams.get(number, 0) | some
         return 0
@@ -825,13 +843,7 @@ class Driver:
                 unit.set_mode(stream, DISABLED)
                 unit.set_roots(stream, [])
             unit.invalidate(some)
-        self.leave(streams, former)
-
-    def leave(self, streams: dict[int, int], former: Domain | None) -> None:
-        """A domain has these streams no more: its flushes need not reach them."""
-        if former is not None:
-            for number, some in streams.items():
-                former.streams[number] = former.streams.get(number, 0) & ~some
+        leave(streams, former)
 
     def roots(self, unit: Unit, domain: Domain | None) -> list[i64]:
         """Where streams of a unit walk from in a domain; none where they walk nothing."""
@@ -894,20 +906,10 @@ class Driver:
             done += more
         # 3. Take back what was mapped before an error.
         if result != 0:
-            self.unmap_all(table, iova, done)
+            table.unmap_all(iova, done)
         # 4. Units keep invalid entries, too: only now are the new ones sure to be used.
         self.flush(domain)
         return result
-
-    def unmap_all(self, table: Table, iova: i64, size: i64) -> i64:
-        """Unmap table by table up to the first hole; the bytes unmapped."""
-        done: i64 = 0
-        while done < size:
-            more = table.unmap_run(iova + done, size - done)
-            if more == 0:
-                break
-            done += more
-        return done
 
     def unmap(self, number: int, iova: i64, size: i64, queued: bool) -> i64:
         """Unmap ``size`` bytes, up to the first hole; the bytes unmapped.
@@ -923,7 +925,7 @@ class Driver:
         if not fits(iova, size, table.geometry.limit):
             return 0
         table.tell()
-        done = self.unmap_all(table, iova, size)
+        done = table.unmap_all(iova, size)
         if done and not queued:
             self.flush(domain)
         return done

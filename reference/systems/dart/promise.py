@@ -168,6 +168,16 @@ class Stream:
         self.clean: int = -1
         self.left: int = -1
 
+    def incomplete(self, roots: int) -> str:
+        """Why it cannot be enabled now, where it needs so many roots; "" if it can."""
+        spaces: set[int] = set()
+        for index in range(roots):
+            root = None if self.context is None else self.context.roots.get(index)
+            if root is None:
+                return "a root is missing"
+            spaces.add(int(root.space.number))
+        return "roots of two domains" if len(spaces) > 1 else ""
+
 
 class KnownUnit:
     """One DART: ``device``, its registers; ``streams``; ``probed``, ``powered``.
@@ -242,6 +252,11 @@ class DartSeen:
         self.commands: int = 0
         self.warned: int = -1
         self.failed_allocations: int = 0
+
+    def touch(self, stream: Stream) -> None:
+        """A register of a stream was written."""
+        if stream not in self.touched:
+            self.touched.append(stream)
 
 
 class DartState:
@@ -575,10 +590,6 @@ class DartState:
             elif one.kind in (unit_of.UNKNOWN, unit_of.POWERLESS, unit_of.PROTECTED):
                 self.seen.odd.append(Access(event, unit.number, one))
 
-    def _touch(self, stream: Stream) -> None:
-        if stream not in self.seen.touched:
-            self.seen.touched.append(stream)
-
     def _context(self, stream: Stream, space: Space) -> Context:
         if stream.context is None:
             stream.context = self.machine.add_context(
@@ -592,29 +603,19 @@ class DartState:
             stream.loaded[space] = event
 
     def _mode(self, event: int, stream: Stream, mode: int) -> None:
-        self._touch(stream)
+        self.seen.touch(stream)
         self._load(event, stream)
         before, stream.mode = stream.mode, mode
         if mode == TRANSLATE:
-            self.seen.enabled.append(Enabled(event, stream, self._incomplete(stream)))
+            self.seen.enabled.append(Enabled(event, stream, stream.incomplete(self.geometry.roots)))
             if stream.context is not None:
                 self.machine.enable(stream.context)
             self._load(event, stream)
         elif before == TRANSLATE and stream.context is not None:
             self.machine.disable(stream.context)
 
-    def _incomplete(self, stream: Stream) -> str:
-        """Why a stream that is enabled now cannot be; "" if it can."""
-        spaces: set[int] = set()
-        for index in range(self.geometry.roots):
-            root = None if stream.context is None else stream.context.roots.get(index)
-            if root is None:
-                return "a root is missing"
-            spaces.add(int(root.space.number))
-        return "roots of two domains" if len(spaces) > 1 else ""
-
     def _root(self, event: int, stream: Stream, index: int, pa: int) -> None:
-        self._touch(stream)
+        self.seen.touch(stream)
         self._load(event, stream)
         stream.roots[index] = pa
         if pa < 0:

@@ -29,7 +29,7 @@ _LET_GO = """
 for number, some in streams.items():
     for stream in bits_of(some):
         self.units[number].set_mode(stream, self.mode(self.units[number], domain))
-self.leave(streams, former)
+leave(streams, former)
 """
 _SWITCH_OFF = """
 for stream in bits_of(some):
@@ -91,7 +91,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "stream-not-enabled",
         "TR-50",
         "a stream has its roots, and stays blocked",
-        ((_LET_GO, "self.leave(streams, former)"),),
+        ((_LET_GO, "leave(streams, former)"),),
     ),
     Mutant(
         "roots-not-written",
@@ -442,7 +442,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a device that joins a group has the streams of the group blocked for a moment",
         (
             (
-                "result = self.switch(self.without(streams, group.streams()), None, domain)",
+                "result = self.switch(without(streams, group.streams()), None, domain)",
                 "result = self.switch(streams, None, domain)",
             ),
         ),
@@ -455,7 +455,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 if result == 0:
-                    result = self.switch(self.without(streams, group.streams()), None, domain)
+                    result = self.switch(without(streams, group.streams()), None, domain)
                 if result != 0:
                     return result, 0
                 """,

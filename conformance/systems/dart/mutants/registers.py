@@ -85,7 +85,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 return result
                 """,
                 """
-                self.leave(streams, former)
+                leave(streams, former)
                 return result
                 """,
             ),

@@ -311,7 +311,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 """
-                done = self.unmap_all(table, iova, size)
+                done = table.unmap_all(iova, size)
                 if done and not queued:
                     self.flush(domain)
                 return done
@@ -319,7 +319,7 @@ MUTANTS: tuple[Mutant, ...] = (
                 """
                 if not queued:
                     self.flush(domain)
-                return self.unmap_all(table, iova, size)
+                return table.unmap_all(iova, size)
                 """,
             ),
         ),
@@ -368,7 +368,7 @@ MUTANTS: tuple[Mutant, ...] = (
             (
                 """
                 if result != 0:
-                    self.unmap_all(table, iova, done)
+                    table.unmap_all(iova, done)
                 """,
                 "",
             ),
