@@ -44,6 +44,8 @@ PAGE: Final = 0x4000
 """Bytes of a page, and of a table (formats.md A.1)."""
 CONTEXTS: Final = 64
 """Contexts that exist; context 0 is the kernel's (formats.md A.3)."""
+TTBS_SIZE: Final = 16 * CONTEXTS
+"""Bytes of the roots."""
 NO_CONTEXT: Final = 0
 """CUR_SLOT: the firmware has no user's context in its lower half."""
 ALSO_NO_CONTEXT: Final = 0xFFFF_FFFF
@@ -194,6 +196,11 @@ def split(va: int) -> tuple[int, int]:
     return -1, 0
 
 
+def whole(half: int, va: int) -> int:
+    """The 64-bit address, unsigned, of an address in a half: the way back from ``split``."""
+    return va + (1 << 64) - HALF if half == UPPER else va
+
+
 # -- invalidations (formats.md A.5) ---------------------------------------------------------
 
 TLBI_ALL: Final = 0
@@ -296,6 +303,13 @@ HOLD: Final = 0x5E
 ASKED: Final = 0x5F
 SWITCHED: Final = 0x60
 
+CLEAN: Final = 0
+"""Of a line: it was read."""
+DIRTY: Final = 1
+"""It was written."""
+DROPPED: Final = 2
+"""It is cached no more."""
+
 AP: Final = 0
 """Who does something: the driver."""
 FW: Final = 1
@@ -311,7 +325,7 @@ declare(DSB, "uat-dsb", ())
 declare(TAKEN, "uat-taken", (("actor", DECIMAL),))
 declare(GIVEN, "uat-given", (("actor", DECIMAL),))
 declare(ENTERED, "uat-entered", (("context", DECIMAL), ("ttb", HEX)))
-declare(LINE, "uat-line", (("va", HEX), ("pa", HEX), ("dirty", DECIMAL)))
+declare(LINE, "uat-line", (("va", HEX), ("pa", HEX), ("how", DECIMAL)))
 declare(WRITTEN_BACK, "uat-written-back", (("va", HEX), ("pa", HEX)))
 declare(CLEANED, "uat-cleaned", (("entry", DECIMAL), ("va", HEX), ("size", HEX)))
 declare(NODE, "uat-node", (("space", DECIMAL), ("va", HEX), ("size", HEX)))

@@ -27,7 +27,6 @@ from reference.systems.pagetable.driver import PageTable
 from reference.systems.uat.device import (
     ALSO_NO_CONTEXT,
     AP_TURN,
-    CONTEXTS,
     CUR_SLOT,
     DONE,
     FW_TURN,
@@ -60,6 +59,7 @@ from reference.systems.uat.device import (
     TLBI_ASID,
     TLBI_PAGE,
     TLBI_RANGE,
+    TTBS_SIZE,
     TURN,
     UNK3,
     USER_FIRST,
@@ -263,7 +263,7 @@ UNMAPPABLE: Final = -2
 
 def regions_result(handoff: int, ttbs: int, pagetables: int) -> int:
     """Whether three regions of so many bytes will do. EINVAL: one is missing; ENOMEM: too small."""
-    for size, needed in ((handoff, HANDOFF_SIZE), (ttbs, 16 * CONTEXTS), (pagetables, PAGE)):
+    for size, needed in ((handoff, HANDOFF_SIZE), (ttbs, TTBS_SIZE), (pagetables, PAGE)):
         if size == MISSING:
             return -errno.EINVAL
         if size < needed:
@@ -275,11 +275,15 @@ def regions_result(handoff: int, ttbs: int, pagetables: int) -> int:
 
 
 class Slot:
-    """One slot: whether it is ``free``, and when it was taken and given back last."""
+    """One slot: whether it is ``free``, and when it was taken and given back last.
+
+    ``former``: when it was taken before that.
+    """
 
     def __init__(self) -> None:
         self.free: bool = True
         self.got: int = 0
+        self.former: int = 0
         self.dropped: int = 0
 
 
@@ -309,8 +313,14 @@ class Slots:
         if found >= 0:
             self.gets += 1
             self.slots[found].free = False
+            self.slots[found].former = self.slots[found].got
             self.slots[found].got = self.gets
         return found
+
+    def cancel(self, slot: int) -> None:
+        """It was not taken after all: whoever had it last has it last."""
+        self.slots[slot].free = True
+        self.slots[slot].got = self.slots[slot].former
 
     def drop(self, slot: int) -> None:
         """It is free again."""
@@ -583,13 +593,12 @@ class Uat:
             slot = self.slots.get(vm.hint, vm.time)
             if slot < 0:
                 return -ERESTARTSYS
-            context = slot + FIRST_USER
             time = self.slots.slots[slot].got
             # 2. If it is another one, it has another's root.
             if slot != vm.hint or time != vm.time:
-                result = yield from self.give(context, vm)
+                result = yield from self.give(slot + FIRST_USER, vm)
                 if result:
-                    self.slots.drop(slot)
+                    self.slots.cancel(slot)
                     return result
             vm.hint = slot
             vm.time = time
@@ -606,20 +615,23 @@ class Uat:
         # 1. Where a switch flushes nothing, lines of its former owner are cleaned while nobody can
         #    enter it.
         if not self.trusts_switch:
-            yield store("give 1", ttb0(context), 0)
+            former = yield load("give 1", ttb0(context))
+            yield store("give 2", ttb0(context), 0)
             yield from self.handoff.unlock()
-            yield from self.barrier("give 2")
+            yield from self.barrier("give 3")
             yield from self.invalidate_context(context)
             result = yield from self.handoff.clean(context, 0, HALF)
-            if result:
-                return result
             yield from self.handoff.lock()
+            if result:
+                yield store("give 4", ttb0(context), former)
+                yield from self.handoff.unlock()
+                return result
         # 2. The root, with the context's number as ASID.
-        yield store("give 3", ttb0(context), ttb_of(vm.root(), context))
-        yield store("give 4", ttb1(context), 0)
+        yield store("give 5", ttb0(context), ttb_of(vm.root(), context))
+        yield store("give 6", ttb1(context), 0)
         yield from self.handoff.unlock()
         # 3. Nothing of the former owner is cached under that ASID.
-        yield from self.barrier("give 5")
+        yield from self.barrier("give 7")
         yield from self.invalidate_context(context)
         return 0
 

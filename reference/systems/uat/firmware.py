@@ -23,9 +23,12 @@ from reference.drivers.budget import Steps
 from reference.systems.uat.device import (
     AP,
     AP_TURN,
+    CLEAN,
     CLEANED,
     CUR_SLOT,
+    DIRTY,
     DONE,
+    DROPPED,
     DSB,
     ENTERED,
     FENCED,
@@ -61,6 +64,7 @@ from reference.systems.uat.device import (
     flush_state,
     split,
     ttb0,
+    whole,
 )
 from reference.systems.uat.interleaving import (
     ACQUIRE,
@@ -270,8 +274,10 @@ class Firmware:
     def drop(self, line: Line) -> None:
         """A line goes, to memory if it is dirty."""
         self.lines.remove(line)
+        va = to_signed(whole(line.half, line.va))
         if line.dirty:
-            self.trace.emit(WRITTEN_BACK, line.va, line.pa)
+            self.trace.emit(WRITTEN_BACK, va, line.pa)
+        self.trace.emit(LINE, va, line.pa, DROPPED)
 
     # -- memory -------------------------------------------------------------------------------
 
@@ -306,7 +312,7 @@ class Firmware:
                 found = Line(key[0], half, page, pa, False)
                 self.lines.append(found)
             found.dirty = found.dirty or write
-            self.trace.emit(LINE, page, pa, 1 if write else 0)
+            self.trace.emit(LINE, to_signed(whole(half, page)), pa, DIRTY if write else CLEAN)
         return 1
 
     def invalidate(self, scope: Scope) -> None:
@@ -421,8 +427,8 @@ class Soc(Steps):
         switches, self.switches = self.switches, []
         looks: dict[str, int] = {}
         count = 0
-        access = next(call)
         try:
+            access = next(call)
             while True:
                 for place, steps in switches:
                     if place == count:
@@ -436,10 +442,13 @@ class Soc(Steps):
                 if access.kind == NAP:
                     self.drain(AP)
                     self.steps(NAP_STEPS)
+                    self.drain(FW)
                 elif access.kind == LOAD:
                     looks[access.place] = seen
                     if seen > LOOKS:
+                        # Whoever waits gives every store the time to become visible.
                         self.drain(AP)
+                        self.drain(FW)
                         self.steps(WAIT_STEPS)
                 access = call.send(value)
         except StopIteration as stop:
@@ -450,7 +459,9 @@ class Soc(Steps):
     def steps(self, count: int) -> None:
         """So many accesses of the firmware."""
         for _ in range(count if self.alive else 0):
-            value = self.do(FW, self.next, True)
+            # That it looks for messages, again and again, is no news.
+            told = self.next.address not in (RING_WRITE, RING_READ)
+            value = self.do(FW, self.next, told)
             self.next = self.actor.send(value)
 
     def do(self, actor: int, access: Access, told: bool) -> int:

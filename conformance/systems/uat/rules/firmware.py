@@ -1,0 +1,118 @@
+"""OR, TL: what the firmware has cached, and how it is asked to clean it."""
+
+import errno
+
+from conformance.rules.rule import Rule, Violation
+from conformance.systems.uat.operations import ALL, CALLS
+from conformance.systems.uat.rules.step import UatStep, name_of
+from reference.systems.uat.device import AP, DONE, FW, IDLE, REQUESTED
+
+STATES = {IDLE: "idle", REQUESTED: "requested", DONE: "done"}
+ALLOWED = {(AP, IDLE, REQUESTED), (FW, REQUESTED, DONE), (AP, DONE, IDLE)}
+"""Who takes a flush entry from which state to which."""
+
+
+def _state(number: int) -> str:
+    return STATES.get(number, "unknown")
+
+
+def entry_check(step: UatStep) -> int:
+    """OR-50: a flush entry goes from idle to requested, done, and idle again."""
+    if step.kind == "create":
+        return 0
+    timed_out = step.result.result == -errno.ETIMEDOUT
+    for one in step.seen.entries:
+        if (one.actor, one.old, one.new) in ALLOWED:
+            continue
+        if timed_out and (one.actor, one.old, one.new) == (AP, REQUESTED, IDLE):
+            continue
+        who = "driver" if one.actor == AP else "firmware"
+        step.violations.append(
+            Violation(
+                "OR-50",
+                f"{step.kind}, {who}, {_state(one.old)} -> {_state(one.new)}",
+                f"the {who} set flush entry {one.number} from {_state(one.old)} to "
+                f"{_state(one.new)}.",
+                one.event,
+                step.first,
+                "idle -> requested -> done -> idle, each by its own side",
+            )
+        )
+        return len(step.seen.entries)
+    for number, state in step.state.entry_states.items():
+        if step.is_call and state != IDLE:
+            step.violate(
+                "OR-50", f"entry left {_state(state)}",
+                f"{step.kind} returned, and flush entry {number} is {_state(state)}.", "idle",
+                _state(state),
+            )  # fmt: skip
+            break
+    return len(step.seen.entries)
+
+
+def line_check(step: UatStep) -> int:
+    """TL-50: after a drop the firmware can have no line of what was mapped."""
+    mapping = step.mapping
+    if mapping is None or not step.done or not mapping.cached or not mapping.size:
+        return 0
+    if step.broke("OR-2", "OR-4", "OR-50", "IS-55", "TL-51"):
+        return 0
+    if mapping.may_hold:
+        step.violate(
+            "TL-50",
+            "line left",
+            f"the mapping of {name_of(mapping.vm)} is gone, and the firmware may still have lines "
+            f"of it: no range that covers it was cleaned while it was not mapped as cached. They "
+            "are written to pages that have a new owner.",
+            "mapped as not cached, invalidated, then cleaned by the firmware",
+            "lines that may be dirty",
+        )
+    return 1
+
+
+def clean_check(step: UatStep) -> int:
+    """TL-51: what the firmware says to have cleaned, it has cleaned."""
+    for event, lines in step.seen.left:
+        step.violations.append(
+            Violation(
+                "TL-51",
+                f"{step.kind}, firmware keeps lines",
+                f"the firmware says that it has cleaned a range, and keeps {lines} of its lines.",
+                event,
+                step.first,
+                "no line of it",
+            )
+        )
+        break
+    return step.seen.cleanings + step.seen.entered
+
+
+RULES = (
+    Rule(
+        "TL-51",
+        "The firmware has no line left of a range that it says to have cleaned, nor of a context "
+        "that it leaves, where it is known to flush then.",
+        "Pages are given back whose lines are written later.",
+        "formats.md A.4, A.9",
+        clean_check,
+        ALL,
+    ),
+    Rule(
+        "OR-50",
+        "A flush entry goes from idle to requested, by the driver; to done, by the firmware; and "
+        "to idle, by the driver, before the call returns.",
+        "The firmware cleans what is not asked for, or the host panics over the next request.",
+        "formats.md A.4",
+        entry_check,
+        CALLS,
+    ),
+    Rule(
+        "TL-50",
+        "When a mapping is dropped, the firmware has no line of it: it was made not cached, and "
+        "cleaned after that.",
+        "The firmware writes a line to a page that has a new owner.",
+        "formats.md A.9, F.3 (free the page of data); KB-09",
+        line_check,
+        frozenset({"drop"}),
+    ),
+)
