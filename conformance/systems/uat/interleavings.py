@@ -69,9 +69,17 @@ ROOTS = (0x4001, 0x8001)
 """Roots of two address spaces."""
 VA = 0x4000
 """The one page."""
-ENTRY, COPY, LINE, OWNER = 0x7_0005_0000, 0x7_0005_0008, 0x7_0005_0010, 0x7_0005_0018
-"""Its entry, the TLB's copy, whether a line of it is cached, and whether it was given away."""
-NAMES = {ENTRY: "entry", COPY: "tlb", LINE: "line", OWNER: "given away", TTBR: "firmware's ttbr"}
+ENTRY, COPY, LINE, OWNER, FAILED = range(0x7_0005_0000, 0x7_0005_0028, 8)
+"""Its entry, the TLB's copy, whether a line of it is cached, whether it was given away, and whether
+a request came back unanswered."""
+NAMES = {
+    ENTRY: "entry",
+    COPY: "tlb",
+    LINE: "line",
+    OWNER: "given away",
+    FAILED: "failed",
+    TTBR: "firmware's ttbr",
+}
 STEPS = 40
 """Interleavings are counted for schedules of so many steps."""
 
@@ -127,7 +135,7 @@ class OnePage(Firmware):
 
 
 def gives_the_slot() -> Accesses:
-    """Give the slot to the other address space, unless the firmware is in it; for ever."""
+    """Give the slot to the other address space, unless the firmware is in it; now and then."""
     handoff = Handoff(2)
     while True:
         yield from handoff.lock()
@@ -138,6 +146,9 @@ def gives_the_slot() -> Accesses:
             yield store("rebind 2", ttb0(CONTEXT), other)
         yield from handoff.unlock()
         yield point("rebind 3", PASS)
+        ends = yield point("rebind 4", CHOICE, 2)
+        if ends:
+            return 0
 
 
 def takes_the_page(trusts_switch: bool) -> Accesses:
@@ -160,7 +171,9 @@ def takes_the_page(trusts_switch: bool) -> Accesses:
         if current == CONTEXT or not trusts_switch:
             yield from handoff.begin_flush(CONTEXT, VA, PAGE)
             yield from handoff.send(CONTEXT, VA, 1)
-            yield from handoff.end_flush(CONTEXT)
+            result = yield from handoff.end_flush(CONTEXT)
+            if result:
+                yield private("drop failed", FAILED, 1)
         # 3. Unmapped.
         yield store("drop 6", ENTRY, 0)
         yield fence("drop 7")
@@ -192,6 +205,8 @@ def flush_check(state: State) -> str:
     words = state.memory.words
     if state.holds[AP] and state.holds[FW]:
         return "both have the lock"
+    if words.get(FAILED, 0):
+        return "a request that was read, and not answered"
     if words.get(OWNER, 0) and words.get(LINE, 0):
         return "a line of a page that was given away"
     if words.get(OWNER, 0) and words.get(COPY, 0):

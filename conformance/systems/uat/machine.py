@@ -286,9 +286,11 @@ class UatMachine(Machine):
         elif mistake in ("bad-piece", "bad-later-piece"):
             bad = 1 if mistake == "bad-piece" else 2 + which % 3
             self.do("map_at", **args, va=at, size=5 * PAGE, pa=self._pages(5), piece=1, bad=bad)
+            self._again(args, at)
         elif mistake == "beyond-memory":
             pa = (1 << self.state.oas) - (which % 3) * PAGE
             self.do("map_at", **args, va=at, size=3 * PAGE, pa=pa, piece=which & 1)
+            self._again(args, at)
         elif mistake == "range-too-small":
             end = at + 2 * PAGE
             self.do("map_in_range", **args, size=2 * PAGE, start=at, end=end - 1 + which % 2)
@@ -308,8 +310,14 @@ class UatMachine(Machine):
             va = far - vm.first % PAGE - (vm.first & PAGE) - 2 * PAGE
             fail_at = 1 + which % 2 if mistake == "no-memory" else 2 + which % 2
             self.do("map_at", **args, va=va, size=4 * PAGE, pa=self._pages(4), fail_at=fail_at)
+            self._again(args, va)
         elif mistake == "no-vm-memory":
             self.do("vm", fail_at=1)
+
+    def _again(self, args: dict[str, int | str], va: int) -> None:
+        """What was refused left its addresses free."""
+        if not self.changed:
+            self.do("map_at", **args, va=va, pa=self._pages(1))
 
 
 def machine_class(traits: dict[str, tuple[str, ...]]) -> type[UatMachine]:

@@ -109,9 +109,9 @@ SPECS: dict[str, OperationSpec] = specs_of(
     ),
     OperationSpec(
         "switch",
-        "In the next call of the driver: after so many accesses, so many of the firmware.",
+        "In the next call of the driver: after so many of its steps, so many of the firmware.",
         (
-            ArgSpec("at", "count", high=4000, default=0),
+            ArgSpec("at", "count", low=1, high=4000, default=1),
             ArgSpec("steps", "count", high=200, default=1),
         ),
     ),

@@ -382,7 +382,8 @@ class Soc(Steps):
 
     ``memory``: what they share; ``trace``: where events go; ``firmware``. ``alive``: whether it
     runs at all. ``issued``: invalidations that have not completed. ``switches``: for the next call,
-    after how many of its accesses the firmware makes how many.
+    after how many of its accesses, and stores that become visible, the firmware makes how many
+    accesses; ``due``: those of the call at hand, ``count``: how many it has made.
     """
 
     def __init__(self, order: int, firmware: Firmware) -> None:
@@ -393,6 +394,8 @@ class Soc(Steps):
         self.alive: bool = True
         self.issued: list[Scope] = []
         self.switches: list[tuple[int, int]] = []
+        self.due: list[tuple[int, int]] = []
+        self.count: int = 0
         self.actor: Accesses = firmware.run()
         self.next: Access = next(self.actor)
 
@@ -424,21 +427,16 @@ class Soc(Steps):
         Raises:
             StepsExceeded: it does not end.
         """
-        switches, self.switches = self.switches, []
+        self.due, self.switches = self.switches, []
+        self.count = 0
         looks: dict[str, int] = {}
-        count = 0
         try:
             access = next(call)
             while True:
-                for place, steps in switches:
-                    if place == count:
-                        self.trace.emit(SWITCHED, FW)
-                        self.steps(steps)
-                        self.trace.emit(SWITCHED, AP)
                 self.spend()
                 seen = looks.get(access.place, 0) + 1 if access.kind == LOAD else 0
                 value = self.do(AP, access, seen <= LOOKS)
-                count += 1
+                self.tick()
                 if access.kind == NAP:
                     self.drain(AP)
                     self.steps(NAP_STEPS)
@@ -454,7 +452,17 @@ class Soc(Steps):
         except StopIteration as stop:
             self.drain(AP)
             self.drain(FW)
+            self.due.clear()
             return int(stop.value)
+
+    def tick(self) -> None:
+        """The driver has gone one step on; the firmware goes on if a switch is due."""
+        self.count += 1
+        for place, steps in self.due:
+            if place == self.count:
+                self.trace.emit(SWITCHED, FW)
+                self.steps(steps)
+                self.trace.emit(SWITCHED, AP)
 
     def steps(self, count: int) -> None:
         """So many accesses of the firmware."""
@@ -493,6 +501,8 @@ class Soc(Steps):
         one = self.memory.drain(actor, self.memory.drainable(actor)[-1])
         if one.address != MARK:
             self.trace.emit(SEEN, one.address, to_signed(one.value), actor)
+            if actor == AP:
+                self.tick()
 
     def drain(self, actor: int) -> None:
         """All of an actor's stores become visible."""

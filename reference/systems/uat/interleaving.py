@@ -477,6 +477,7 @@ class Exploration:
         self.parents: list[Edge | None] = []
         self.failures: dict[str, list[Done]] = {}
         self.buffered: list[list[bool]] = []
+        self.ended: list[set[int]] = []
         self.complete: bool = True
 
     def schedule(self, state: int) -> list[Done]:
@@ -542,6 +543,7 @@ def explore(
     waiting: list[State] = [first]
     found.parents.append(None)
     found.buffered.append([False] * len(actors))
+    found.ended.append(set())
     at = 0
     while at < len(waiting):
         state = waiting[at]
@@ -557,6 +559,7 @@ def explore(
                 waiting.append(after)
                 found.parents.append(edge)
                 found.buffered.append([len(buffer) > 0 for buffer in after.memory.buffers])
+                found.ended.append({who for who, place in enumerate(after.places) if place == END})
             found.edges.append(edge)
         if len(waiting) > limit:
             found.complete = False
@@ -632,7 +635,10 @@ def stuck(found: Exploration, actor: int) -> list[Done]:
     actors = set(range(len(found.buffered[0])))
     for state in range(found.states):
         here = component[state]
-        if stepping.get(here, set()) != actors:
+        # Who has ended takes no step any more.
+        if actor in found.ended[state]:
+            continue
+        if stepping.get(here, set()) | found.ended[state] != actors:
             continue
         if actors <= draining.get(here, set()) | resting[here]:
             return found.schedule(state)

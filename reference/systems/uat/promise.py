@@ -35,6 +35,7 @@ from reference.systems.uat.device import (
     DSB,
     ENTERED,
     FW,
+    FW_TURN,
     GIVEN,
     HALF,
     HALF_BITS,
@@ -57,6 +58,7 @@ from reference.systems.uat.device import (
     TAKEN,
     TLBI,
     TTBS,
+    TURN,
     UNK2,
     UPPER,
     USER_FIRST,
@@ -165,7 +167,7 @@ class UatVm:
 
     def is_walked(self) -> bool:
         """Whether a context walks it."""
-        return any([bool(context.roots) for context in self.space.contexts])
+        return any(bool(context.roots) for context in self.space.contexts)
 
     def taken(self) -> list[tuple[int, int]]:
         """(first, last) of the nodes that are taken, ascending; those of no bytes left out."""
@@ -228,20 +230,23 @@ class Entry:
 class UatSeen:
     """What the events of one call said.
 
-    ``both``: event at which both had the lock, -1 for none; ``taken``: how often the driver took
-    it. ``roots``: what it stored to roots. ``shared``: (event, context, root) of contexts that got
-    another root while the firmware was in them. ``entries``: what became of flush entries.
-    ``tlbis``: (event, scope). ``left``: (event, lines) that the firmware kept of what it said to
-    have cleaned; ``cleanings``: how often it did. ``holds``: (event, VM, context, users).
+    ``both``: event at which both had the lock, -1 for none; ``taken``, ``given``, ``turns``: how
+    often it was taken, and the driver gave it back, and the turn to the firmware. ``roots``: what
+    it stored to roots. ``shared``: (event, context, root) of contexts that got another root while
+    the firmware was in them. ``entries``: what became of flush entries. ``tlbis``: (event, scope).
     ``unseen``: (event, address) of an invalidation before a root that was stored is visible.
-    ``linked``: (event, index) of stores to the root of the upper half. ``warned``: event of a
-    warning, -1 for none.
+    ``left``: (event, lines) that the firmware kept of what it said to have cleaned;
+    ``cleanings``, ``entered``: how often it cleaned, and changed context. ``holds``: (event, VM,
+    context, users). ``linked``: (event, index) of stores to the root of the upper half.
+    ``warned``: event of a warning, -1 for none.
     """
 
     def __init__(self) -> None:
         self.observations: list[tuple[UatVm, Observation]] = []
         self.both: int = -1
         self.taken: int = 0
+        self.given: int = 0
+        self.turns: int = 0
         self.roots: list[RootStore] = []
         self.shared: list[tuple[int, int, int]] = []
         self.entries: list[Entry] = []
@@ -456,6 +461,7 @@ class UatState:
         elif kind in (TAKEN, GIVEN):
             self.has_lock[a] = kind == TAKEN
             seen.taken += 1 if kind == TAKEN else 0
+            seen.given += 1 if kind == GIVEN and a == AP else 0
             if self.has_lock[AP] and self.has_lock[FW] and seen.both < 0:
                 seen.both = event
         elif kind == TLBI:
@@ -480,7 +486,9 @@ class UatState:
     def _stored(self, event: i64, address: i64, value: int, actor: i64) -> None:
         """An actor has made a store; in the order in which it makes them."""
         seen = self.seen
-        if TTBS <= address < PAGETABLES:
+        if address == TURN and actor == AP:
+            seen.turns += 1 if value == FW_TURN else 0
+        elif TTBS <= address < PAGETABLES:
             context, upper = (address - TTBS) // 16, (address - TTBS) % 16 == 8
             if actor == AP:
                 self.stored_roots[address] = value

@@ -3,5 +3,11 @@
 from conformance.rules.rule import Rule
 from conformance.systems.uat.rules import calls, contexts, firmware, tables
 
-UAT: tuple[Rule, ...] = (*contexts.RULES, *calls.RULES, *tables.RULES, *firmware.RULES)
+UAT: tuple[Rule, ...] = (
+    *contexts.RULES,
+    *firmware.REQUESTS,
+    *calls.RULES,
+    *tables.RULES,
+    *firmware.LINES,
+)
 """The rules, in the order in which a step is judged: causes before what follows from them."""

@@ -90,13 +90,21 @@ def initial_check(step: UatStep) -> int:
 
 def lock_check(step: UatStep) -> int:
     """PG-50: no call returns with the lock."""
-    if step.state.is_locked():
+    seen = step.seen
+    if seen.given != seen.turns:
+        step.violate(
+            "PG-50", "turn not given",
+            f"{step.kind} gave the lock back {seen.given} times, and the turn {seen.turns} times: "
+            "a firmware that waits for its turn waits for ever.", "the turn given with the lock",
+            "the turn kept", corrupts=True,
+        )  # fmt: skip
+    elif step.state.is_locked():
         held = step.state.has_lock[AP]
         step.violate(
             "PG-50", "lock kept" if held else "flag left up",
             f"{step.kind} returned, and lock_ap is {step.state.words.get(LOCK_AP, 0)}: the "
             "firmware waits for ever.",
-            "the lock given back", "the lock taken",
+            "the lock given back", "the lock taken", corrupts=True,
         )  # fmt: skip
     return min(step.seen.taken, 1)
 
@@ -177,7 +185,7 @@ RULES = (
     ),
     Rule(
         "PG-50",
-        "No call returns with the handoff lock.",
+        "No call returns with the handoff lock, and with the lock the turn is given.",
         "The firmware waits for ever.",
         "formats.md A.4",
         lock_check,

@@ -19,7 +19,7 @@ BIND = frozenset({"bind"})
 
 def _violate(step: UatStep, rule: str, event: int, what: str, message: str, expected: str) -> None:
     step.violations.append(
-        Violation(rule, f"{step.kind}, {what}", message, event, step.first, expected)
+        Violation(rule, f"{step.kind}, {what}", message, event, step.first, expected, corrupts=True)
     )
 
 

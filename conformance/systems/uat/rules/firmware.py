@@ -36,6 +36,7 @@ def entry_check(step: UatStep) -> int:
                 one.event,
                 step.first,
                 "idle -> requested -> done -> idle, each by its own side",
+                corrupts=True,
             )
         )
         return len(step.seen.entries)
@@ -44,7 +45,7 @@ def entry_check(step: UatStep) -> int:
             step.violate(
                 "OR-50", f"entry left {_state(state)}",
                 f"{step.kind} returned, and flush entry {number} is {_state(state)}.", "idle",
-                _state(state),
+                _state(state), corrupts=True,
             )  # fmt: skip
             break
     return len(step.seen.entries)
@@ -81,13 +82,14 @@ def clean_check(step: UatStep) -> int:
                 event,
                 step.first,
                 "no line of it",
+                corrupts=True,
             )
         )
         break
     return step.seen.cleanings + step.seen.entered
 
 
-RULES = (
+REQUESTS = (
     Rule(
         "TL-51",
         "The firmware has no line left of a range that it says to have cleaned, nor of a context "
@@ -106,6 +108,10 @@ RULES = (
         entry_check,
         CALLS,
     ),
+)
+"""Those about requests, and how they are answered."""
+
+LINES = (
     Rule(
         "TL-50",
         "When a mapping is dropped, the firmware has no line of it: it was made not cached, and "
@@ -116,3 +122,4 @@ RULES = (
         frozenset({"drop"}),
     ),
 )
+"""What has to be so after them."""
