@@ -52,8 +52,8 @@ WRONG_MACHINES: tuple[Made, ...] = (
 )  # fmt: skip
 """Starts that have to fail."""
 
-starts: SearchStrategy[int] = st.integers(0, 4 * len(MACHINES) - 1)
-"""Which machine, and, now and then, which start that fails before it."""
+starts: SearchStrategy[int] = st.integers(0, 6 * len(MACHINES) - 1)
+"""Which machine, how many VMs are made at once, and whether a start that fails comes before."""
 
 SHAPES: tuple[tuple[int, int], ...] = (
     (1, 0), (1, 0), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (4, 2), (5, 0), (5, 3), (9, 0), (0, 0),
@@ -82,7 +82,7 @@ OFFSETS: tuple[int, ...] = (
 SWITCHES: tuple[tuple[int, int], ...] = (
     (0, 0), (0, 0), (0, 0), (1, 4), (2, 3), (2, 8), (3, 5), (4, 12), (5, 8), (6, 20), (7, 3),
     (8, 9), (10, 16), (12, 24), (14, 8), (16, 40), (18, 12), (20, 30), (24, 6), (28, 60), (3, 60),
-    (1, 30), (9, 60), (0, 9), (0, 5), (0, 12), (0, 7), (0, 16),
+    (1, 30), (9, 60), (2, 9), (3, 12), (4, 16), (5, 14), (6, 10),
 )  # fmt: skip
 """After so many accesses of the next call, so many of the firmware; no steps: none."""
 

@@ -21,6 +21,8 @@ MANY_MAPPINGS = 12
 MANY_VMS = 6
 """So many VMs are there at most."""
 LAST = (1 << 64) - 1
+NOTHING = UatState(2, 40, True)
+"""What there is once nothing is left that could go on."""
 
 
 class UatMachine(Machine):
@@ -34,17 +36,23 @@ class UatMachine(Machine):
     def state(self) -> UatState:
         """What callers have."""
         promise: UatPromise = self.session.promise
-        return promise.state
+        return NOTHING if promise.made is None else promise.made
 
     @initialize(number=draw.starts)
     def create(self, number: int) -> None:
         """Start; now and then after a start that fails."""
-        which, wrong = divmod(number, 4)
-        if wrong == 3:
+        which, more = divmod(number, 6)
+        if more & 1:
             one = draw.WRONG_MACHINES[which % len(draw.WRONG_MACHINES)]
             self.do("create", **asdict(one))
         if not self.session.promise.started:
             self.do("create", **asdict(draw.MACHINES[which]))
+        # Some VMs that are bound, and one that is not.
+        made = min(more, self.state.contexts)
+        for vm in range(made):
+            self.do("vm")
+            if vm < made - 1 or made == 1:
+                self.do("bind", vm=vm)
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -162,9 +170,29 @@ class UatMachine(Machine):
             number, _ = usable[pick % len(usable)]
             self.do("fw_touch", mapping=number, page=which, write=which & 1)
             if pick & 3:
-                self.do("fw_run", steps=60)
+                self.do("fw_run", steps=60 if pick & 1 else 2 * which + 8)
             self._interleave(switch)
             self.do("drop", mapping=number)
+
+    @rule(when=draw.switches.numbers, pick=draw.picks)
+    def contend(self, when: int, pick: int) -> None:
+        """The firmware is about to enter a context that is taken from its owner."""
+        switch, which = draw.switches.pair(when)
+        with self._step(pick):
+            bound = self._bound()
+            if not bound:
+                return
+            vm = bound[pick % len(bound)]
+            self.do("fw_enter", vm=vm.number)
+            for _ in range(vm.users):
+                self.do("unbind", vm=vm.number)
+            if which & 3:
+                self.do("fw_run", steps=which + 4)
+            self._interleave(switch)
+            others = [one for one in self._vms() if not one.users and one is not vm]
+            # With all other contexts taken, or one after the other, it is the one that is given.
+            for other in others[: self.state.contexts - 1]:
+                self.do("bind", vm=other.number)
 
     @rule(when=draw.switches.numbers, pick=draw.picks)
     def bind(self, when: int, pick: int) -> None:

@@ -31,6 +31,7 @@ from reference.operations import Operation, Result
 from reference.systems.uat.device import (
     AP,
     CLEANED,
+    CUR_SLOT,
     DROPPED,
     DSB,
     ENTERED,
@@ -46,12 +47,16 @@ from reference.systems.uat.device import (
     KERNEL_FIRST,
     KERNEL_LAST,
     LINE,
+    LOADED,
     LOCK_AP,
+    LOCK_FW,
     LOWER,
     NO_CONTEXT,
     PAGE,
     PAGETABLES,
     PROTECTIONS,
+    RING_READ,
+    RING_WRITE,
     SEEN,
     SPACE,
     STORED,
@@ -235,6 +240,9 @@ class UatSeen:
     it stored to roots. ``shared``: (event, context, root) of contexts that got another root while
     the firmware was in them. ``entries``: what became of flush entries. ``tlbis``: (event, scope).
     ``unseen``: (event, address) of an invalidation before a root that was stored is visible.
+    ``untold``: (event, address) of a message that the firmware sees before what it is about,
+    ``messages``: how many it sees. ``early``: (event, address) of what the driver read before it
+    had the lock, or an answer; ``reads``: what it reads with one of them.
     ``left``: (event, lines) that the firmware kept of what it said to have cleaned;
     ``cleanings``, ``entered``: how often it cleaned, and changed context. ``holds``: (event, VM,
     context, users). ``linked``: (event, index) of stores to the root of the upper half.
@@ -252,6 +260,10 @@ class UatSeen:
         self.entries: list[Entry] = []
         self.tlbis: list[tuple[int, Scope]] = []
         self.unseen: list[tuple[int, int]] = []
+        self.untold: list[tuple[int, int]] = []
+        self.messages: int = 0
+        self.early: list[tuple[int, int]] = []
+        self.reads: int = 0
         self.left: list[tuple[int, int]] = []
         self.cleanings: int = 0
         self.holds: list[tuple[int, int, int, int]] = []
@@ -290,9 +302,13 @@ class UatState:
         self.words: dict[int, int] = {}
         self.entry_states: dict[int, int] = {}
         self.stored_roots: dict[int, int] = {}
+        # What the driver stored last of messages, and what they are about.
+        self.told: dict[int, int] = {}
         self.inside: int = NO_CONTEXT
         self.loaded: int = 0
         self.has_lock: list[bool] = [False, False]
+        # The same, until the flag is seen to be down.
+        self.owns_lock: list[bool] = [False, False]
         # What the firmware has cached, by (64-bit address, physical address): of which context.
         self.lines: dict[tuple[int, int], int] = {}
         self.current: UatVm = self.lowest
@@ -462,8 +478,12 @@ class UatState:
             self.has_lock[a] = kind == TAKEN
             seen.taken += 1 if kind == TAKEN else 0
             seen.given += 1 if kind == GIVEN and a == AP else 0
-            if self.has_lock[AP] and self.has_lock[FW] and seen.both < 0:
-                seen.both = event
+            if kind == TAKEN:
+                self.owns_lock[a] = True
+                if self.owns_lock[1 - a] and seen.both < 0:
+                    seen.both = event
+        elif kind == LOADED:
+            self._read(event, a, to_unsigned(b), c)
         elif kind == TLBI:
             self._invalidate(event, a, to_unsigned(b))
         elif kind == DSB:
@@ -486,6 +506,8 @@ class UatState:
     def _stored(self, event: i64, address: i64, value: int, actor: i64) -> None:
         """An actor has made a store; in the order in which it makes them."""
         seen = self.seen
+        if actor == AP and (HANDOFF + 0x20 <= address < UNK2 or address > RING_READ):
+            self.told[address] = value
         if address == TURN and actor == AP:
             seen.turns += 1 if value == FW_TURN else 0
         elif TTBS <= address < PAGETABLES:
@@ -499,10 +521,28 @@ class UatState:
             self.entry_states[number] = value
             seen.entries.append(Entry(event, number, actor, old, value))
 
+    def _read(self, event: i64, address: i64, value: int, actor: i64) -> None:
+        """The driver has read something: with the lock, or an answer, it is what is there."""
+        is_state = HANDOFF + 0x20 <= address < UNK2
+        if actor != AP or not (is_state or (address == CUR_SLOT and self.has_lock[AP])):
+            return
+        self.seen.reads += 1
+        answered = self.words.get(RING_READ, 0) == self.words.get(RING_WRITE, 0)
+        if value != self.words.get(address, 0) and (answered or not is_state):
+            self.seen.early.append((event, address))
+
     def _visible(self, event: i64, address: i64, value: int) -> None:
         """A store is visible to all."""
         before = self.words.get(address, 0)
         self.words[address] = value
+        if address == RING_WRITE:
+            self.seen.messages += 1
+            for field in sorted(self.told):
+                if self.words.get(field, 0) != self.told[field]:
+                    self.seen.untold.append((event, field))
+            self.told.clear()
+        if value == 0 and address in (LOCK_AP, LOCK_FW):
+            self.owns_lock[AP if address == LOCK_AP else FW] = False
         if TTBS <= address < PAGETABLES and value != before:
             context, upper = (address - TTBS) // 16, (address - TTBS) % 16 == 8
             if upper and context == 0:

@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "firmware-half-answer",
-        "ER-1",
+        "OR-50",
         "the firmware cleans, reads the message, and does not say that it was done",
         (('yield release("serve 8", flush_state(entry), DONE, live)', ""),),
         module=FIRMWARE,

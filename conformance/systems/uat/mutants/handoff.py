@@ -18,7 +18,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "lock-no-acquire",
-        "IS-56",
+        "OR-53",
         "what is read with the lock may have been read before it",
         (('yield acquire("lock 9")', ""),),
     ),
@@ -114,7 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "request-no-order",
-        "OR-50",
+        "OR-52",
         "the message may be seen before what it says",
         (('yield order("send 5", live)', ""),),
     ),
@@ -126,7 +126,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "request-no-acquire",
-        "ER-1",
+        "OR-53",
         "the answer may have been read before the message was answered",
         (('yield acquire("send 8", entry)', ""),),
     ),

@@ -4,8 +4,8 @@ from conformance.rules.rule import Rule
 from conformance.systems.uat.rules import calls, contexts, firmware, tables
 
 UAT: tuple[Rule, ...] = (
-    *contexts.RULES,
     *firmware.REQUESTS,
+    *contexts.RULES,
     *calls.RULES,
     *tables.RULES,
     *firmware.LINES,

@@ -84,9 +84,13 @@ def own_check(step: UatStep) -> int:
     if step.kind in ("create", "destroy"):
         return 0
     count = 0
+    owned, own_entry = step.call.owned, step.call.entry
+    if step.kind == "bind" and step.done and owned >= 0:
+        # Whether that is the one that is due is IS-57's to say.
+        owned = own_entry = step.result.value
     for root in step.seen.roots:
         count += 1
-        if root.context not in (step.call.owned, 0):
+        if root.context not in (owned, 0):
             _violate(
                 step, "IS-55", root.event, "another's root stored",
                 f"a root of context {root.context} was stored, which is not that of the VM that "
@@ -96,7 +100,7 @@ def own_check(step: UatStep) -> int:
     for entry in step.seen.entries:
         if entry.actor == AP:
             count += 1
-            if entry.number != step.call.entry:
+            if entry.number != own_entry:
                 _violate(
                     step, "IS-55", entry.event, "another's flush entry used",
                     f"flush entry {entry.number} was used, which is not that of the VM that the "

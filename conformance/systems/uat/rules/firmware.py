@@ -5,7 +5,7 @@ import errno
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.uat.operations import ALL, CALLS
 from conformance.systems.uat.rules.step import UatStep, name_of
-from reference.systems.uat.device import AP, DONE, FW, IDLE, REQUESTED
+from reference.systems.uat.device import AP, DONE, FW, IDLE, REQUESTED, field_name
 
 STATES = {IDLE: "idle", REQUESTED: "requested", DONE: "done"}
 ALLOWED = {(AP, IDLE, REQUESTED), (FW, REQUESTED, DONE), (AP, DONE, IDLE)}
@@ -20,7 +20,8 @@ def entry_check(step: UatStep) -> int:
     """OR-50: a flush entry goes from idle to requested, done, and idle again."""
     if step.kind == "create":
         return 0
-    timed_out = step.result.result == -errno.ETIMEDOUT
+    # A request that nobody answers is taken back.
+    timed_out = step.result.result == -errno.ETIMEDOUT in step.errors
     for one in step.seen.entries:
         if (one.actor, one.old, one.new) in ALLOWED:
             continue
@@ -49,6 +50,43 @@ def entry_check(step: UatStep) -> int:
             )  # fmt: skip
             break
     return len(step.seen.entries)
+
+
+def message_check(step: UatStep) -> int:
+    """OR-52: what a message is about is visible before the message."""
+    for event, address in step.seen.untold:
+        step.violations.append(
+            Violation(
+                "OR-52",
+                f"{step.kind}, message before what it is about",
+                f"the firmware sees a message, and not yet {field_name(address)}.",
+                event,
+                step.first,
+                "the request and the message, a fence that orders stores, then the message's "
+                "number",
+                corrupts=True,
+            )
+        )
+        break
+    return step.seen.messages
+
+
+def early_check(step: UatStep) -> int:
+    """OR-53: with the lock, and after an answer, what is read is what is there."""
+    for event, address in step.seen.early:
+        step.violations.append(
+            Violation(
+                "OR-53",
+                f"{step.kind}, read too early",
+                f"the driver has read {field_name(address)} before it had the lock, or the answer.",
+                event,
+                step.first,
+                "an acquiring fence behind the lock, and behind the answer",
+                corrupts=True,
+            )
+        )
+        break
+    return step.seen.reads
 
 
 def line_check(step: UatStep) -> int:
@@ -90,6 +128,22 @@ def clean_check(step: UatStep) -> int:
 
 
 REQUESTS = (
+    Rule(
+        "OR-52",
+        "A request, and the message about it, are visible to the firmware before it hears of them.",
+        "The firmware cleans the range of the request before, or nothing.",
+        "formats.md A.4",
+        message_check,
+        CALLS,
+    ),
+    Rule(
+        "OR-53",
+        "What the driver reads with the lock, or after an answer, is what is there then.",
+        "A context is given away while the firmware is in it, or an answer is not seen.",
+        "formats.md A.4 (acquire)",
+        early_check,
+        CALLS,
+    ),
     Rule(
         "TL-51",
         "The firmware has no line left of a range that it says to have cleaned, nor of a context "
