@@ -170,7 +170,7 @@ class UatMachine(Machine):
             number, _ = usable[pick % len(usable)]
             self.do("fw_touch", mapping=number, page=which, write=which & 1)
             if pick & 3:
-                self.do("fw_run", steps=60 if pick & 1 else 2 * which + 8)
+                self.do("fw_run", steps=24 if pick & 1 else 2 * which + 8)
             self._interleave(switch)
             self.do("drop", mapping=number)
 
@@ -209,11 +209,11 @@ class UatMachine(Machine):
                 # Where all contexts are taken, one is mostly given back before.
                 bound = self._bound()
                 if len(bound) == self.state.contexts - 1 and which & 6:
-                    former = bound[pick % len(bound)]
-                    for _ in range(former.users):
-                        self.do("unbind", vm=former.number)
+                    for former in bound[pick % len(bound) :][: 1 + (which >> 3)]:
+                        for _ in range(former.users):
+                            self.do("unbind", vm=former.number)
                 self._interleave(switch)
-                self.do("bind", vm=vm.number, mute=int(which == 13))
+                self.do("bind", vm=vm.number, mute=int(which in (5, 11, 13)))
             elif vms:
                 vm = vms[pick % len(vms)]
                 self.do(("bind", "clone")[which & 1], vm=vm.number)
@@ -231,6 +231,8 @@ class UatMachine(Machine):
                 self.do("fw_enter", vm=vm.number)
                 self.do("fw_run", steps=30)
             self._interleave(switch)
+            if which & 12 == 4:
+                self.do("clone", vm=vm.number)
             self.do("unbind", vm=vm.number)
 
     @rule(when=draw.switches.numbers, pick=draw.picks)

@@ -96,7 +96,7 @@ from reference.words import to_signed
 TTBR: Final = 0x7_0004_0000
 """The firmware's own root register of the lower half: the word that it loaded, 0 for none."""
 
-PATIENCE: Final = 6
+PATIENCE: Final = 10
 """Rounds without anything to do after which the firmware leaves a user's context."""
 
 

@@ -239,7 +239,7 @@ class UatSeen:
     often it was taken, and the driver gave it back, and the turn to the firmware. ``roots``: what
     it stored to roots. ``shared``: (event, context, root) of contexts that got another root while
     the firmware was in them. ``entries``: what became of flush entries. ``tlbis``: (event, scope).
-    ``unseen``: (event, address) of an invalidation before a root that was stored is visible.
+    ``unseen``: (event, address) of a root that is not visible when it has to be.
     ``untold``: (event, address) of a message that the firmware sees before what it is about,
     ``messages``: how many it sees. ``early``: (event, address) of what the driver read before it
     had the lock, or an answer; ``reads``: what it reads with one of them.
@@ -302,8 +302,12 @@ class UatState:
         self.words: dict[int, int] = {}
         self.entry_states: dict[int, int] = {}
         self.stored_roots: dict[int, int] = {}
-        # What the driver stored last of messages, and what they are about.
+        # How many stores of the driver to an address were made, and are visible; what was made when
+        # it stored a message's number; that number.
+        self.made_stores: dict[int, int] = {}
+        self.visible_stores: dict[int, int] = {}
         self.told: dict[int, int] = {}
+        self.last_message: int = 0
         self.inside: int = NO_CONTEXT
         self.loaded: int = 0
         self.has_lock: list[bool] = [False, False]
@@ -437,7 +441,7 @@ class UatState:
             elif kind == ALLOC:
                 self._allocate(a, b)
             elif kind == SEEN:
-                self._visible(event, a, to_unsigned(b))
+                self._visible(event, a, to_unsigned(b), c)
             elif kind == STORED:
                 self._stored(event, a, to_unsigned(b), c)
             else:
@@ -507,7 +511,10 @@ class UatState:
         """An actor has made a store; in the order in which it makes them."""
         seen = self.seen
         if actor == AP and (HANDOFF + 0x20 <= address < UNK2 or address > RING_READ):
-            self.told[address] = value
+            self.made_stores[address] = self.made_stores.get(address, 0) + 1
+        elif address == RING_WRITE:
+            self.told = dict(self.made_stores)
+            self.last_message = value
         if address == TURN and actor == AP:
             seen.turns += 1 if value == FW_TURN else 0
         elif TTBS <= address < PAGETABLES:
@@ -527,20 +534,23 @@ class UatState:
         if actor != AP or not (is_state or (address == CUR_SLOT and self.has_lock[AP])):
             return
         self.seen.reads += 1
-        answered = self.words.get(RING_READ, 0) == self.words.get(RING_WRITE, 0)
+        answered = self.words.get(RING_READ, 0) == self.last_message
         if value != self.words.get(address, 0) and (answered or not is_state):
             self.seen.early.append((event, address))
 
-    def _visible(self, event: i64, address: i64, value: int) -> None:
+    def _visible(self, event: i64, address: i64, value: int, actor: i64) -> None:
         """A store is visible to all."""
         before = self.words.get(address, 0)
         self.words[address] = value
+        if actor == AP:
+            self.visible_stores[address] = self.visible_stores.get(address, 0) + 1
         if address == RING_WRITE:
             self.seen.messages += 1
             for field in sorted(self.told):
-                if self.words.get(field, 0) != self.told[field]:
+                if self.visible_stores.get(field, 0) < self.told[field]:
                     self.seen.untold.append((event, field))
-            self.told.clear()
+        elif address == LOCK_AP and value == 0:
+            self._look_at_roots(event)
         if value == 0 and address in (LOCK_AP, LOCK_FW):
             self.owns_lock[AP if address == LOCK_AP else FW] = False
         if TTBS <= address < PAGETABLES and value != before:
@@ -624,9 +634,7 @@ class UatState:
     def _invalidate(self, event: i64, command: int, operand: int) -> None:
         scope = decode_tlbi(command, operand)
         self.seen.tlbis.append((event, scope))
-        for address in sorted(self.stored_roots):
-            if self.words.get(address, 0) != self.stored_roots[address]:
-                self.seen.unseen.append((event, address))
+        self._look_at_roots(event)
         reached: list[Context] = []
         for one in self.machine.contexts:
             upper = one is self.upper_gpu or one is self.upper_fw
@@ -638,6 +646,12 @@ class UatState:
             what = GLOBAL_WALK if scope.by_address else GLOBAL_WALK | SCOPE_TAG
             self.machine.invalidations.issue(self.tickets, scope.first, scope.last, what, reached)
             self.open_tickets.append(self.tickets)
+
+    def _look_at_roots(self, event: int) -> None:
+        """By now every root that was stored has to be visible."""
+        for address in sorted(self.stored_roots):
+            if self.words.get(address, 0) != self.stored_roots[address]:
+                self.seen.unseen.append((event, address))
 
     # -- questions of rules ---------------------------------------------------------------------
 

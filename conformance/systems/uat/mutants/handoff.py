@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "unlock-plain",
-        "IS-56",
+        "OR-51",
         "the flag may be down before what was stored with the lock is visible",
         (
             (

@@ -85,9 +85,9 @@ def own_check(step: UatStep) -> int:
         return 0
     count = 0
     owned, own_entry = step.call.owned, step.call.entry
-    if step.kind == "bind" and step.done and owned >= 0:
+    if step.kind == "bind" and step.seen.roots:
         # Whether that is the one that is due is IS-57's to say.
-        owned = own_entry = step.result.value
+        owned = own_entry = step.seen.roots[0].context
     for root in step.seen.roots:
         count += 1
         if root.context not in (owned, 0):
@@ -179,15 +179,25 @@ def visible_root_check(step: UatStep) -> int:
     """OR-51: roots are visible before the invalidation that is meant for them."""
     for event, address in step.seen.unseen:
         _violate(
-            step, "OR-51", event, "invalidation before a root is visible",
-            f"the invalidation began before {field_name(address)} was visible: the GPU may load "
-            "the old root again.", "store, barrier, then the invalidation",
+            step, "OR-51", event, "root not visible",
+            f"{field_name(address)} was not visible when the lock was given back, or the "
+            "invalidation for it began: the old root may be loaded again.",
+            "store, release of the lock, barrier, then the invalidation",
         )  # fmt: skip
         break
-    return len(step.seen.tlbis) if step.seen.roots else 0
+    return len(step.seen.tlbis) + step.seen.given if step.seen.roots else 0
 
 
 RULES = (
+    Rule(
+        "OR-51",
+        "Roots are visible when the lock is given back, and before the invalidation that is meant "
+        "for them.",
+        "The firmware enters with the old root, or the GPU loads it again.",
+        "formats.md F.3 (change root, reuse context tag)",
+        visible_root_check,
+        CALLS,
+    ),
     Rule(
         "IS-50",
         "Driver and firmware never have the handoff lock at the same time.",
@@ -228,14 +238,6 @@ RULES = (
         "The firmware walks tables that have another owner.",
         "formats.md A.3, A.7 (U5)",
         inside_check,
-        CALLS,
-    ),
-    Rule(
-        "OR-51",
-        "Roots are visible before the invalidation that is meant for them.",
-        "The GPU loads the old root again after it was invalidated.",
-        "formats.md F.3 (change root, reuse context tag)",
-        visible_root_check,
         CALLS,
     ),
     Rule(
