@@ -204,6 +204,19 @@ SHORTEST = {
         create(contexts=2), op("vm"), op("vm"), op("bind", vm=0), op("unbind", vm=0),
         op("bind", vm=1), op("unbind", vm=1), op("bind", vm=0),
     ],
+    "bind-keeps-lines": [
+        create(flushes=0, contexts=2), op("vm"), op("vm"), op("bind", vm=0), CACHED,
+        op("unbind", vm=0), op("bind", vm=1), op("drop"),
+    ],
+    "failed-bind-takes-root": [
+        create(flushes=0, contexts=2), op("vm"), op("vm"), op("bind", vm=0), op("unbind", vm=0),
+        op("bind", vm=1, mute=1), op("bind", vm=0),
+    ],
+    "failed-bind-takes-slot": [
+        create(flushes=0, contexts=3), op("vm"), op("vm"), op("vm"), op("bind", vm=0),
+        op("unbind", vm=0), op("bind", vm=1), op("unbind", vm=1), op("bind", vm=2, mute=1),
+        op("bind", vm=2),
+    ],
     "map-not-undone": [create(), op("vm"), op("map_at", va=PAGE, size=2 * PAGE, piece=1, bad=2)],
     "drop-no-invalidation": [create(), op("vm"), op("bind"), op("map_at", va=PAGE), op("drop")],
     "drop-other-asid": [create(), op("vm"), op("bind"), op("map_at", va=PAGE), op("drop")],
@@ -234,7 +247,7 @@ def test_a_counterexample_tells_both_lanes():
         outcome = session.run(operation)
     identity = outcome.violations[0].identity
     told = counterexample_of(SYSTEM, mutant_target("drop-no-break"), operations, identity, 0)
-    page = terminal.render(told, 110)
+    page = terminal.tell(told, vocabulary=SYSTEM.vocabulary)
     assert "create order=sc switch_flushes=1" in page
     assert "conflicts" in page
     assert "VM 0" in page

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("reference", "strategies", "reports", "conformance")
-SYSTEMS = ("dart", "gpuvm", "mali", "nvidia", "pagetable", "va_alloc")
+SYSTEMS = ("dart", "gpuvm", "mali", "nvidia", "pagetable", "uat", "va_alloc")
 
 
 def places(system: str) -> tuple[str, str, str]:

@@ -233,7 +233,7 @@ class Firmware:
         # 1. Is there one?
         written = yield load("serve 1", RING_WRITE)
         read = yield load("serve 2", RING_READ, written)
-        if read == written:
+        if read == written or self.mute:
             return 0
         # 2. What it says was stored before it.
         yield acquire("serve 3", written)

@@ -556,8 +556,10 @@ class UatState:
         if TTBS <= address < PAGETABLES and value != before:
             context, upper = (address - TTBS) // 16, (address - TTBS) % 16 == 8
             if upper and context == 0:
-                for one in (self.upper_gpu, self.upper_fw):
-                    self._walk_from(one, value)
+                self._walk_from(self.upper_gpu, value)
+                if value & 1:
+                    # The firmware keeps its upper half, whatever the GPU has.
+                    self._walk_from(self.upper_fw, value)
             elif not upper and context < self.contexts:
                 if self.inside == context != NO_CONTEXT and value != self.loaded:
                     self.seen.shared.append((event, context, self.loaded))

@@ -343,7 +343,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # -- tables ---------------------------------------------------------------------------------
     Mutant(
-        "table-not-zeroed",
+        "new-table-not-zeroed",
         "OR-1",
         "a table is linked with what lay in its memory before",
         (("self.memory.zero(table)\nself.clean(table, 0, self.table_entries)", ""),),

@@ -190,15 +190,6 @@ def visible_root_check(step: UatStep) -> int:
 
 RULES = (
     Rule(
-        "OR-51",
-        "Roots are visible when the lock is given back, and before the invalidation that is meant "
-        "for them.",
-        "The firmware enters with the old root, or the GPU loads it again.",
-        "formats.md F.3 (change root, reuse context tag)",
-        visible_root_check,
-        CALLS,
-    ),
-    Rule(
         "IS-50",
         "Driver and firmware never have the handoff lock at the same time.",
         "The firmware enters a context whose root is being changed.",
@@ -212,6 +203,15 @@ RULES = (
         "The firmware loads a root that is being changed.",
         "formats.md A.3, A.7",
         locked_check,
+        CALLS,
+    ),
+    Rule(
+        "OR-51",
+        "Roots are visible when the lock is given back, and before the invalidation that is meant "
+        "for them.",
+        "The firmware enters with the old root, or the GPU loads it again.",
+        "formats.md F.3 (change root, reuse context tag)",
+        visible_root_check,
         CALLS,
     ),
     Rule(
