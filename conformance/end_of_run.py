@@ -197,7 +197,7 @@ def _system_lines(system: SystemResult) -> list[str]:
     ]
     for name, count in sorted(system.operations.items()):
         lines.append(
-            f"          {name:<10}{count.count:>9}  changed {_share(count.changed, count.count)}  "
+            f"          {name:<14}{count.count:>9}  changed {_share(count.changed, count.count)}  "
             f"refused {_share(count.refused, count.count)}  "
             f"misuse {_share(count.misuse, count.count)}"
         )

@@ -39,7 +39,7 @@ def _systems() -> list[str]:
     lines = []
     for system in SYSTEMS.values():
         lines.append(f"{system.name}  {system.title}")
-        lines += [f"    {spec.name:<10}{spec.purpose}" for spec in system.specs.values()]
+        lines += [f"    {spec.name:<14}{spec.purpose}" for spec in system.specs.values()]
     return lines
 
 

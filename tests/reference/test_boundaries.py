@@ -147,3 +147,26 @@ def test_what_was_loaded_after_the_issue_survives_the_completion() -> None:
             world.happens(*event)
         world.happens(COMPLETE, 1)
         assert world.cached(0) == ([0] if late else [])
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "unseen"),
+    [
+        (2 * PAGE, 3 * PAGE - 1, True),
+        (3 * PAGE - 1, 4 * PAGE, True),
+        (PAGE, 2 * PAGE, True),
+        (PAGE, 2 * PAGE - 1, False),
+        (3 * PAGE, 4 * PAGE, False),
+    ],
+)
+def test_an_unseen_store_matters_to_who_invalidates_an_address_of_its_entry(
+    first: int, last: int, unseen: bool
+) -> None:
+    world = World()
+    leaf = LPAE_S1.leaf(3, 2 * PAGE, READ)
+    world.store(world.pages + 16, leaf)
+    world.happens(BARRIER, BARRIER_FULL)
+    world.store(world.pages + 16, 0)
+    world.machine.observations = []
+    world.flush(first, last, SCOPE_LEAF)
+    assert [one.kind for one in world.machine.observations] == [ISSUED_UNSEEN] * unseen
