@@ -1106,7 +1106,7 @@ def test_what_the_mmu_flushed_is_not_cached_in_the_view():
 
 
 def test_an_unlock_invalidates_the_region_when_it_ends():
-    mmu = MaliMmu(unlock_flushes=True)
+    mmu = MaliDevice(unlock_flushes=True)
     enable(mmu, 1, ROOT)
     lock(mmu, 1, 0x4000_0000, 0x20_0000)
     before = len(mmu.completed)
@@ -1116,14 +1116,14 @@ def test_an_unlock_invalidates_the_region_when_it_ends():
     assert (one.slot, one.first, one.last) == (1, 0x4000_0000, 0x401F_FFFF)
     assert (one.issued, one.kind, one.roots) == (written, UNLOCK, {ROOT})
     assert len(mmu.completed) == before
-    assert mmu.locked(1) is None
+    assert mmu.at(1).region is None
     wait(mmu, 1)
     assert mmu.completed[before:] == [one]
-    assert not mmu.may_be_locked(1)
+    assert not mmu.at(1).may_be_locked
 
 
 def test_an_unlock_of_nothing_invalidates_nothing():
-    mmu = MaliMmu(unlock_flushes=True)
+    mmu = MaliDevice(unlock_flushes=True)
     enable(mmu, 1, ROOT)
     before = len(mmu.issued)
     command(mmu, 1, UNLOCK)
@@ -1132,7 +1132,7 @@ def test_an_unlock_of_nothing_invalidates_nothing():
 
 
 def test_elsewhere_an_unlock_invalidates_nothing():
-    mmu = MaliMmu()
+    mmu = MaliDevice()
     enable(mmu, 1, ROOT)
     before = len(mmu.issued)
     lock(mmu, 1, 0, 0x8000)
@@ -1143,7 +1143,7 @@ def test_elsewhere_an_unlock_invalidates_nothing():
 
 def test_an_update_invalidates_everything_when_it_ends():
     """Of the roots before it and of its own: the address space begins anew."""
-    mmu = MaliMmu(unlock_flushes=True)
+    mmu = MaliDevice(unlock_flushes=True)
     enable(mmu, 1, ROOT)
     program(mmu, 1, OTHER_ROOT)
     before = len(mmu.completed)
@@ -1153,5 +1153,5 @@ def test_an_update_invalidates_everything_when_it_ends():
     (one,) = mmu.completed[before:]
     assert (one.slot, one.first, one.last, one.kind) == (1, 0, TOP_VA, UPDATE)
     assert one.roots == {ROOT, OTHER_ROOT}
-    assert mmu.roots(1) == {OTHER_ROOT}
+    assert mmu.at(1).roots() == {OTHER_ROOT}
     assert kinds(mmu) == []

@@ -863,8 +863,9 @@ class MaliDevice(MaliMmu):
         va_bits: int = 48,
         pa_bits: int = 40,
         flush_unlocks: bool = True,
+        unlock_flushes: bool = False,
     ) -> None:
-        super().__init__(slots, va_bits, pa_bits, flush_unlocks)
+        super().__init__(slots, va_bits, pa_bits, flush_unlocks, unlock_flushes)
         self.delays: list[Delay] = [Delay() for _ in range(slots)]
         """By AS."""
 

@@ -126,6 +126,9 @@ def mask_check(step: MaliStep) -> int:
     for slot in range(len(state.slots)):
         if not wrong >> slot & 1:
             continue
+        if state.locked_updates and not step.roots(slot):
+            # Such a driver lets through what address spaces report that it has enabled.
+            continue
         if slot in state.faulted and (step.may_time_out or step.roots(slot)):
             # Whether it was disabled, or enabled again, is not known, or ER-11's to say.
             continue
