@@ -27,12 +27,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "busy-awaited-too-short",
         "OR-52",
-        "the busy bit is looked at five times, then the command counts as ended",
+        "the busy bit of older parts is looked at five times, then the command counts as ended",
         (
             (
                 _COMMAND,
                 """
                 self.write(self.part.command, value)
+                if self.part.newer:
+                    return self.is_idle()
                 self.bus.wait_for(self.base + self.part.command, self.part.busy, False, 5)
                 return True
                 """,
@@ -282,11 +284,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "mode-of-the-neighbour",
         "OR-51",
-        "the mode register of the next stream is written",
+        "the mode register of the stream before is written",
         (
             (
                 "self.write(self.part.tcr(stream), value)",
-                "self.write(self.part.tcr(stream ^ 1), value)",
+                "self.write(self.part.tcr(stream - 1 if stream else 1), value)",
             ),
         ),
     ),

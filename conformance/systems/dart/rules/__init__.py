@@ -6,6 +6,7 @@ from conformance.systems.dart.rules import calls, flushes, mappings, streams, ta
 DART: tuple[Rule, ...] = (
     *tables.RULES,
     *flushes.RULES,
+    *streams.ACCESSES,
     *calls.RESULTS,
     *streams.RULES,
     *mappings.RULES,

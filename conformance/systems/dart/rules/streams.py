@@ -170,6 +170,19 @@ def left_check(step: DartStep) -> int:
     return count
 
 
+ACCESSES = (
+    Rule(
+        "OR-53",
+        "Registers are accessed that are there, on units that have power and are not locked, with "
+        "values that are defined.",
+        "The machine stops at the access, or a write is lost in silence.",
+        "formats.md C.3, C.4 (reset)",
+        odd_check,
+        ACCESSING,
+    ),
+)
+"""The rule about accesses that nothing answers: what comes of them is no result."""
+
 RULES = (
     Rule(
         "OR-51",
@@ -180,15 +193,6 @@ RULES = (
         register_check,
         ACCESSING,
         misuse=True,
-    ),
-    Rule(
-        "OR-53",
-        "Registers are accessed that are there, on units that have power and are not locked, with "
-        "values that are defined.",
-        "The machine stops at the access, or a write is lost in silence.",
-        "formats.md C.3, C.4 (reset)",
-        odd_check,
-        ACCESSING,
     ),
     Rule(
         "OR-50",
