@@ -224,13 +224,20 @@ def test_an_actor_that_keeps_its_flag_up_is_waited_for_for_ever():
 
 
 def test_actors_that_are_not_known_are_refused():
-    def loads(address):
+    def uses(access):
         def actor():
-            yield load("1", address)
+            yield access
             return 0
 
         return actor
 
-    known = explore([Automaton(loads(LOCK_AP))], m.SC, lambda state: "", {}).traffic(1)
-    with pytest.raises(ValueError, match="allowed are the addresses that are known"):
-        explore([Automaton(loads(LOCK_FW))], m.SC, lambda state: "", {}, traffic=known)
+    def tried(*accesses, traffic=None):
+        actors = [Automaton(uses(access)) for access in accesses]
+        return explore(actors, m.SC, lambda state: "", {}, traffic=traffic)
+
+    known = tried(load("1", LOCK_AP), store("2", LOCK_FW, 1)).traffic(2)
+    for odd in (load("1", LOCK_FW), store("1", LOCK_AP, 1)):
+        with pytest.raises(ValueError, match="allowed are the addresses that are known"):
+            tried(odd, store("2", LOCK_FW, 1), traffic=known)
+    # What nobody stores to is always the same.
+    assert tried(load("1", X), store("2", LOCK_FW, 1), traffic=known).complete

@@ -288,13 +288,18 @@ LEFT_OUT = (
 )
 
 
-def run(program: Program, order: int, without: Sequence[str] = ()) -> Exploration:
-    """All states of a program under an order, with some places left out."""
+def run(
+    program: Program, order: int, without: Sequence[str] = (), first: bool = False
+) -> Exploration:
+    """All states of a program under an order, with some places left out.
+
+    ``first``: up to the first thing that goes wrong.
+    """
     left = frozenset(without)
     actors = [Automaton(program.driver, left), Automaton(program.firmware, left)]
     # What each of them uses is the same under every order, and soon known under this one.
     known = explore(actors, SC, lambda state: "", program.begin).traffic(len(actors))
-    return explore(actors, order, program.check, program.begin, traffic=known)
+    return explore(actors, order, program.check, program.begin, traffic=known, first=first)
 
 
 def failure(found: Exploration) -> tuple[str, list[Done]]:
@@ -381,7 +386,7 @@ def _leave_out(left: Left, show: bool) -> bool:
     outcomes = []
     shown: list[Done] = []
     for order, name in enumerate(ORDERS):
-        what, schedule = failure(run(left.program, order, left.places))
+        what, schedule = failure(run(left.program, order, left.places, first=True))
         outcomes.append(f"{name}: {what or 'holds'}")
         if what and not shown:
             shown = schedule

@@ -199,11 +199,15 @@ class Traffic:
         Raises:
             ValueError: the actor does not make it, as far as is known.
         """
-        known = access.address in self.watched if access.kind in (LOOK, TOUCH) else True
-        if access.kind == LOAD:
-            known = access.address in self.loaded[actor]
-        elif access.kind in (STORE, RELEASE):
+        known = True
+        if access.kind in (STORE, RELEASE):
             known = access.address in self.stored[actor]
+        elif access.kind in (LOAD, LOOK, TOUCH):
+            # What nobody stores to is always the same.
+            looked = self.loaded[actor] if access.kind == LOAD else self.watched
+            known = access.address in looked or not any(
+                access.address in stored for stored in self.stored
+            )
         if not known:
             raise ValueError(
                 f"actor {actor} uses {access.address:#x} at {access.place}; allowed are the "
@@ -529,18 +533,20 @@ def explore(
     begin: dict[int, int],
     limit: int = 2_000_000,
     traffic: Traffic | None = None,
+    first: bool = False,
 ) -> Exploration:
     """Every state that ``actors`` can get into from a memory that holds ``begin``.
 
     ``check`` is asked of each. After ``limit`` states it is given up, and not complete.
-    ``traffic``: who uses which addresses, if that is known.
+    ``traffic``: who uses which addresses, if that is known. ``first``: what goes wrong first is
+    enough.
     """
     found = Exploration()
     memory = SharedMemory(order, len(actors), traffic)
     memory.words = dict(begin)
-    first = State(memory, [actor.start() for actor in actors], [False] * len(actors))
-    numbers: dict[str, int] = {first.key(): 0}
-    waiting: list[State] = [first]
+    begins = State(memory, [actor.start() for actor in actors], [False] * len(actors))
+    numbers: dict[str, int] = {begins.key(): 0}
+    waiting: list[State] = [begins]
     found.parents.append(None)
     found.buffered.append([False] * len(actors))
     found.ended.append(set())
@@ -561,11 +567,11 @@ def explore(
                 found.buffered.append([len(buffer) > 0 for buffer in after.memory.buffers])
                 found.ended.append({who for who, place in enumerate(after.places) if place == END})
             found.edges.append(edge)
-        if len(waiting) > limit:
+        if len(waiting) > limit or (wrong and first):
             found.complete = False
             break
         # Its memory is not needed any more.
-        waiting[at] = first
+        waiting[at] = begins
         at += 1
     found.states = len(waiting)
     return found

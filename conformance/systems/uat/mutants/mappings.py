@@ -99,7 +99,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "at, pa + length - left, PAGE, left // PAGE, prot",
-                "at, pieces[0][0] + length - left, PAGE, left // PAGE, prot",
+                "at, (pa if pa + length > 1 << self.oas else pieces[0][0]) + length - left, PAGE, "
+                "left // PAGE, prot",
             ),
         ),
         known="KB-33",
