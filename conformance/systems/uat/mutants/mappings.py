@@ -157,8 +157,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "map-undo-keeps-addresses",
         "ER-51",
-        "the addresses of a map that fails stay taken",
-        ((UNDO, "yield from self.take_down(Mapping(vm, va, done, prot, pieces))"),),
+        "the addresses of a map for which there is no memory stay taken",
+        (
+            (
+                UNDO,
+                "yield from self.take_down(Mapping(vm, va, done, prot, pieces))\n"
+                "if result != -errno.ENOMEM:\n    vm.room.free_at(va)",
+            ),
+        ),
     ),
     # -- the end of a mapping -----------------------------------------------------------------
     Mutant(
