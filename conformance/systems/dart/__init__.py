@@ -1,6 +1,6 @@
 """How system ``dart``, the driver of Apple's IOMMU, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.dart.machine import machine_class
 from conformance.systems.dart.operations import SPECS, possible
@@ -9,12 +9,6 @@ from conformance.systems.dart.rules.step import DartStep
 from conformance.systems.dart.targets import DartTarget
 from conformance.systems.dart.telling import EVENT_WORDS, DartRegisters, DartViews
 from reference.systems.dart.promise import DartPromise
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.dart.mutants import CATALOGUE
-
-    return CATALOGUE
 
 
 SYSTEM = System(
@@ -32,6 +26,6 @@ SYSTEM = System(
     registers=DartRegisters(),
     events=EVENT_WORDS,
     reference=DartTarget,
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.dart.mutants"),
 )
 """System ``dart``."""

@@ -1,6 +1,6 @@
 """How system ``uat``, Apple AGX page tables shared with a firmware, is tried and told."""
 
-from conformance.mutants.catalogue import Catalogue
+from conformance.mutants.catalogue import catalogue_in
 from conformance.system import System
 from conformance.systems.uat.machine import machine_class
 from conformance.systems.uat.operations import SPECS, possible
@@ -9,12 +9,6 @@ from conformance.systems.uat.rules.step import UatStep
 from conformance.systems.uat.targets import UatTarget
 from conformance.systems.uat.telling import EVENT_WORDS, UatViews
 from reference.systems.uat.promise import UatPromise
-
-
-def _mutants() -> Catalogue:
-    from conformance.systems.uat.mutants import CATALOGUE
-
-    return CATALOGUE
 
 
 SYSTEM = System(
@@ -31,6 +25,6 @@ SYSTEM = System(
     made_by={"mapping": ("map", "map_in_range", "map_at", "map_io")},
     events=EVENT_WORDS,
     reference=UatTarget,
-    load_mutants=_mutants,
+    load_mutants=catalogue_in("conformance.systems.uat.mutants"),
 )
 """System ``uat``."""
