@@ -10,7 +10,6 @@ from conformance.systems.dart.targets import DartTarget
 from conformance.systems.dart.telling import EVENT_WORDS, DartRegisters, DartViews
 from reference.systems.dart.promise import DartPromise
 
-
 SYSTEM = System(
     name="dart",
     title="streams, domains and several units of Apple's IOMMU",

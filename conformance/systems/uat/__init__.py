@@ -10,7 +10,6 @@ from conformance.systems.uat.targets import UatTarget
 from conformance.systems.uat.telling import EVENT_WORDS, UatViews
 from reference.systems.uat.promise import UatPromise
 
-
 SYSTEM = System(
     name="uat",
     title="page tables of an Apple GPU, its contexts, and the firmware that shares both",
