@@ -158,10 +158,10 @@ def own_tree(made_tree: OwnTree, monkeypatch: pytest.MonkeyPatch) -> OwnTree:
 
 
 @pytest.fixture(scope="session")
-def built_gpuvm() -> Iterator[LinuxGpuvm]:
-    """drm_gpuvm of the tree that is found by itself; skipped if that is too old to have it."""
+def built_gpuvm(kernel: Path | None) -> Iterator[LinuxGpuvm]:
+    """drm_gpuvm of each tree; skipped if that is too old to have it."""
     try:
-        target = made(LinuxGpuvm)
+        target = made(lambda: LinuxGpuvm(kernel))
     except KernelTreeError as error:
         pytest.skip(str(error))
     yield target

@@ -1,6 +1,7 @@
 """linux:gpuvm: how the real drm_gpuvm splits mappings, what it counts, and what it refuses."""
 
 import errno
+from pathlib import Path
 
 import pytest
 
@@ -351,8 +352,8 @@ def test_wrong_use(gpuvm: LinuxGpuvm) -> None:
         gpuvm.perform(Operation("close", {"bo": "first"}), trace)
 
 
-def test_two_of_them(gpuvm: LinuxGpuvm) -> None:
-    other = make_target("linux:gpuvm")
+def test_two_of_them(gpuvm: LinuxGpuvm, kernel: Path | None) -> None:
+    other = make_target("linux:gpuvm", None if kernel is None else str(kernel))
     with pytest.raises(HarnessError, match="after another target of the same library"):
         gpuvm.perform(CREATE, Trace())
     assert other.perform(CREATE, Trace()) == DONE

@@ -91,7 +91,7 @@ EDITS: Mapping[str, Planted] = {
         "pagetable",
         (
             op("create", format="dart2-16k", ias=32, oas=42, block_unmap="refuse"),
-            op("map", pgsize=0x4000, pa=0x4000),
+            op("map", iova=0, pgsize=0x4000, pa=0x4000),
         ),
         "TR-1",
     ),
