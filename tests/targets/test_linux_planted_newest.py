@@ -93,7 +93,8 @@ EDITS: Mapping[str, Planted] = {
             op("create", format="dart2-16k", ias=32, oas=42, block_unmap="refuse"),
             op("map", iova=0, pgsize=0x4000, pa=0x4000),
         ),
-        "TR-1",
+        # What would be a table is the page that was mapped.
+        "OR-1",
     ),
     "a reference too many": Planted(
         PANTHOR,
