@@ -217,6 +217,8 @@ SHORTEST = {
         op("unbind", vm=0), op("bind", vm=1), op("unbind", vm=1), op("bind", vm=2, mute=1),
         op("bind", vm=2),
     ],
+    "drop-in-spite": [create(), KERNEL_CACHED, op("drop", mute=1)],
+    "bind-unlocked": [create("tso"), op("vm"), op("bind")],
     "map-not-undone": [create(), op("vm"), op("map_at", va=PAGE, size=2 * PAGE, piece=1, bad=2)],
     "drop-no-invalidation": [create(), op("vm"), op("bind"), op("map_at", va=PAGE), op("drop")],
     "drop-other-asid": [create(), op("vm"), op("bind"), op("map_at", va=PAGE), op("drop")],

@@ -156,7 +156,7 @@ class UatMachine(Machine):
         switch, which = draw.switches.pair(when)
         with self._step(which):
             self._interleave(switch)
-            self._drop(pick, int(which == 15))
+            self._drop(pick, int(which in (11, 13, 15)))
 
     @rule(when=draw.switches.numbers, pick=draw.picks)
     def drop_in_use(self, when: int, pick: int) -> None:
@@ -172,7 +172,7 @@ class UatMachine(Machine):
             if pick & 3:
                 self.do("fw_run", steps=24 if pick & 1 else 2 * which + 8)
             self._interleave(switch)
-            self.do("drop", mapping=number)
+            self.do("drop", mapping=number, mute=int(which == 7))
 
     @rule(when=draw.switches.numbers, pick=draw.picks)
     def contend(self, when: int, pick: int) -> None:
