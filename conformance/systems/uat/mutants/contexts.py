@@ -8,7 +8,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- slots --------------------------------------------------------------------------------
     Mutant(
         "hint-trusted",
-        "IS-51",
+        "IS-61",
         "a VM keeps its slot although another has had it since",
         (
             (
@@ -24,13 +24,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "hint-ignored",
-        "IS-57",
+        "IS-67",
         "a VM gets the slot that was given back longest ago, even if its own is there",
         (("if self.owns(hint, time) and self.slots[hint].free:", "if hint < -1:"),),
     ),
     Mutant(
         "slot-newest",
-        "IS-57",
+        "IS-67",
         "the slot that was given back last is taken",
         (
             (
@@ -41,19 +41,19 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "slot-no-time",
-        "IS-57",
+        "IS-67",
         "it is not noted when a slot was given back",
         (("self.slots[slot].dropped = self.drops", ""),),
     ),
     Mutant(
         "failed-bind-takes-slot",
-        "IS-57",
+        "IS-67",
         "a bind that fails counts as one who had the slot",
         (("self.slots.cancel(slot)", "self.slots.drop(slot)"),),
     ),
     Mutant(
         "failed-bind-takes-root",
-        "IS-51",
+        "IS-61",
         "a bind that fails leaves the former owner without its root",
         (('yield store("give 4", ttb0(context), former)', ""),),
     ),
@@ -94,13 +94,13 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- roots --------------------------------------------------------------------------------
     Mutant(
         "bind-no-asid",
-        "IS-51",
+        "IS-61",
         "the root has no ASID",
         ((GIVE, 'yield store("give 5", ttb0(context), vm.root() | 1)'),),
     ),
     Mutant(
         "bind-no-wait",
-        "IS-56",
+        "IS-66",
         "the root changes although the firmware is in the context",
         (
             (
@@ -111,7 +111,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-unlocked",
-        "IS-53",
+        "IS-63",
         "the root is stored after the lock was given back",
         (
             (
@@ -124,7 +124,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-upper-half",
-        "IS-54",
+        "IS-64",
         "a user's context gets the kernel's upper half",
         (
             (
@@ -135,7 +135,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-next-context",
-        "IS-55",
+        "IS-65",
         "the roots of the context behind are cleared, too",
         (
             (
@@ -147,13 +147,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-no-barrier",
-        "OR-51",
+        "OR-61",
         "the invalidation begins before the root is visible",
         (('yield from self.barrier("give 7")', ""),),
     ),
     Mutant(
         "bind-no-invalidation",
-        "IS-52",
+        "IS-62",
         "what is cached of the former owner is left",
         (
             (
@@ -164,7 +164,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-not-completed",
-        "IS-52",
+        "IS-62",
         "the invalidation is not waited for",
         (
             (
@@ -175,7 +175,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-other-asid",
-        "IS-52",
+        "IS-62",
         "the number of the slot is invalidated in place of that of its context",
         (
             (
@@ -188,7 +188,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bind-keeps-lines",
-        "TL-50",
+        "TL-60",
         "lines of the former owner stay where a switch flushes nothing",
         (("if not self.trusts_switch:", "if self.contexts < 2:"),),
     ),
@@ -213,13 +213,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "destroy-no-barrier",
-        "OR-51",
+        "OR-61",
         "the invalidation begins before the root is gone",
         (('yield from self.barrier("destroy vm 4")', ""),),
     ),
     Mutant(
         "destroy-no-wait",
-        "IS-56",
+        "IS-66",
         "a VM goes although the firmware is in its context",
         (
             (
@@ -230,7 +230,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "destroy-successor",
-        "IS-55",
+        "IS-65",
         "the root of whoever has the context now is cleared",
         (
             (
@@ -273,7 +273,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- start and end ------------------------------------------------------------------------
     Mutant(
         "start-other-entry",
-        "IS-54",
+        "IS-64",
         "the kernel's part is linked at another place",
         (
             (

@@ -7,14 +7,14 @@ FIRMWARE = "reference.systems.uat.firmware"
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "firmware-no-fence",
-        "IS-50",
+        "IS-60",
         "the firmware looks at the driver's flag before its own is visible",
         (('yield fence("fw lock 2")', ""),),
         module=FIRMWARE,
     ),
     Mutant(
         "firmware-ignores-flag",
-        "IS-50",
+        "IS-60",
         "the firmware takes the lock whatever the driver's flag says",
         (("if other == 0:", "if other >= 0:"),),
         module=FIRMWARE,
@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "firmware-enters-unlocked",
-        "IS-56",
+        "IS-66",
         "the firmware enters a context without the lock",
         (
             (
@@ -61,14 +61,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "firmware-cleans-nothing",
-        "TL-51",
+        "TL-61",
         "the firmware says that it was done, and has cleaned nothing",
         (("if of_it and first <= line.va < first + size:", "if of_it and size < 0:"),),
         module=FIRMWARE,
     ),
     Mutant(
         "firmware-cleans-one-page",
-        "TL-51",
+        "TL-61",
         "the firmware cleans the first page of a range",
         (
             (
@@ -80,14 +80,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "firmware-leaves-with-lines",
-        "TL-51",
+        "TL-61",
         "the firmware leaves a context with lines of it, although it is known to flush them",
         (("if line.half == LOWER:\n    self.drop(line)", "pass"),),
         module=FIRMWARE,
     ),
     Mutant(
         "firmware-half-answer",
-        "OR-50",
+        "OR-60",
         "the firmware cleans, reads the message, and does not say that it was done",
         (('yield release("serve 8", flush_state(entry), DONE, live)', ""),),
         module=FIRMWARE,

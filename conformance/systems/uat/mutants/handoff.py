@@ -6,19 +6,19 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the lock -----------------------------------------------------------------------------
     Mutant(
         "lock-no-fence",
-        "IS-50",
+        "IS-60",
         "the firmware's flag is looked at before the own one is visible",
         (('yield fence("lock 2")', ""),),
     ),
     Mutant(
         "lock-ignores-flag",
-        "IS-50",
+        "IS-60",
         "the lock is taken whatever the firmware's flag says",
         (("if other == 0:", "if other >= 0:"),),
     ),
     Mutant(
         "lock-no-acquire",
-        "OR-53",
+        "OR-63",
         "what is read with the lock may have been read before it",
         (('yield acquire("lock 9")', ""),),
     ),
@@ -30,19 +30,19 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "unlock-keeps-turn",
-        "PG-50",
+        "PG-60",
         "the turn is not given with the lock",
         (('yield store("unlock 2", TURN, FW_TURN)', ""),),
     ),
     Mutant(
         "unlock-keeps-flag",
-        "PG-50",
+        "PG-60",
         "the own flag is not taken down",
         (('yield release("unlock 3", LOCK_AP, 0)', ""),),
     ),
     Mutant(
         "unlock-plain",
-        "OR-51",
+        "OR-61",
         "the flag may be down before what was stored with the lock is visible",
         (
             (
@@ -54,25 +54,25 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- the start ----------------------------------------------------------------------------
     Mutant(
         "start-no-magic",
-        "ER-50",
+        "ER-60",
         "the firmware is not told who is there",
         (('yield store("initialise 1", MAGIC_AP, MAGIC)', ""),),
     ),
     Mutant(
         "start-keeps-context",
-        "ER-50",
+        "ER-60",
         "the context that the firmware is said to be in is left as it was",
         (('yield store("initialise 2", CUR_SLOT, NO_CONTEXT)', ""),),
     ),
     Mutant(
         "start-keeps-entries",
-        "ER-50",
+        "ER-60",
         "the last flush entry, which is the kernel's, is left as it was",
         (("for entry in range(KERNEL_ENTRY + 1):", "for entry in range(KERNEL_ENTRY):"),),
     ),
     Mutant(
         "start-keeps-roots",
-        "ER-50",
+        "ER-60",
         "roots of users' contexts are left as they were",
         (('yield store("create 4", ttb1(context), 0, context)', ""),),
     ),
@@ -90,7 +90,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "start-fails-locked",
-        "PG-50",
+        "PG-60",
         "a start that fails keeps the lock",
         (
             (
@@ -108,37 +108,37 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- requests -----------------------------------------------------------------------------
     Mutant(
         "request-no-state",
-        "OR-50",
+        "OR-60",
         "the range is written, and the entry is left idle",
         (('yield store("begin 3", flush_state(entry), REQUESTED, entry)', ""),),
     ),
     Mutant(
         "request-no-order",
-        "OR-52",
+        "OR-62",
         "the message may be seen before what it says",
         (('yield order("send 5", live)', ""),),
     ),
     Mutant(
         "request-no-wait",
-        "OR-50",
+        "OR-60",
         "the entry is freed while the firmware is at it",
         (("looks += 1\nif looks == self.patience:\n    return -errno.ETIMEDOUT", "break"),),
     ),
     Mutant(
         "request-no-acquire",
-        "OR-53",
+        "OR-63",
         "the answer may have been read before the message was answered",
         (('yield acquire("send 8", entry)', ""),),
     ),
     Mutant(
         "request-not-ended",
-        "OR-50",
+        "OR-60",
         "the entry is left as the firmware has set it",
         (('yield store("end 2", flush_state(entry), IDLE, entry)', ""),),
     ),
     Mutant(
         "request-one-page",
-        "TL-50",
+        "TL-60",
         "of any range the first page is asked for",
         (
             (
@@ -149,13 +149,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "request-kernel-skipped",
-        "TL-50",
+        "TL-60",
         "ranges of the kernel's half are never cleaned",
         (("if vm.kernel:\n    return KERNEL_ENTRY", "if vm.kernel:\n    return -1"),),
     ),
     Mutant(
         "request-kernel-entry",
-        "IS-55",
+        "IS-65",
         "ranges of users are asked for in the kernel's entry",
         (
             (
@@ -167,7 +167,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "request-trusts-switch",
-        "TL-50",
+        "TL-60",
         "the firmware is taken to flush when it changes context, although it is not known to",
         (
             (
@@ -178,7 +178,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "request-never-inside",
-        "TL-50",
+        "TL-60",
         "what the firmware uses in a user's context is not cleaned while it is there",
         (
             (

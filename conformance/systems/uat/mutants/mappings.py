@@ -15,7 +15,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # -- where ----------------------------------------------------------------------------------
     Mutant(
         "map-no-guard",
-        "SP-51",
+        "SP-61",
         "the guard page is not kept free",
         (
             (
@@ -30,7 +30,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "map-guard-mapped",
-        "SP-50",
+        "SP-60",
         "the guard page leads to the page behind the last one",
         (
             (
@@ -42,7 +42,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "range-short",
-        "ER-51",
+        "ER-61",
         "the last byte of a range is not used",
         (
             (
@@ -53,7 +53,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "range-no-multiple",
-        "SP-52",
+        "SP-62",
         "it does not matter at which multiple a mapping is to lie",
         (
             (
@@ -64,7 +64,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "range-no-start",
-        "SP-52",
+        "SP-62",
         "a range begins where the window does",
         (
             (
@@ -75,7 +75,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "drop-keeps-addresses",
-        "ER-51",
+        "ER-61",
         "the addresses of a mapping that is dropped stay taken",
         (("mapping.vm.room.free_at(mapping.va)", ""),),
     ),
@@ -156,7 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "map-undo-keeps-addresses",
-        "ER-51",
+        "ER-61",
         "the addresses of a map for which there is no memory stay taken",
         (
             (
@@ -213,7 +213,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "drop-still-cached",
-        "TL-50",
+        "TL-60",
         "the firmware cleans what is mapped as cached again",
         (
             (
@@ -224,7 +224,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "drop-not-cleaned",
-        "TL-50",
+        "TL-60",
         "the firmware is not asked to clean anything",
         (("if entry >= 0:", "if entry >= 1 << 10:"),),
     ),

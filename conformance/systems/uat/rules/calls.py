@@ -53,19 +53,19 @@ def result_check(step: UatStep) -> int:
 
 
 def found_check(step: UatStep) -> int:
-    """ER-51: room that there is, is found."""
+    """ER-61: room that there is, is found."""
     if step.sort != LEGAL:
         return 0
     if _no_room(step):
         step.violate(
-            "ER-51", "room not found", f"{step.kind} returned ENOSPC, although there is room.",
+            "ER-61", "room not found", f"{step.kind} returned ENOSPC, although there is room.",
             "an address", "ENOSPC",
         )  # fmt: skip
     return 1
 
 
 def initial_check(step: UatStep) -> int:
-    """ER-50: after the start the shared regions are as the firmware expects them."""
+    """ER-60: after the start the shared regions are as the firmware expects them."""
     if not step.done:
         return 0
     state = step.state
@@ -81,7 +81,7 @@ def initial_check(step: UatStep) -> int:
         if found != word:
             name = field_name(address)
             step.violate(
-                "ER-50", f"{name.split('[')[0]} is not set up",
+                "ER-60", f"{name.split('[')[0]} is not set up",
                 f"the driver has started, and {name} is {found:#x}.", f"{word:#x}", f"{found:#x}",
             )  # fmt: skip
             break
@@ -89,11 +89,11 @@ def initial_check(step: UatStep) -> int:
 
 
 def lock_check(step: UatStep) -> int:
-    """PG-50: no call returns with the lock."""
+    """PG-60: no call returns with the lock."""
     seen = step.seen
     if seen.given != seen.turns:
         step.violate(
-            "PG-50", "turn not given",
+            "PG-60", "turn not given",
             f"{step.kind} gave the lock back {seen.given} times, and the turn {seen.turns} times: "
             "a firmware that waits for its turn waits for ever.", "the turn given with the lock",
             "the turn kept", corrupts=True,
@@ -101,7 +101,7 @@ def lock_check(step: UatStep) -> int:
     elif step.state.is_locked():
         held = step.state.has_lock[AP]
         step.violate(
-            "PG-50", "lock kept" if held else "flag left up",
+            "PG-60", "lock kept" if held else "flag left up",
             f"{step.kind} returned, and lock_ap is {step.state.words.get(LOCK_AP, 0)}: the "
             "firmware waits for ever.",
             "the lock given back", "the lock taken", corrupts=True,
@@ -118,7 +118,7 @@ def count_check(step: UatStep) -> int:
             continue
         count += 1
         wanted = vm.context if vm.users else -1
-        if (users, context) != (vm.users, wanted) and not step.broke("IS-51", "IS-57"):
+        if (users, context) != (vm.users, wanted) and not step.broke("IS-61", "IS-67"):
             step.violate(
                 "RC-4",
                 "users" if users != vm.users else "context",
@@ -167,7 +167,7 @@ RULES = (
         CALLS,
     ),
     Rule(
-        "ER-51",
+        "ER-61",
         "Room that there is, is found.",
         "A caller is told that its address space is full while it is not.",
         "formats.md A.8",
@@ -175,7 +175,7 @@ RULES = (
         MAPS,
     ),
     Rule(
-        "ER-50",
+        "ER-60",
         "When the driver has started, the shared regions are set up: magic, no context, no flush "
         "asked for, context 0 with the kernel's roots, all others with none.",
         "The firmware takes what stood there before for a request, or for a root.",
@@ -184,7 +184,7 @@ RULES = (
         frozenset({"create"}),
     ),
     Rule(
-        "PG-50",
+        "PG-60",
         "No call returns with the handoff lock, and with the lock the turn is given.",
         "The firmware waits for ever.",
         "formats.md A.4",

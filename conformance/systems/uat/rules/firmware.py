@@ -17,7 +17,7 @@ def _state(number: int) -> str:
 
 
 def entry_check(step: UatStep) -> int:
-    """OR-50: a flush entry goes from idle to requested, done, and idle again."""
+    """OR-60: a flush entry goes from idle to requested, done, and idle again."""
     if step.kind == "create":
         return 0
     # A request that nobody answers is taken back.
@@ -30,7 +30,7 @@ def entry_check(step: UatStep) -> int:
         who = "driver" if one.actor == AP else "firmware"
         step.violations.append(
             Violation(
-                "OR-50",
+                "OR-60",
                 f"{step.kind}, {who}, {_state(one.old)} -> {_state(one.new)}",
                 f"the {who} set flush entry {one.number} from {_state(one.old)} to "
                 f"{_state(one.new)}.",
@@ -44,7 +44,7 @@ def entry_check(step: UatStep) -> int:
     for number, state in step.state.entry_states.items():
         if step.is_call and state != IDLE:
             step.violate(
-                "OR-50", f"entry left {_state(state)}",
+                "OR-60", f"entry left {_state(state)}",
                 f"{step.kind} returned, and flush entry {number} is {_state(state)}.", "idle",
                 _state(state), corrupts=True,
             )  # fmt: skip
@@ -53,11 +53,11 @@ def entry_check(step: UatStep) -> int:
 
 
 def message_check(step: UatStep) -> int:
-    """OR-52: what a message is about is visible before the message."""
+    """OR-62: what a message is about is visible before the message."""
     for event, address in step.seen.untold:
         step.violations.append(
             Violation(
-                "OR-52",
+                "OR-62",
                 f"{step.kind}, message before what it is about",
                 f"the firmware sees a message, and not yet {field_name(address)}.",
                 event,
@@ -72,11 +72,11 @@ def message_check(step: UatStep) -> int:
 
 
 def early_check(step: UatStep) -> int:
-    """OR-53: with the lock, and after an answer, what is read is what is there."""
+    """OR-63: with the lock, and after an answer, what is read is what is there."""
     for event, address in step.seen.early:
         step.violations.append(
             Violation(
-                "OR-53",
+                "OR-63",
                 f"{step.kind}, read too early",
                 f"the driver has read {field_name(address)} before it had the lock, or the answer.",
                 event,
@@ -90,15 +90,15 @@ def early_check(step: UatStep) -> int:
 
 
 def line_check(step: UatStep) -> int:
-    """TL-50: after a drop the firmware can have no line of what was mapped."""
+    """TL-60: after a drop the firmware can have no line of what was mapped."""
     mapping = step.mapping
     if mapping is None or not step.done or not mapping.cached or not mapping.size:
         return 0
-    if step.broke("OR-2", "OR-4", "OR-50", "IS-55", "TL-51"):
+    if step.broke("OR-2", "OR-4", "OR-60", "IS-65", "TL-61"):
         return 0
     if mapping.may_hold:
         step.violate(
-            "TL-50",
+            "TL-60",
             "line left",
             f"the mapping of {name_of(mapping.vm)} is gone, and the firmware may still have lines "
             f"of it: no range that covers it was cleaned while it was not mapped as cached. They "
@@ -110,11 +110,11 @@ def line_check(step: UatStep) -> int:
 
 
 def clean_check(step: UatStep) -> int:
-    """TL-51: what the firmware says to have cleaned, it has cleaned."""
+    """TL-61: what the firmware says to have cleaned, it has cleaned."""
     for event, lines in step.seen.left:
         step.violations.append(
             Violation(
-                "TL-51",
+                "TL-61",
                 f"{step.kind}, firmware keeps lines",
                 f"the firmware says that it has cleaned a range, and keeps {lines} of its lines.",
                 event,
@@ -129,7 +129,7 @@ def clean_check(step: UatStep) -> int:
 
 REQUESTS = (
     Rule(
-        "OR-52",
+        "OR-62",
         "A request, and the message about it, are visible to the firmware before it hears of them.",
         "The firmware cleans the range of the request before, or nothing.",
         "formats.md A.4",
@@ -137,7 +137,7 @@ REQUESTS = (
         CALLS,
     ),
     Rule(
-        "OR-53",
+        "OR-63",
         "What the driver reads with the lock, or after an answer, is what is there then.",
         "A context is given away while the firmware is in it, or an answer is not seen.",
         "formats.md A.4 (acquire)",
@@ -145,7 +145,7 @@ REQUESTS = (
         CALLS,
     ),
     Rule(
-        "TL-51",
+        "TL-61",
         "The firmware has no line left of a range that it says to have cleaned, nor of a context "
         "that it leaves, where it is known to flush then.",
         "Pages are given back whose lines are written later.",
@@ -154,7 +154,7 @@ REQUESTS = (
         ALL,
     ),
     Rule(
-        "OR-50",
+        "OR-60",
         "A flush entry goes from idle to requested, by the driver; to done, by the firmware; and "
         "to idle, by the driver, before the call returns.",
         "The firmware cleans what is not asked for, or the host panics over the next request.",
@@ -167,7 +167,7 @@ REQUESTS = (
 
 LINES = (
     Rule(
-        "TL-50",
+        "TL-60",
         "When a mapping is dropped, the firmware has no line of it: it was made not cached, and "
         "cleaned after that.",
         "The firmware writes a line to a page that has a new owner.",

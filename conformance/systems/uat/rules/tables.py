@@ -121,7 +121,7 @@ def freed_check(step: UatStep) -> int:
     """TL-2: a table is freed when nobody can walk it, or has walked to it."""
     for vm, seen in step.observed(FREED_CACHED, FREED_LINKED):
         linked = seen.kind == FREED_LINKED
-        if linked and step.broke("IS-56"):
+        if linked and step.broke("IS-66"):
             continue
         how = "while a context walks to it" if linked else "before an invalidation"
         step.violations.append(
@@ -262,7 +262,7 @@ def neighbours_check(step: UatStep) -> int:
 
 
 def guard_check(step: UatStep) -> int:
-    """SP-50: the guard page behind a mapping leads nowhere."""
+    """SP-60: the guard page behind a mapping leads nowhere."""
     mapping = step.mapping
     if not step.done or mapping is None or mapping.room == mapping.size or not step.call.was_free:
         return 0
@@ -270,7 +270,7 @@ def guard_check(step: UatStep) -> int:
     behind = mapping.first() + mapping.size
     if behind & (PAGE - 1) == 0 and behind < HALF and vm.space.leaves(behind, behind + PAGE - 1):
         step.violate(
-            "SP-50", "guard page mapped",
+            "SP-60", "guard page mapped",
             f"{name_of(vm)}: the guard page at {whole(vm.half, behind):#x} is mapped: an overrun "
             "is not seen.", "no entry", "an entry",
         )  # fmt: skip
@@ -280,7 +280,7 @@ def guard_check(step: UatStep) -> int:
 def stale_check(step: UatStep) -> int:
     """TL-1: nothing stale is left of what was dropped, failed, or destroyed."""
     vm = step.vm
-    if vm is None or step.broke("OR-4", "OR-51") or step.reason == NO_ROOM:
+    if vm is None or step.broke("OR-4", "OR-61") or step.reason == NO_ROOM:
         return 0
     first, last = 0, HALF - 1
     if step.kind == "drop":
@@ -342,13 +342,13 @@ def lost_check(step: UatStep) -> int:
 
 
 def free_check(step: UatStep) -> int:
-    """SP-51: what is given out is in the window, and was free; with its guard page."""
+    """SP-61: what is given out is in the window, and was free; with its guard page."""
     mapping = step.mapping
     if not step.is_map or not step.done or mapping is None:
         return 0
     if not step.call.was_free:
         step.violate(
-            "SP-51", "taken already, or outside the window",
+            "SP-61", "taken already, or outside the window",
             f"{step.kind} gave out {mapping.va:#x}, {mapping.room} bytes of room, which are not "
             "free.", "addresses that are free, and in the window", f"{mapping.va:#x}",
             corrupts=True,
@@ -357,7 +357,7 @@ def free_check(step: UatStep) -> int:
 
 
 def wish_check(step: UatStep) -> int:
-    """SP-52: what is given out lies where it was asked for."""
+    """SP-62: what is given out lies where it was asked for."""
     mapping = step.mapping
     if step.kind not in ("map_in_range", "map_at") or not step.done or mapping is None:
         return 0
@@ -368,9 +368,9 @@ def wish_check(step: UatStep) -> int:
         align = max(operation.number("align"), 1)
         start, end = (operation.number(name) & (1 << 64) - 1 for name in ("start", "end"))
         good = mapping.va % align == 0 and start <= mapping.va <= end - mapping.room
-    if not good and step.sort != REFUSED and not step.broke("SP-51"):
+    if not good and step.sort != REFUSED and not step.broke("SP-61"):
         step.violate(
-            "SP-52", "not where it was asked for",
+            "SP-62", "not where it was asked for",
             f"{step.kind} gave out {mapping.va:#x}, which is not where it was asked for.",
             "the address, or one in the range at such a multiple", f"{mapping.va:#x}",
             corrupts=True,
@@ -430,7 +430,7 @@ RULES = (
         CALLS,
     ),
     Rule(
-        "SP-51",
+        "SP-61",
         "Addresses that are given out are in the window and were free, with their guard page.",
         "Two mappings have the same addresses, or nothing lies between them.",
         "formats.md A.8",
@@ -438,7 +438,7 @@ RULES = (
         MAPS,
     ),
     Rule(
-        "SP-52",
+        "SP-62",
         "A mapping lies at the address, or in the range and at the multiple, that was asked for.",
         "The firmware looks for it elsewhere.",
         "formats.md A.8",
@@ -454,7 +454,7 @@ RULES = (
         MAPS,
     ),
     Rule(
-        "SP-50",
+        "SP-60",
         "The guard page behind a mapping leads nowhere.",
         "An overrun by one page reads and writes another mapping.",
         "formats.md A.8",
