@@ -82,7 +82,8 @@ class NvidiaCall(Call):
 
     ``ranges``: (first, last) of the addresses that it is about; ``first`` and ``last`` are those
     of the first of them. ``place``: where what is handed out has to be, NONE: nowhere. ``undone``:
-    pages of a ``pfn_map`` that cannot be done, -1: not known.
+    pages of a ``pfn_map`` that cannot be done, -1: not known; ``outside``: those of them that lie
+    in no area for pages.
     """
 
     def __init__(self, operation: Operation) -> None:
@@ -90,6 +91,7 @@ class NvidiaCall(Call):
         self.ranges: list[tuple[int, int]] = []
         self.place: int = NONE
         self.undone: int = -1
+        self.outside: int = 0
 
     def is_about(self, first: int, last: int) -> None:
         """It is about first..last, and nothing else."""
@@ -844,6 +846,8 @@ def _keep_pfn_map(state: NvidiaState, call: NvidiaCall, result: Result) -> None:
         # Of pages that were not to be mapped nothing is said.
         if not done and PFN_DIGITS[digit][0]:
             call.undone += 1
+            area = state.area_at(first + (page << shift))
+            call.outside += int(area is None or not area.mapref)
 
 
 def _keep_page(state: NvidiaState, shift: int, va: int, digit: int, may_lack: bool) -> bool:

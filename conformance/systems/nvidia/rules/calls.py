@@ -53,11 +53,13 @@ def undone_check(step: NvidiaStep) -> int:
     if step.kind != "pfn_map" or undone < 0 or step.result.result != 0:
         return 0
     if told != undone:
-        more = told < undone
+        what = f"{'fewer' if told < undone else 'more'} pages refused than have to be"
+        if told < undone <= told + step.call.outside:
+            what = "pages done outside of an area for pages"
         step.violations.append(
             Violation(
                 "ER-30",
-                f"pfn_map, {'fewer' if more else 'more'} pages refused than have to be",
+                f"pfn_map, {what}",
                 f"pfn_map says that {told} pages were not done; {undone} cannot be.",
                 step.end_event,
                 step.first,
