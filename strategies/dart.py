@@ -42,7 +42,7 @@ UNITS: tuple[Units, ...] = (
     Units(USB4, _16K, 32, 2, streams=64),
     Units(USB4, _4K, 31, 2, streams=64, window=40),
     Units(T8020, _16K, 36, 3, bypass=5, window=2060),
-    Units(T8110, _16K, 32, 3, streams=40, bypass=2, mixes="refuse"),
+    Units(T8110, _16K, 32, 3, streams=40, bypass=1, mixes="refuse"),
     Units(T6000, _16K, 37, 1),
     Units(T8020, _4K, 30, 2, bypass=0, window=5, cpu_page=_4K, mixes="refuse"),
     Units(T8020, _16K, 32, 2, cpu_page=_4K, bypass=1, window=3),
@@ -120,7 +120,8 @@ DEVICES: tuple[str, ...] = (
 """How a device lies to those that are there: see ``conformance.systems.dart.machine``."""
 
 MISTAKES: tuple[str, ...] = (
-    "no-domain", "no-device", "kind", "in-use", "no-unit", "twice", "stream", "busy-unit",
+    "no-domain", "no-device", "kind", "in-use", "in-use", "in-use", "no-unit", "twice", "stream",
+    "busy-unit",
     "never-attached", "identity-map", "askew", "no-permission", "beyond-input", "beyond-input",
     "beyond-output", "over", "over", "hole", "unmap-askew", "unmap-beyond", "translate-beyond",
     "translate-never", "resume", "lock", "across-input", "translate-identity", "reuse",

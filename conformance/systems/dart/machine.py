@@ -415,6 +415,11 @@ class DartMachine(DartActor):
     def domain(self, pick: int, what: int) -> None:
         """A domain comes, and may go unused; or an old one goes."""
         kind = draw.DOMAINS[what % len(draw.DOMAINS)]
+        if pick % 16 == 15:
+            used = self._used_domain(pick)
+            if used is not None and not self.is_over():
+                self.do("free", domain=used.number)
+            return
         unused = [
             one.number for one in self._domains((0, 1, 2, 3)) if not self.state.in_use(one.number)
         ]
