@@ -208,15 +208,6 @@ SHORTEST = {
         create(flushes=0, contexts=2), op("vm"), op("vm"), op("bind", vm=0), CACHED,
         op("unbind", vm=0), op("bind", vm=1), op("drop"),
     ],
-    "failed-bind-takes-root": [
-        create(flushes=0, contexts=2), op("vm"), op("vm"), op("bind", vm=0), op("unbind", vm=0),
-        op("bind", vm=1, mute=1), op("bind", vm=0),
-    ],
-    "failed-bind-takes-slot": [
-        create(flushes=0, contexts=3), op("vm"), op("vm"), op("vm"), op("bind", vm=0),
-        op("unbind", vm=0), op("bind", vm=1), op("unbind", vm=1), op("bind", vm=2, mute=1),
-        op("bind", vm=2),
-    ],
     "drop-in-spite": [create(), KERNEL_CACHED, op("drop", mute=1)],
     "bind-unlocked": [create("tso"), op("vm"), op("bind")],
     "map-not-undone": [create(), op("vm"), op("map_at", va=PAGE, size=2 * PAGE, piece=1, bad=2)],

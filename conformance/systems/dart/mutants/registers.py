@@ -59,24 +59,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "first-stream-alone",
-        "IS-50",
-        "of several streams of a newer unit only the first is invalidated",
-        (
-            (
-                """
-                if not self.command(1 << 8 | stream):
-                    return -errno.ETIMEDOUT
-                """,
-                """
-                if not self.command(1 << 8 | stream):
-                    return -errno.ETIMEDOUT
-                break
-                """,
-            ),
-        ),
-    ),
-    Mutant(
         "time-out-is-success",
         "ER-2",
         "an attach whose invalidation did not end says so, and lets the streams go on",
@@ -97,7 +79,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "lock-not-looked-at",
         "OR-53",
-        "a unit that is locked is written to all the same",
+        "a stream of a unit that is locked is blocked all the same",
         (
             (
                 """
@@ -105,7 +87,9 @@ MUTANTS: tuple[Mutant, ...] = (
                     return -errno.EINVAL
                 """,
                 """
-                self.read(self.part.lock)
+                if self.read(self.part.lock) & self.part.lock_bit:
+                    self.set_mode(0, DISABLED)
+                    return -errno.EINVAL
                 """,
             ),
         ),
@@ -280,17 +264,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         known="KB-44",
-    ),
-    Mutant(
-        "mode-of-the-neighbour",
-        "OR-51",
-        "the mode register of the stream before is written",
-        (
-            (
-                "self.write(self.part.tcr(stream), value)",
-                "self.write(self.part.tcr(stream - 1 if stream else 1), value)",
-            ),
-        ),
     ),
     Mutant(
         "translate-and-bypass",

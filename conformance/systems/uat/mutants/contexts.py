@@ -46,18 +46,6 @@ MUTANTS: tuple[Mutant, ...] = (
         (("self.slots[slot].dropped = self.drops", ""),),
     ),
     Mutant(
-        "failed-bind-takes-slot",
-        "IS-67",
-        "a bind that fails counts as one who had the slot",
-        (("self.slots.cancel(slot)", "self.slots.drop(slot)"),),
-    ),
-    Mutant(
-        "failed-bind-takes-root",
-        "IS-61",
-        "a bind that fails leaves the former owner without its root",
-        (('yield store("give 4", ttb0(context), former)', ""),),
-    ),
-    Mutant(
         "full-is-no-error",
         "ER-1",
         "where all contexts are taken the wrong error is returned",
