@@ -10,6 +10,7 @@ from reference.operations import ArgSpec, Operation, OperationSpec, specs_of
 from reference.systems.uat.device import CONTEXTS, DATA, PAGE, PROTECTIONS
 from reference.systems.uat.interleaving import ORDERS
 from reference.systems.uat.promise import KERNEL, LIMIT_MAPPINGS, LIMIT_VMS
+from reference.words import to_unsigned
 
 REGIONS = (
     "all", "no-handoff", "no-ttbs", "no-pagetables", "small-handoff", "small-ttbs",
@@ -146,5 +147,5 @@ ALL = frozenset(SPECS)
 
 
 def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:
-    """Whether an operation's arguments go together: any do."""
-    return True
+    """Whether an operation's arguments go together: what is aligned is so to whole pages."""
+    return not to_unsigned(int(operation.args.get("align", 0))) % PAGE

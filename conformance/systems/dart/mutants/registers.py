@@ -384,7 +384,8 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             (
                 "address = unit.read(unit.part.error_hi) << 32 | unit.read(unit.part.error_lo)",
-                "address = unit.read(unit.part.error_lo) << 32 | unit.read(unit.part.error_hi)",
+                "address = (unit.read(unit.part.error_lo) & 0x7FFF_FFFF) << 32"
+                " | unit.read(unit.part.error_hi)",
             ),
         ),
     ),

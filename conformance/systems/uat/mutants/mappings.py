@@ -73,12 +73,6 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
     ),
-    Mutant(
-        "drop-keeps-addresses",
-        "ER-61",
-        "the addresses of a mapping that is dropped stay taken",
-        (("mapping.vm.room.free_at(mapping.va)", ""),),
-    ),
     # -- what -----------------------------------------------------------------------------------
     Mutant(
         "map-piece-restarts",
