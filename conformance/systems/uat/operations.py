@@ -147,5 +147,7 @@ ALL = frozenset(SPECS)
 
 
 def possible(operation: Operation, traits: Mapping[str, Sequence[str | int]]) -> bool:
-    """Whether an operation's arguments go together: what is aligned is so to whole pages."""
-    return not to_unsigned(int(operation.args.get("align", 0))) % PAGE
+    """Whether an operation's arguments go together: ranges begin with whole pages."""
+    args = operation.args
+    begins = to_unsigned(int(args.get("align", 0))) | to_unsigned(int(args.get("start", 0)))
+    return begins % PAGE == 0
