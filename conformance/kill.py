@@ -198,14 +198,14 @@ def _run_by_id(mutant_id: str, examples: int, seed: int) -> Verdict:
 
 
 def subset(mutants: Iterable[Mutant]) -> list[Mutant]:
-    """The first mutant of each system's rules and known bugs; in the order of ``mutants``."""
+    """The first mutant of each rule and known bug; in the order of ``mutants``.
+
+    A law that several systems share is tried in one of them.
+    """
     chosen: list[Mutant] = []
-    seen: set[tuple[str, str]] = set()
+    seen: set[str] = set()
     for mutant in mutants:
-        system = catalogue_of(mutant).system
-        what = {(system, mutant.rule)}
-        if mutant.known:
-            what.add((system, mutant.known))
+        what = {mutant.rule, mutant.known} - {""}
         if not what <= seen:
             chosen.append(mutant)
         seen |= what
