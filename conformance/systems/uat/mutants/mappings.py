@@ -206,17 +206,6 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     Mutant(
-        "drop-still-cached",
-        "TL-60",
-        "the firmware cleans what is mapped as cached again",
-        (
-            (
-                "self.map_again(mapping, mapping.prot | CACHE)",
-                "self.map_again(mapping, mapping.prot)",
-            ),
-        ),
-    ),
-    Mutant(
         "drop-not-cleaned",
         "TL-60",
         "the firmware is not asked to clean anything",
