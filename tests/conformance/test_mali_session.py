@@ -24,6 +24,7 @@ from reference.systems.mali.device import (
     FLUSH_MEM,
     FLUSH_PT,
     INT_CLEAR,
+    INT_MASK,
     LOCK,
     LOCKADDR,
     MEMATTR,
@@ -904,6 +905,9 @@ WRONG = {
     ("ER-11", "fault, not acknowledged"): (JOB, op("fault"), without(writes(INT_CLEAR))),
     ("ER-11", "fault, acknowledged, and the AS not disabled"): (
         JOB, op("fault"), all_of(without(writes(COMMAND, UPDATE)), without(reads(STATUS), -1)),
+    ),
+    ("ER-13", "fault, AS has faulted and is not masked"): (
+        JOB, op("fault"), without(writes(INT_MASK)),
     ),
     ("ER-12", "bind, ETIMEDOUT, page tables have more than VMAs"): (
         STICKY, NEW, without(kind(VMA_ADD)),

@@ -64,10 +64,16 @@ def module(text):
     return made
 
 
-def rules_broken(text):
-    plan = Plan(examples=120, shards=1, minimise_executions=0)
-    done = run_shard(system_by_name("pagetable"), module(text).make_target(), plan, 0)
-    return {rule for rule, _ in done.findings}
+def rules_broken(text, wanted):
+    """The rules that runs find broken; what is rare comes up in one of a few."""
+    found = set()
+    for seed in range(6):
+        plan = Plan(examples=120, seed=seed, shards=1, minimise_executions=0)
+        done = run_shard(system_by_name("pagetable"), module(text).make_target(), plan, 0)
+        found |= {rule for rule, _ in done.findings}
+        if wanted <= found:
+            break
+    return found
 
 
 def test_the_command_of_the_page_ends_with_every_rule_held(tmp_path):
@@ -92,9 +98,9 @@ def test_the_command_of_the_page_ends_with_every_rule_held(tmp_path):
 def test_a_broken_line_is_found(what):
     line, instead, rules = BROKEN[what]
     assert source().count(line) == 1
-    assert rules <= rules_broken(source().replace(line, instead))
+    assert rules <= rules_broken(source().replace(line, instead), rules)
 
 
 def test_only_the_gather_is_missed_when_it_is_left_out():
     line, instead, rules = BROKEN["an unmapped page is not gathered"]
-    assert rules_broken(source().replace(line, instead)) == rules
+    assert rules_broken(source().replace(line, instead), rules) == rules

@@ -342,14 +342,14 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # -- tables ---------------------------------------------------------------------------------
     Mutant(
-        "new-table-not-zeroed",
+        "uat-new-table-not-zeroed",
         "OR-1",
         "a table is linked with what lay in its memory before",
         (("self.memory.zero(table)\nself.clean(table, 0, self.table_entries)", ""),),
         module=PAGETABLE,
     ),
     Mutant(
-        "table-not-ordered",
+        "uat-table-not-ordered",
         "OR-1",
         "a table may be linked before what is in it is visible",
         (
@@ -362,7 +362,7 @@ MUTANTS: tuple[Mutant, ...] = (
         module=PAGETABLE,
     ),
     Mutant(
-        "map-not-visible",
+        "uat-map-not-visible",
         "OR-4",
         "a map returns before what it has stored is visible",
         (
