@@ -41,25 +41,6 @@ MUTANTS: tuple[Mutant, ...] = (
         module=FIRMWARE,
     ),
     Mutant(
-        "firmware-enters-unlocked",
-        "IS-66",
-        "the firmware enters a context without the lock",
-        (
-            (
-                "yield from self.acquire()\n"
-                'root = yield load("enter 1", ttb0(context), context)\n'
-                "if root & 1 == 0:\n    yield from self.release()\n    return 0",
-                'root = yield load("enter 1", ttb0(context), context)\n'
-                "if root & 1 == 0:\n    return 0",
-            ),
-            (
-                "yield from self.entered(context, root)\nyield from self.release()\nreturn 1",
-                "yield from self.entered(context, root)\nreturn 1",
-            ),
-        ),
-        module=FIRMWARE,
-    ),
-    Mutant(
         "firmware-cleans-nothing",
         "TL-61",
         "the firmware says that it was done, and has cleaned nothing",

@@ -280,7 +280,7 @@ def guard_check(step: UatStep) -> int:
 def stale_check(step: UatStep) -> int:
     """TL-1: nothing stale is left of what was dropped, failed, or destroyed."""
     vm = step.vm
-    if vm is None or step.broke("OR-4", "OR-61") or step.reason == NO_ROOM:
+    if vm is None or step.broke("OR-2", "OR-4", "OR-61") or step.reason == NO_ROOM:
         return 0
     first, last = 0, HALF - 1
     if step.kind == "drop":
