@@ -124,7 +124,7 @@ MISTAKES: tuple[str, ...] = (
 
 MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
-    "stuck-active", "stuck-active", "stuck-end", "reset", "reset", "reset-between",
+    "stuck-active", "stuck-active", "stuck-asleep", "reset", "reset", "reset-between",
     "reset-between", "suspend",
     "suspend-between", "unplug", "close-file",
 )  # fmt: skip

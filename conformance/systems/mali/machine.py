@@ -524,16 +524,15 @@ class MaliMachine(MaliActor):
         self._job(vm)
         self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
 
-    def _stuck_end(self, vm: MaliVm, pick: int) -> None:
-        """A command never ends, while the VM is destroyed, or the device put to sleep."""
+    def _stuck_asleep(self, vm: MaliVm, pick: int) -> None:
+        """A command never ends, while the device is put to sleep."""
         if vm.slot <= 0:
             return
         self.do("stick", slot=vm.slot, polls=GIVEN_UP if pick & 8 else NONE, after=pick >> 4)
         if pick & 1:
-            self.do("suspend")
-            self.do("resume")
-        if pick & 2:
-            self.do("destroy_vm", vm=vm.number)
+            self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        self.do("suspend")
+        self.do("resume")
         self.do("run")
 
     def _reset(self, vm: MaliVm, pick: int) -> None:
@@ -655,7 +654,7 @@ _MISHAPS: Mapping[str, Callable[[MaliMachine, MaliVm, int], None]] = {
     "stuck": MaliMachine._stuck,
     "stuck-later": MaliMachine._stuck_later,
     "stuck-active": MaliMachine._stuck_active,
-    "stuck-end": MaliMachine._stuck_end,
+    "stuck-asleep": MaliMachine._stuck_asleep,
     "reset": MaliMachine._reset,
     "reset-between": MaliMachine._reset_between,
     "suspend": MaliMachine._suspend,
