@@ -115,7 +115,7 @@ FEW = 4
 
 
 FORMATS_TRIED: tuple[str, ...] = (
-    "lpae-s1", "lpae-mali", "uat", "dart1-16k", "dart1-4k", "dart2-16k",
+    "lpae-s1", "lpae-mali", "uat", "dart1-16k", "dart1-4k", "dart2-16k", "dart2-16k-deep",
 )  # fmt: skip
 """The formats that are tried on a target that does not say which it has: ours that are plain.
 
