@@ -154,7 +154,7 @@ static int catch(int number, void (*handler)(int, siginfo_t *, void *), int flag
 	return sigaction(number, &action, NULL);
 }
 
-/* A signal that nobody uses, or 0. */
+/* A signal that nobody uses, or 0. A library that was closed leaves its own ignored. */
 static int free_signal(void)
 {
 	struct sigaction current;
@@ -162,7 +162,7 @@ static int free_signal(void)
 
 	for (number = SIGRTMAX - 2; number > SIGRTMIN; number--)
 		if (!sigaction(number, NULL, &current) && !(current.sa_flags & SA_SIGINFO) &&
-		    current.sa_handler == SIG_DFL)
+		    (current.sa_handler == SIG_DFL || current.sa_handler == SIG_IGN))
 			return number;
 	return 0;
 }
@@ -188,6 +188,8 @@ static int arm(int first)
 	stack_t stack, current;
 	size_t i;
 
+	if (!tick_signal && !(tick_signal = free_signal()))
+		return -1;
 	if (sigaltstack(NULL, &current))
 		return -1;
 	if (current.ss_flags & SS_DISABLE) {
@@ -207,8 +209,7 @@ static int arm(int first)
 
 int mmu_guard_open(void)
 {
-	tick_signal = free_signal();
-	return tick_signal ? arm(1) : -1;
+	return arm(1);
 }
 
 /* Others may have put their own handlers in place since: ours go on top of theirs. */
@@ -229,7 +230,9 @@ void mmu_guard_close(void)
 	if (timer_process == getpid())
 		timer_delete(timer);
 	timer_process = 0;
-	signal(tick_signal, SIG_IGN);
+	if (tick_signal)
+		signal(tick_signal, SIG_IGN);
+	tick_signal = 0;
 }
 
 /* Calls run(call, result) with the stack pointer at `top`. */
