@@ -39,7 +39,7 @@ static unsigned long seen;
 static struct sigaction before[FAULTS];
 static timer_t timer;
 static pid_t timer_process;
-static int tick_signal; /* its own for each library in this process */
+static int tick_signal; /* its own for each library in this process, as long as there are any */
 static volatile sig_atomic_t passing;
 static unsigned char signal_stack[64 << 10];
 
@@ -102,9 +102,10 @@ static void on_fault(int number, siginfo_t *info, void *context)
 
 static void on_tick(int number, siginfo_t *info, void *context)
 {
-	(void)info;
 	if (!mmu_active)
 		return;
+	if (info->si_code == SI_TIMER && info->si_value.sival_ptr != &timer)
+		return; /* another library's */
 	if (!pthread_equal(owner, pthread_self())) {
 		pthread_kill(owner, number);
 		return;
@@ -154,7 +155,11 @@ static int catch(int number, void (*handler)(int, siginfo_t *, void *), int flag
 	return sigaction(number, &action, NULL);
 }
 
-/* A signal that nobody uses, or 0. A library that was closed leaves its own ignored. */
+/*
+ * A signal that nobody uses, or one of another library of this harness, or 0. A library that
+ * was closed leaves its own ignored. Who shares one has its handler in place after a reset,
+ * and knows its own timer's ticks.
+ */
 static int free_signal(void)
 {
 	struct sigaction current;
@@ -163,6 +168,9 @@ static int free_signal(void)
 	for (number = SIGRTMAX - 2; number > SIGRTMIN; number--)
 		if (!sigaction(number, NULL, &current) && !(current.sa_flags & SA_SIGINFO) &&
 		    (current.sa_handler == SIG_DFL || current.sa_handler == SIG_IGN))
+			return number;
+	for (number = SIGRTMAX - 2; number > SIGRTMIN; number--)
+		if (!sigaction(number, NULL, &current) && is_marked(&current))
 			return number;
 	return 0;
 }
@@ -177,6 +185,7 @@ static int start_timer(void)
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_SIGNAL;
 	event.sigev_signo = tick_signal;
+	event.sigev_value.sival_ptr = &timer;
 	if (timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer))
 		return -1;
 	timer_process = getpid();
