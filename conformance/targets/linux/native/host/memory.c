@@ -68,7 +68,8 @@ static uintptr_t reserve(void)
 {
 	size_t size;
 
-	for (size = 1UL << 46; size >= 1UL << 33; size >>= 1) {
+	/* Dozens of libraries in one process have room for theirs. */
+	for (size = 1UL << 42; size >= 1UL << 33; size >>= 1) {
 		void *base = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 				  -1, 0);
 
