@@ -10,10 +10,10 @@ from conformance.known_failures import read_known
 from conformance.make_counterexample import counterexample_of
 from conformance.profiles import SHARDS
 from conformance.registry import make_target
-from conformance.reproduce import replay_lines, run_line
 from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
 from conformance.targets.protocol import Target, TargetUnavailable
 from reports import terminal
+from reports.reproduce import replay_lines, run_line
 from reports.result import Result, SystemResult
 
 MOST_TOLD = 12

@@ -8,7 +8,6 @@ from pathlib import Path
 from conformance.discovery import system_by_name
 from conformance.make_counterexample import counterexample_of
 from conformance.registry import default_systems, make_target
-from conformance.reproduce import replay_lines
 from conformance.rules.rule import Violation
 from conformance.system import System
 from conformance.table_segments import Page
@@ -18,6 +17,7 @@ from reference.words import hex_word
 from reports import counterexample as counterexamples
 from reports import terminal
 from reports.counterexample import Counterexample
+from reports.reproduce import replay_lines
 
 PAGES_SHOWN = 64
 """Entries of touched ranges that are listed for a hand-written file, at most."""

@@ -14,7 +14,6 @@ from pathlib import Path
 from conformance.discovery import system_by_name
 from conformance.engine import Finding, ShardResult
 from conformance.make_counterexample import counterexample_of
-from conformance.reproduce import replay_lines
 from conformance.system import System
 from conformance.tally import OperationCount, Tally
 from conformance.targets.protocol import Target
@@ -22,6 +21,7 @@ from reference.build_check import build_info
 from reports import counterexample as counterexamples
 from reports import files, result, terminal
 from reports.counterexample import Counterexample
+from reports.reproduce import replay_lines
 from reports.result import Identity, Result, RuleCount, SystemResult
 
 

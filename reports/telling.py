@@ -16,6 +16,7 @@ from reference.operations import from_json, json_text, text
 from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
 from reports.events import Told, tell_events
 from reports.registers import Decoder
+from reports.reproduce import replay_lines
 from reports.strip import PAGE, Row, draw
 from reports.vocabulary import NO_VOCABULARY, Vocabulary
 
@@ -99,7 +100,7 @@ def sections(
         if section is not None:
             told.append(section)
     file = file or counterexample.file_name
-    told.append(_reproduced(counterexample, commands or _replays(counterexample, file)))
+    told.append(_reproduced(counterexample, commands or replay_lines(counterexample, file)))
     return told
 
 
@@ -522,14 +523,6 @@ def _return_text(
 
 
 # -- reproducing ----------------------------------------------------------------------------
-
-
-def _replays(counterexample: Counterexample, file: str) -> list[str]:
-    target = counterexample.target_name
-    commands = [f"mmu-conformance replay {file} --target {target}"]
-    if target != "reference":
-        commands.append(f"mmu-conformance replay {file} --target reference")
-    return commands
 
 
 def _reproduced(counterexample: Counterexample, commands: Sequence[str]) -> Section:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from conformance.discovery import system_by_name
-from conformance.reproduce import replay_lines, run_line
 from reports import counterexample
+from reports.reproduce import replay_lines, run_line
 
-DATA = Path(__file__).parents[1] / "reports" / "data" / "kb-16.json"
+DATA = Path(__file__).parent / "data" / "kb-16.json"
 
 
 def example(target):

@@ -15,7 +15,7 @@ def _tree(target: str, kernel: str | None) -> list[str]:
     return ["--kernel", kernel] if kernel and target.startswith("linux:") else []
 
 
-def replay_lines(counterexample: Counterexample, file: str, kernel: str | None) -> list[str]:
+def replay_lines(counterexample: Counterexample, file: str, kernel: str | None = None) -> list[str]:
     """Replays of a counterexample that was written to ``file``: on its target, on the reference."""
     target = counterexample.target_name
     lines = [_line("replay", file, "--target", target, *_tree(target, kernel))]
