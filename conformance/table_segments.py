@@ -1,15 +1,17 @@
 """What promise, tables and TLB say of a range of addresses, in the form of counterexamples."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from conformance.rules.rule import Violation
 from reference.formats.access import access_letters, access_text
 from reference.formats.entry import LEAF, ROLE_NAMES
 from reference.hardware.context import Space
+from reference.trace import Trace
 from reference.translations import Translations
 from reference.words import hex_word
-from reports.counterexample import Segment, Stale, Step
+from reports.counterexample import Segment, Stale, Step, Views
+from reports.stores import annotate
 
 PARTS_SHOWN = 2048
 """Pages or blocks of a window that are looked at, at most."""
@@ -91,6 +93,51 @@ def stale(view: Space, violation: Violation) -> tuple[Stale, ...]:
     return tuple(
         Stale(fact.level, fact.first, fact.last, fact.word, fmt.describe(fact.level, fact.word))
         for fact in view.cached(violation.iova, violation.iova)[:8]
+    )
+
+
+def views(
+    violation: Violation,
+    trace: Trace,
+    operations: int,
+    window: Window,
+    before: Sequence[tuple[Segment, ...]],
+    after: Sequence[tuple[Segment, ...]],
+    *,
+    iova: int | None = None,
+    space: Space | None = None,
+    roots: Collection[int] = (),
+    subject: str = "",
+) -> Views:
+    """What there is to say of a violation by the last of so many ``operations``.
+
+    ``before``, ``after``: what the window holds, by promise and hardware, or by promise, driver
+    and hardware. ``iova``: the address to look at, -1 for none; None for the violation's own.
+    ``space``: whose tables are walked, and their stores told; ``roots`` are of those. ``subject``:
+    which of several spaces it is.
+    """
+    events = list(trace)
+    if iova is None:
+        iova = violation.iova
+    drivers = (before[1], after[1]) if len(before) == 3 else (None, None)
+    return Views(
+        message=violation.message,
+        event=violation.event if 0 <= violation.event < len(events) else None,
+        operation=operations - 1,
+        iova=iova if iova >= 0 else None,
+        promise_before=before[0],
+        promise_after=after[0],
+        driver_before=drivers[0],
+        driver_after=drivers[1],
+        hardware_before=before[-1],
+        hardware_after=after[-1],
+        walk=() if space is None else walk(space, iova),
+        stale=() if space is None else stale(space, violation),
+        window=window,
+        subject=subject,
+        expected=violation.expected,
+        observed=violation.observed,
+        notes=() if space is None else annotate(events, space.geometry, violation.event, roots),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
-from conformance.table_segments import Window, mapped, promised, stale, walk
+from conformance.table_segments import Window, mapped, promised, views
 from reference import trace as t
 from reference.operations import Operation
 from reference.systems.dart import device as unit_of
@@ -24,7 +24,6 @@ from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 from reports.events import EventWords
 from reports.registers import Accesses, last_showing
-from reports.stores import annotate
 
 Segments = tuple[Segment, ...]
 
@@ -49,30 +48,16 @@ class DartViews:
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        events = list(session.trace)
-        promise, hardware = self._look()
         domain = self._domain()
         inside = self._window is not None and (self._window[0] <= violation.iova <= self._window[1])
-        iova = violation.iova if inside else -1
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(events) else None,
-            operation=len(session.operations) - 1,
-            iova=iova if iova >= 0 else None,
-            promise_before=self._before[0],
-            promise_after=promise,
-            hardware_before=self._before[1],
-            hardware_after=hardware,
-            walk=() if domain is None else walk(domain.space, iova),
-            stale=() if domain is None else stale(domain.space, violation),
-            window=self._window,
+        return views(
+            violation, session.trace, len(session.operations), self._window,
+            self._before, self._look(),
+            iova=violation.iova if inside else -1,
+            space=None if domain is None else domain.space,
+            roots=_roots(list(session.trace)),
             subject=f"domain {self._number}",
-            expected=violation.expected,
-            observed=violation.observed,
-            notes=()
-            if domain is None
-            else annotate(events, domain.space.geometry, violation.event, _roots(events)),
-        )
+        )  # fmt: skip
 
     def _domain(self) -> KnownDomain | None:
         state = _state(self._session)

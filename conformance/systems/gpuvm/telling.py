@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
+from conformance.table_segments import views
 from reference.operations import Operation
 from reference.systems.gpuvm.events import (
     BACKING_SHIFT,
@@ -35,19 +36,12 @@ class GpuvmViews:
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(session.trace) else None,
-            operation=len(session.operations) - 1,
-            iova=violation.iova if violation.iova >= 0 else None,
-            promise_before=self._promise,
-            promise_after=self._segments(session.promise.state.promise),
-            hardware_before=self._tables,
-            hardware_after=self._segments(session.promise.state.tables),
-            window=self._window,
-            expected=violation.expected,
-            observed=violation.observed,
-        )
+        state = session.promise.state
+        return views(
+            violation, session.trace, len(session.operations), self._window,
+            (self._promise, self._tables),
+            (self._segments(state.promise), self._segments(state.tables)),
+        )  # fmt: skip
 
     def _segments(self, mappings: VaPromise) -> tuple[Segment, ...]:
         if self._window is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.gpuvm import telling as gpuvm
-from conformance.table_segments import Window, mapped, promised, stale, walk
+from conformance.table_segments import Window, mapped, promised, views
 from reference import trace as t
 from reference.numbers import errno_text
 from reference.operations import Operation
@@ -16,7 +16,6 @@ from reference.systems.mali.state import MaliState, MaliVm
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 from reports.events import EventWords
-from reports.stores import annotate
 
 Segments = tuple[Segment, ...]
 
@@ -37,31 +36,15 @@ class MaliViews:
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        events = list(session.trace)
-        promise, driver, hardware = self._look()
         vm = self._vm()
-        iova = violation.iova if self._is_shown(violation.iova) else -1
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(events) else None,
-            operation=len(session.operations) - 1,
-            iova=iova if iova >= 0 else None,
-            promise_before=self._before[0],
-            promise_after=promise,
-            driver_before=self._before[1],
-            driver_after=driver,
-            hardware_before=self._before[2],
-            hardware_after=hardware,
-            walk=() if vm is None else walk(vm.view, iova),
-            stale=() if vm is None else stale(vm.view, violation),
-            window=self._window,
+        return views(
+            violation, session.trace, len(session.operations), self._window,
+            self._before, self._look(),
+            iova=violation.iova if self._is_shown(violation.iova) else -1,
+            space=None if vm is None else vm.view,
+            roots=vm_roots(list(session.trace)),
             subject=f"VM {self._number}",
-            expected=violation.expected,
-            observed=violation.observed,
-            notes=()
-            if vm is None
-            else annotate(events, vm.view.geometry, violation.event, vm_roots(events)),
-        )
+        )  # fmt: skip
 
     def _is_shown(self, iova: int) -> bool:
         """Whether an address lies in the VM, and in what is shown of it."""

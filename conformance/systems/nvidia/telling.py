@@ -4,12 +4,12 @@ Source: formats.md D.2, D.4 for the entry of a large page.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.nvidia.trace_words import annotate, word_text
-from conformance.table_segments import Window
+from conformance.table_segments import Window, views
 from reference import trace as t
 from reference.formats.entry import INVALID, LEAF, ROLE_NAMES, TABLE
 from reference.formats.format import Format
@@ -264,26 +264,15 @@ class NvidiaViews:
             # It is about no address, and there is nothing to show.
             window = None
         mmu = state.mmu
-        events = list(session.trace)
-        event = violation.event
         now = Moment.of(state) if iova >= 0 else None
-        return Views(
-            message=violation.message,
-            event=event if 0 <= event < len(events) else None,
-            operation=len(session.operations) - 1,
-            iova=iova if iova >= 0 else None,
-            promise_before=before[0],
-            promise_after=after[0],
-            driver_before=before[1],
-            driver_after=after[1],
-            hardware_before=before[2],
-            hardware_after=after[2],
+        common = views(
+            violation, session.trace, len(session.operations), window, before, after, iova=iova
+        )  # fmt: skip
+        return replace(
+            common,
             walk=() if now is None else _steps(now.format, now.walk(iova)),
             stale=() if mmu is None or iova < 0 else _stale(mmu, iova),
-            window=window,
-            expected=violation.expected,
-            observed=violation.observed,
-            notes=() if mmu is None else annotate(events, mmu.format, event),
+            notes=() if mmu is None else annotate(list(session.trace), mmu.format, violation.event),
             comparison=compared(self._moment, now, iova),
         )
 

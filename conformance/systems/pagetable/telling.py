@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
-from conformance.table_segments import Page, mapped, pages, promised, stale, walk
+from conformance.table_segments import Page, mapped, pages, promised, views
 from reference.operations import Operation
 from reference.systems.pagetable.promise import Table
 from reports.counterexample import Segment, Views
-from reports.stores import annotate
 
 
 class PageTableViews:
@@ -32,25 +31,12 @@ class PageTableViews:
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        events = list(session.trace)
         table: Table | None = session.promise.table
-        view = None if table is None else table.view
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(events) else None,
-            operation=len(session.operations) - 1,
-            iova=violation.iova if violation.iova >= 0 else None,
-            promise_before=self._promise,
-            promise_after=self._promised(),
-            hardware_before=self._hardware,
-            hardware_after=self._mapped(),
-            walk=() if view is None else walk(view, violation.iova),
-            stale=() if view is None else stale(view, violation),
-            window=self._window,
-            expected=violation.expected,
-            observed=violation.observed,
-            notes=() if view is None else annotate(events, view.geometry, violation.event),
-        )
+        return views(
+            violation, session.trace, len(session.operations), self._window,
+            (self._promise, self._hardware), (self._promised(), self._mapped()),
+            space=None if table is None else table.view,
+        )  # fmt: skip
 
 
 def look(session: Session, operation: Operation) -> Iterator[Page]:

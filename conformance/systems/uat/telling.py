@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.uat.rules.step import name_of
-from conformance.table_segments import Window, mapped, promised, stale, walk
+from conformance.table_segments import Window, mapped, promised, views
 from reference import trace as t
 from reference.operations import Operation
 from reference.systems.uat import device as d
@@ -18,7 +18,6 @@ from reference.systems.uat.promise import UatState, UatVm
 from reference.words import to_unsigned
 from reports.counterexample import Segment, Views
 from reports.events import EventWords
-from reports.stores import annotate
 
 Segments = tuple[Segment, ...]
 LANE = 44
@@ -46,30 +45,15 @@ class UatViews:
             self._vm = self._subject()
             self._window = self._find_window()
         window, vm = self._find_window() or self._window, self._vm
-        events = list(session.trace)
         at = d.split(violation.iova)[1] if violation.iova >= 0 else -1
-        iova = at if window is not None and window[0] <= at <= window[1] else -1
         self._window = window
-        promise, hardware = self._look()
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(events) else None,
-            operation=len(session.operations) - 1,
-            iova=iova if iova >= 0 else None,
-            promise_before=self._before[0],
-            promise_after=promise,
-            hardware_before=self._before[1],
-            hardware_after=hardware,
-            walk=() if vm is None else walk(vm.space, iova),
-            stale=() if vm is None else stale(vm.space, violation),
-            window=window,
+        return views(
+            violation, session.trace, len(session.operations), window,
+            self._before, self._look(),
+            iova=at if window is not None and window[0] <= at <= window[1] else -1,
+            space=None if vm is None else vm.space,
             subject="" if vm is None else name_of(vm),
-            expected=violation.expected,
-            observed=violation.observed,
-            notes=()
-            if vm is None
-            else annotate(events, vm.space.geometry, violation.event, frozenset()),
-        )
+        )  # fmt: skip
 
     def _state(self) -> UatState | None:
         made: UatState | None = self._session.promise.made

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from conformance.rules.rule import Violation
 from conformance.session import Session
 from conformance.systems.va_alloc.operations import PAGE
+from conformance.table_segments import views
 from reference.operations import Operation
 from reference.systems.va_alloc.promise import HOLE, RANGE, Range
 from reference.trace import Event
@@ -26,19 +27,11 @@ class VaAllocViews:
     def after(self, violation: Violation) -> Views:
         """What there is to say once the last operation has broken a rule."""
         session = self._session
-        return Views(
-            message=violation.message,
-            event=violation.event if 0 <= violation.event < len(session.trace) else None,
-            operation=len(session.operations) - 1,
-            iova=violation.iova if violation.iova >= 0 else None,
-            promise_before=self._promise,
-            promise_after=self._promised(),
-            hardware_before=self._listed,
-            hardware_after=_segments(session.promise.space.listed),
-            window=self._window,
-            expected=violation.expected,
-            observed=violation.observed,
-        )
+        after = (self._promised(), _segments(session.promise.space.listed))
+        return views(
+            violation, session.trace, len(session.operations), self._window,
+            (self._promise, self._listed), after,
+        )  # fmt: skip
 
     def _promised(self) -> tuple[Segment, ...]:
         at = self._session.promise.space.at
