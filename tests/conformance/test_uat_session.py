@@ -12,7 +12,7 @@ from conformance.systems.uat import mutants
 from conformance.systems.uat.operations import SPECS
 from conformance.systems.uat.rules import UAT
 from conformance.systems.uat.targets import UatTarget
-from reference.operations import make
+from reference.operations import Result, make
 from reference.systems.uat import device as d
 from reference.trace import BARRIER, STORE
 from reports import terminal
@@ -105,6 +105,32 @@ def test_a_firmware_that_stays_in_a_context():
         session.run(op(name, vm=number))
         assert results(session)[-1] == 0
         assert session.finish().violations == []
+
+
+STAYS = (
+    create("tso", flushes=0, contexts=4),
+    op("vm"), op("bind"), op("vm"), op("bind", vm=1), op("map_at", va=PAGE, size=PAGE),
+    op("fw_touch"), op("drop"), op("switch", at=1, steps=2), op("unbind"),
+)  # fmt: skip
+
+
+def test_a_firmware_that_comes_into_a_context_in_the_course_of_the_call():
+    session = session_after(*STAYS)
+    assert session.promise.state.inside != 1
+    outcome = session.run(op("destroy_vm", mute=1))
+    assert results(session)[-1] == -errno.ETIMEDOUT
+    assert outcome.violations == []
+    assert session.finish().violations == []
+
+
+def test_a_vm_whose_context_the_firmware_is_not_in_has_to_go():
+    class Impatient(UatTarget):
+        def do_destroy_vm(self, vm, mute):
+            return Result(-errno.ETIMEDOUT, 0)
+
+    session = session_after(create(), op("vm"), op("bind"), op("unbind"), target=Impatient())
+    (violation,) = session.run(op("destroy_vm", mute=1)).violations
+    assert violation.identity == ("ER-1", "destroy_vm, legal, returned ETIMEDOUT")
 
 
 def test_a_vm_keeps_its_context_until_others_needed_it():

@@ -867,8 +867,6 @@ class UatPromise:
         vm.space.touched_last = HALF - 1
         if state.owns(vm):
             call.owned = vm.context
-            if call.operation.number("mute") and state.inside == vm.context:
-                call.errors += (-errno.ETIMEDOUT,)
 
     def _before_map(self, call: UatCall) -> None:
         """Room, then each piece in order: what fails first says what the call fails with."""

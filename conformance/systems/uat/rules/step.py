@@ -1,9 +1,12 @@
 """What the rules of system ``uat`` are shown of one call."""
 
+import errno
+
 from conformance.rules.step import CallStep
 from conformance.systems.uat.operations import CALLS, MAPS
 from reference.hardware.context import Difference
 from reference.hardware.observation import Observation
+from reference.systems.uat.device import CUR_SLOT, NO_CONTEXT
 from reference.systems.uat.promise import UatCall, UatMapping, UatPromise, UatSeen, UatState, UatVm
 
 
@@ -21,6 +24,19 @@ class UatStep(CallStep[UatCall, UatPromise]):
     def seen(self) -> UatSeen:
         """What its events said."""
         return self.promise.state.seen
+
+    @property
+    def errors(self) -> tuple[int, ...]:
+        """The results, besides success, that are allowed.
+
+        A VM cannot go while a firmware that neither answers nor leaves is in its context; that it
+        is may turn out only in the course of the call.
+        """
+        call = self.call
+        if self.kind != "destroy_vm" or not call.operation.number("mute") or call.owned < 0:
+            return call.errors
+        stays = self.state.words.get(CUR_SLOT, NO_CONTEXT) == call.owned
+        return (*call.errors, -errno.ETIMEDOUT) if stays else call.errors
 
     @property
     def vm(self) -> UatVm | None:
