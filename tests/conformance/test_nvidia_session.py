@@ -899,6 +899,9 @@ WRONG = {
         APART, FAILING, more((PT_REFS, 1, 7, 0)),
     ),
     ("ER-30", "pfn_map, fewer pages refused than have to be"): (
+        PAGES, op("pfn_map", shift=21, size=1 << 21), gives(Result(0, 0)),
+    ),
+    ("ER-30", "pfn_map, pages done outside of an area for pages"): (
         SHARED, op("pfn_map", addr=CLIENT - PAGE, size=3 * PAGE), gives(Result(0, 0)),
     ),
     ("ER-30", "pfn_map, more pages refused than have to be"): (

@@ -247,7 +247,8 @@ def test_a_library_of_another_table_is_refused(
     tree = KernelTree(Path("nowhere"), "6.99", "")
     monkeypatch.setattr(target_module, "find_tree", lambda *_: tree)
     monkeypatch.setattr(KernelTree, "require", lambda *_: None)
-    monkeypatch.setattr(target_module, "build", lambda *_: None)
+    monkeypatch.setattr(target_module, "build", lambda *_: Path("of/that/tree/library"))
+    monkeypatch.setattr(target_module.probes, "read_features", lambda _: frozenset())
     monkeypatch.setattr(target_module, "load", lambda _: arm.library)
     unit = dataclasses.replace(PAGE_TABLES, operations=shorter)
     with pytest.raises(HarnessError, match=r"operation 7 is 'destroy' in .* and missing in"):
