@@ -57,6 +57,15 @@ class Call:
         self.reason = reason
 
 
+def create_before(operation: Operation, first: bool, exists: bool) -> Operation | None:
+    """The create, with its defaults, that goes without saying before what is done first.
+
+    None: ``operation`` is not the ``first`` of an example, is a create, or what there is one of
+    ``exists``.
+    """
+    return Operation("create") if first and not exists and operation.name != "create" else None
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class OfOne:
     """A promise of one object an example: ``create`` makes it, and goes without saying."""
@@ -71,9 +80,7 @@ class OfOne:
 
     def implied(self, operation: Operation, first: bool) -> Operation | None:
         """A default one goes without saying."""
-        if first and not self.exists() and operation.name != "create":
-            return Operation("create")
-        return None
+        return create_before(operation, first, self.exists())
 
     def takes(self, operation: Operation) -> bool:
         """It is made first, and nothing is done once it is gone."""

@@ -14,7 +14,7 @@ from conformance.systems.nvidia.targets import NVKM
 from conformance.systems.pagetable.targets import PAGE_TABLES, LinuxIoPgtable
 from conformance.systems.va_alloc.targets import DRM_MM
 from conformance.targets.linux import build as build_module
-from conformance.targets.linux import kconfig
+from conformance.targets.linux import kconfig, probes
 from conformance.targets.linux import target as target_module
 from conformance.targets.linux.errors import HarnessError
 from conformance.targets.linux.library import load
@@ -248,7 +248,7 @@ def test_a_library_of_another_table_is_refused(
     monkeypatch.setattr(target_module, "find_tree", lambda *_: tree)
     monkeypatch.setattr(KernelTree, "require", lambda *_: None)
     monkeypatch.setattr(target_module, "build", lambda *_: Path("of/that/tree/library"))
-    monkeypatch.setattr(target_module.probes, "read_features", lambda _: frozenset())
+    monkeypatch.setattr(probes, "read_features", lambda _: frozenset())
     monkeypatch.setattr(target_module, "load", lambda _: arm.library)
     unit = dataclasses.replace(PAGE_TABLES, operations=shorter)
     with pytest.raises(HarnessError, match=r"operation 7 is 'destroy' in .* and missing in"):

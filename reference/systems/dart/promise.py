@@ -21,7 +21,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from reference.calls import LEGAL, MISUSE, REFUSED, Broken, Call, Traits
+from reference.calls import LEGAL, MISUSE, REFUSED, Broken, Call, Traits, create_before
 from reference.formats.access import READ, WRITE
 from reference.formats.format import Format, Geometry
 from reference.hardware.context import Context, Space
@@ -732,9 +732,7 @@ class DartPromise:
 
     def implied(self, operation: Operation, first: bool) -> Operation | None:
         """Default units go without saying."""
-        if first and self.made is None and operation.name != "create":
-            return Operation("create")
-        return None
+        return create_before(operation, first, self.made is not None)
 
     def takes(self, operation: Operation) -> bool:
         """Units are made first, and once; after the machine went down there is nothing."""

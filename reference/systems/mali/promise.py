@@ -16,7 +16,7 @@ import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from reference.calls import LEGAL, REFUSED, Broken, Call, Traits
+from reference.calls import LEGAL, REFUSED, Broken, Call, Traits, create_before
 from reference.hardware.observation import Observation
 from reference.operations import Operation, Result
 from reference.systems.gpuvm.mappings import Mapping as Vma
@@ -186,9 +186,7 @@ class MaliPromise:
 
     def implied(self, operation: Operation, first: bool) -> Operation | None:
         """A default device goes without saying."""
-        if first and self.made is None and operation.name != "create":
-            return Operation("create")
-        return None
+        return create_before(operation, first, self.made is not None)
 
     def takes(self, operation: Operation) -> bool:
         """There is one device: it is made first, and once."""

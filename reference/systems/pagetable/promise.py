@@ -14,7 +14,7 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from reference.calls import LEGAL, MISUSE, Broken, Call, Traits
+from reference.calls import LEGAL, MISUSE, Broken, Call, Traits, create_before
 from reference.formats import format_by_name
 from reference.formats.access import READ, WRITE
 from reference.formats.format import Format
@@ -279,9 +279,7 @@ class PageTablePromise:
 
     def implied(self, operation: Operation, first: bool) -> Operation | None:
         """A first operation other than create has a default table made before it."""
-        if first and self.table is None and operation.name != "create":
-            return Operation("create")
-        return None
+        return create_before(operation, first, self.table is not None)
 
     def takes(self, operation: Operation) -> bool:
         """One table at a time: where there is none, only create does anything.

@@ -1,5 +1,6 @@
 """OR, TL, NB, RC: tables are published, changed, flushed and freed in the right order."""
 
+from conformance.rules.entries import entry_name, entry_text
 from conformance.rules.rule import Rule, Violation
 from conformance.systems.mali.rules.operations import MAPPING, TABLES
 from conformance.systems.mali.rules.step import MAY_NOT_END, MaliStep
@@ -28,15 +29,6 @@ PUBLISHED = {
     PUBLISHED_NOTHING: "memory that is not an allocated table",
 }
 CONFLICTS = (CONFLICT_SIZE, CONFLICT_VALUE)
-ENTRIES = ("invalid", "table", "leaf")
-
-
-def _entry(vm: MaliVm, level: int, word: int) -> str:
-    return ENTRIES[vm.view.geometry.format.kind(level, word)] if level >= 0 else "none"
-
-
-def _describe(vm: MaliVm, level: int, word: int) -> str:
-    return vm.view.geometry.format.describe(level, word) if level >= 0 else "a root"
 
 
 def publish_check(step: MaliStep) -> int:
@@ -53,7 +45,7 @@ def publish_check(step: MaliStep) -> int:
                 seen.event,
                 seen.va,
                 "zeroed or filled, then made visible, then linked or given to the device",
-                _describe(vm, seen.level, seen.new),
+                entry_text(vm.view.geometry.format, seen.level, seen.new),
                 corrupts=seen.kind == PUBLISHED_NOTHING,
             )
         )
@@ -72,7 +64,9 @@ def replace_check(step: MaliStep) -> int:
         if seen.kind in CONFLICTS and any(one.bind.vm == vm.number for one in step.seen.stale):
             # What was not flushed is still cached at the end: that is TL-1's to say.
             continue
-        old, new = _entry(vm, seen.level, seen.old), _entry(vm, seen.level, seen.new)
+        table_format = vm.view.geometry.format
+        old = entry_name(table_format, seen.level, seen.old)
+        new = entry_name(table_format, seen.level, seen.new)
         how = "cached entry conflicts" if seen.kind in CONFLICTS else f"{old} -> {new}"
         step.violations.append(
             Violation(
@@ -83,7 +77,8 @@ def replace_check(step: MaliStep) -> int:
                 seen.event,
                 seen.va,
                 "invalid entry stored and flushed before the new one, or the region locked",
-                f"{_describe(vm, seen.level, seen.old)} -> {_describe(vm, seen.level, seen.new)}",
+                f"{entry_text(table_format, seen.level, seen.old)} -> "
+                f"{entry_text(table_format, seen.level, seen.new)}",
             )
         )
     return step.occasions(REPLACED_SIZE) + step.occasions(CONFLICT_SIZE)

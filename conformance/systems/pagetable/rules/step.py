@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from conformance.rules.entries import entry_name, entry_text
 from conformance.rules.step import CallStep
 from reference.hardware.context import Difference, Space
 from reference.hardware.machine import Machine
@@ -10,8 +11,6 @@ from reference.operations import Result
 from reference.systems.pagetable.promise import PageTableCall, PageTablePromise, Table
 from reference.trace import Trace
 from reference.translations import Translations
-
-ENTRY_NAMES = ("invalid", "table", "leaf")
 
 
 class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
@@ -98,12 +97,8 @@ class PageTableStep(CallStep[PageTableCall, PageTablePromise]):
 
     def entry(self, level: int, word: int) -> str:
         """What kind of entry a word is, for signatures."""
-        if level < 0:
-            return "none"
-        return ENTRY_NAMES[self.table.format.kind(level, word)]
+        return entry_name(self.table.format, level, word)
 
     def describe(self, level: int, word: int) -> str:
         """An entry with its decoded fields; level -1 is a walk that did not begin."""
-        if level < 0:
-            return "no walk: no root is attached"
-        return self.table.format.describe(level, word)
+        return entry_text(self.table.format, level, word, "no walk: no root is attached")

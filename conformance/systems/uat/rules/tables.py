@@ -1,5 +1,6 @@
 """OR, TL, TR, NB, RC, ER: tables are published, changed, invalidated and freed in order."""
 
+from conformance.rules.entries import entry_name, entry_text
 from conformance.rules.rule import REFUSED, Rule, Violation
 from conformance.systems.uat.operations import CALLS, MAPS
 from conformance.systems.uat.rules.step import UatStep, name_of
@@ -28,17 +29,8 @@ PUBLISHED = {
     PUBLISHED_UNORDERED: "tables with stores that a walk may not see yet",
     PUBLISHED_NOTHING: "memory that is not an allocated table",
 }
-ENTRIES = ("invalid", "table", "leaf")
 DROPS = frozenset({"drop"})
 ENDS = frozenset({"drop", "destroy_vm", "destroy"})
-
-
-def _entry(step: UatStep, level: int, word: int) -> str:
-    return ENTRIES[step.state.geometry.format.kind(level, word)] if level >= 0 else "none"
-
-
-def _describe(step: UatStep, level: int, word: int) -> str:
-    return step.state.geometry.format.describe(level, word) if level >= 0 else "a root"
 
 
 def publish_check(step: UatStep) -> int:
@@ -53,7 +45,7 @@ def publish_check(step: UatStep) -> int:
                 seen.event,
                 seen.va,
                 "zeroed, then made visible, then linked or given to a context",
-                _describe(step, seen.level, seen.new),
+                entry_text(step.state.geometry.format, seen.level, seen.new),
                 corrupts=seen.kind == PUBLISHED_NOTHING,
             )
         )
@@ -67,7 +59,9 @@ def replace_check(step: UatStep) -> int:
         if step.is_map or (cached and step.broke("OR-4")):
             # What is cached for a page that is mapped now was left by another call.
             continue
-        old, new = _entry(step, seen.level, seen.old), _entry(step, seen.level, seen.new)
+        table_format = step.state.geometry.format
+        old = entry_name(table_format, seen.level, seen.old)
+        new = entry_name(table_format, seen.level, seen.new)
         how = "cached entry conflicts" if cached else f"{old} -> {new}"
         step.violations.append(
             Violation(
@@ -78,8 +72,8 @@ def replace_check(step: UatStep) -> int:
                 seen.event,
                 seen.va,
                 "invalid entry stored, invalidated, and only then the new one",
-                f"{_describe(step, seen.level, seen.old)} -> "
-                f"{_describe(step, seen.level, seen.new)}",
+                f"{entry_text(table_format, seen.level, seen.old)} -> "
+                f"{entry_text(table_format, seen.level, seen.new)}",
             )
         )
         break
