@@ -139,12 +139,15 @@ class Links:
             for word in page.words:
                 if word != 0 and fmt.kind(level, word) == TABLE:
                     va: i64 = behind.first + (index << fmt.shift(level))
-                    if not self._is_cached(context, level, va, word):
+                    if not self._is_cached(context, level, va, word, behind.until):
                         self.link_behind(level, va, word, behind)
                 index += 1
 
-    def _is_cached(self, context: Context, level: i64, va: i64, word: i64) -> bool:
-        """Whether a context has a table entry for ``va`` cached."""
+    def _is_cached(self, context: Context, level: i64, va: i64, word: i64, until: i64) -> bool:
+        """Whether a context has a table entry for ``va`` cached that it could load ``until`` then.
+
+        An older one is not enough: an invalidation takes it and leaves what was loaded later.
+        """
         child = self.memory.pages.get(self.geometry.format.next_table(level, word))
         if child is not None:
             for path in child.paths:
@@ -154,7 +157,9 @@ class Links:
                     and path.level == level + 1
                     and path.va == va
                 ):
-                    return True
+                    fact = context.tlb.walks.get(path.fact)
+                    if fact is not None and fact.until >= until:
+                        return True
         return False
 
     # -- unlinking --------------------------------------------------------------------------
