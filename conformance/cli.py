@@ -418,6 +418,41 @@ def _at_rest(file: str) -> Iterator[str]:
         yield str(path)
 
 
+# -- tell -------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["text", "markdown", "html"]),
+    default="text",
+    show_default=True,
+    help="text: for a terminal or a mail; markdown: for a bug report; html: one page.",
+)
+@click.option("--width", type=int, help="Columns of text, 72 to 200. Default: 100.")
+@click.option("--out", metavar="PATH", help="Write it there, instead of to the standard output.")
+@kernel_option
+def tell(file: str, form: str, width: int | None, out: str | None, kernel: str | None) -> None:
+    """Tell what the counterexample in FILE says, without running anything; - is the standard input.
+
+    With --kernel, the printed lines name the tree that they are to be run on.
+    """
+    from conformance import tell_again
+    from reports import files
+
+    try:
+        with _at_rest(file) as path:
+            text = tell_again.telling(path, form, width, file, kernel)
+        if out:
+            files.write_text(out, text)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    if not out:
+        click.echo(text, nl=False)
+
+
 # -- list, decode -----------------------------------------------------------------------------
 
 

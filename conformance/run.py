@@ -19,7 +19,7 @@ from conformance.tally import OperationCount, Tally
 from conformance.targets.protocol import Target
 from reference.build_check import build_info
 from reports import counterexample as counterexamples
-from reports import files, result, terminal
+from reports import files, html, result, terminal
 from reports.counterexample import Counterexample
 from reports.reproduce import replay_lines
 from reports.result import Identity, Result, RuleCount, SystemResult
@@ -212,12 +212,13 @@ def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResul
 def write_reports(
     folder: Path, whole: Result, runs: Sequence[SystemRun], kernel: str | None = None
 ) -> None:
-    """Write result.json, timing.json, junit.xml and one file for each counterexample.
+    """Write result.json, timing.json, junit.xml, index.html, and each counterexample with its page.
 
     ``kernel``: the tree that linux: targets were built of, if it was named.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tellings: dict[tuple[str, str, str], str] = {}
+    pages: dict[tuple[str, str, str], html.Page] = {}
     seconds: dict[str, float] = {}
     wanted: set[str] = set()
     for run in runs:
@@ -230,16 +231,29 @@ def write_reports(
             path = folder / "counterexamples" / name
             path.parent.mkdir(exist_ok=True)
             counterexamples.save(found.counterexample, path)
-            tellings[(run.system.name, found.rule, found.signature)] = terminal.tell(
-                found.counterexample,
-                vocabulary=run.system.vocabulary,
-                commands=replay_lines(found.counterexample, f"counterexamples/{name}", kernel),
+            identity = (run.system.name, found.rule, found.signature)
+            words = run.system.vocabulary
+            lines = replay_lines(found.counterexample, f"counterexamples/{name}", kernel)
+            tellings[identity] = terminal.tell(
+                found.counterexample, vocabulary=words, commands=lines
+            )
+            page = path.with_suffix(".html")
+            files.write_text(
+                page,
+                html.tell(
+                    found.counterexample, vocabulary=words, commands=lines, index="../index.html"
+                ),
+            )
+            pages[identity] = html.Page(
+                f"counterexamples/{page.name}", found.counterexample.views.message
             )
     # A counterexample of an earlier run into the same folder must not look like one of this.
     for path in (folder / "counterexamples").glob("*.json"):
         if path.name not in wanted and counterexamples.is_counterexample(path):
             path.unlink()
+            path.with_suffix(".html").unlink(missing_ok=True)
     result.write_result(whole, folder / "result.json")
     model = "compiled" if build_info().compiled else "interpreted"
     result.write_timing(seconds, model, folder / "timing.json")
     result.write_junit(whole, tellings, folder / "junit.xml")
+    files.write_text(folder / "index.html", html.index(whole, pages))

@@ -52,6 +52,8 @@ class EventWords:
     """What the counts of refs events are called here, where that is not as elsewhere."""
     subject: int = -1
     """The kind that says which VM the next events are about; -1 where there is only one."""
+    lanes: Mapping[int, Callable[[t.Event], str]] = field(default_factory=dict)
+    """For kinds that are not the driver's doing: whose they are, the name of a lane."""
 
 
 NO_WORDS: Final = EventWords()
@@ -71,6 +73,22 @@ class Told:
     period: int
     text: str
     place: str
+
+
+_MEMORY: Final = frozenset({t.STORE, t.FILL, t.BARRIER, t.CLEAN, t.DMA_MAP, t.DMA_UNMAP, t.WILD})
+_DEVICE: Final = frozenset({t.INVALIDATE, t.COMPLETE, t.ATTACH, t.DETACH, t.REG_READ, t.REG_WRITE})
+
+
+def lane_of(event: t.Event, words: EventWords = NO_WORDS) -> str:
+    """The lane of a timeline in which an event stands: "driver", "memory", "device", or another's.
+
+    A system says where its own kinds stand; those of which it says nothing are the driver's.
+    """
+    if event.kind in words.lanes:
+        return words.lanes[event.kind](event)
+    if event.kind in _MEMORY:
+        return "memory"
+    return "device" if event.kind in _DEVICE else "driver"
 
 
 def range_words(first: int, last: int) -> str:

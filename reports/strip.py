@@ -127,8 +127,8 @@ def draw(
     """
     indent = _indent(rows)
     bands = layout(rows, width=width, window=window, mark=mark)
-    rows = [_prepared(row, bands[0].first, bands[-1].last, mark) for row in rows]
-    shown, left_out = _nearest(bands, mark, most_bands)
+    rows = [prepare_row(row, bands[0].first, bands[-1].last, mark) for row in rows]
+    shown, left_out = nearest_bands(bands, mark, most_bands)
     lines: list[str] = []
     for band in shown:
         if lines:
@@ -152,7 +152,7 @@ def layout(
     if width < _indent(rows) + _NARROWEST:
         raise ValueError(f"width is {width}; allowed are widths from {_indent(rows) + _NARROWEST}")
     first, last = _window(rows, window, mark)
-    prepared = [_prepared(row, first, last, mark) for row in rows]
+    prepared = [prepare_row(row, first, last, mark) for row in rows]
     edges = {first, last + 1}
     for row in prepared:
         for segment in row.segments:
@@ -171,7 +171,7 @@ def layout(
     for row in prepared:
         for segment in row.segments:
             key = (segment.first, segment.last)
-            wishes[key] = max(wishes.get(key, 0), len(_labels(segment)[0]) + 6)
+            wishes[key] = max(wishes.get(key, 0), len(segment_labels(segment)[0]) + 6)
     return _bands(stretches, width - _indent(rows), wishes)
 
 
@@ -204,13 +204,13 @@ def _window(
     return min(firsts), max(lasts)
 
 
-def _prepared(row: Row, first: int, last: int, mark: int | None) -> Row:
+def prepare_row(row: Row, first: int, last: int, mark: int | None) -> Row:
     """The row cut to the window, with neighbours that continue each other drawn as one run."""
     clipped = []
     for segment in sorted(row.segments, key=lambda segment: (segment.first, -segment.last)):
         if segment.first > last or segment.last < first:
             continue
-        clipped.append(_cut(segment, first, last))
+        clipped.append(cut_segment(segment, first, last))
     many = len(clipped) > _MANY
     merged: list[Segment] = []
     for segment in clipped:
@@ -233,7 +233,7 @@ def _prepared(row: Row, first: int, last: int, mark: int | None) -> Row:
     return Row(row.label, tuple(merged), row.cached)
 
 
-def _cut(segment: Segment, first: int, last: int) -> Segment:
+def cut_segment(segment: Segment, first: int, last: int) -> Segment:
     """The part of a segment that lies in first..last, inclusive; some of it does."""
     start, end = max(segment.first, first), min(segment.last, last)
     # The sum wraps as addresses do.
@@ -342,7 +342,10 @@ def _shares(weights: Sequence[int], total: int) -> list[int]:
     return shares
 
 
-def _nearest(bands: list[Band], mark: int | None, most_bands: int | None) -> tuple[list[Band], int]:
+def nearest_bands(
+    bands: list[Band], mark: int | None, most_bands: int | None
+) -> tuple[list[Band], int]:
+    """At most so many bands, nearest to the mark; how many stretches were left out."""
     if most_bands is None or len(bands) <= most_bands:
         return bands, 0
     centre = 0
@@ -372,13 +375,13 @@ def _draw_band(rows: Sequence[Row], band: Band, indent: int, mark: int | None) -
             for segment in row.segments
             if segment.first <= band.last and segment.last >= band.first
         ]
-        for number, lane in enumerate(_lanes(inside)):
+        for number, lane in enumerate(in_lanes(inside)):
             cells = _ground(band, columns)
             for segment in lane:
                 start = band.column(max(segment.first, band.first))
                 end = band.column(segment.last + 1) if segment.last < band.last else columns
                 cells[start:end] = _segment_text(
-                    _cut(segment, band.first, band.last),
+                    cut_segment(segment, band.first, band.last),
                     end - start,
                     row.cached,
                     cut_left=segment.first < band.first,
@@ -402,7 +405,7 @@ def _ground(band: Band, columns: int) -> list[str]:
     return cells
 
 
-def _lanes(segments: Sequence[Segment]) -> list[list[Segment]]:
+def in_lanes(segments: Sequence[Segment]) -> list[list[Segment]]:
     """Segments dealt out to as few lines as it takes for none to overlap; at least one line."""
     lanes: list[list[Segment]] = [[]]
     for segment in segments:
@@ -421,7 +424,7 @@ def _segment_text(
     """Exactly ``columns`` characters, 1 or more."""
     length = segment.last - segment.first + 1
     fill = "~" if cached else "="
-    labels = _labels(segment)
+    labels = segment_labels(segment)
     if length <= segment.size:
         left, right = "[", "]"
         body = _centred(labels, columns - 2, fill)
@@ -436,7 +439,7 @@ def _segment_text(
     return (left + body + right)[:columns] if columns > 1 else left
 
 
-def _labels(segment: Segment) -> list[str]:
+def segment_labels(segment: Segment) -> list[str]:
     """What can be said inside a segment, the longest first."""
     length = segment.last - segment.first + 1
     size = size_text(segment.size)

@@ -18,10 +18,10 @@ from reports.events import Told, tell_events
 from reports.registers import Decoder
 from reports.reproduce import replay_lines
 from reports.strip import PAGE, Row, draw
-from reports.vocabulary import NO_VOCABULARY, Vocabulary
+from reports.vocabulary import NO_VOCABULARY, HardwareRow, Vocabulary
 
 WIDTH: Final = 100
-"""Columns of drawings and lists."""
+"""Columns of drawings and lists, where nothing else is asked for."""
 
 _MOST_BEFORE: Final = 28
 """Lines of events before the offending one; what came earlier is counted."""
@@ -76,6 +76,7 @@ def sections(
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
     commands: Sequence[str] = (),
+    width: int = WIDTH,
 ) -> list[Section]:
     """Everything there is to tell.
 
@@ -84,18 +85,19 @@ def sections(
         file: how the reader reaches the counterexample's file; None for its own name.
         vocabulary: the words of the counterexample's system.
         commands: the lines to type to see it again; none for replays of ``file``.
+        width: columns of drawings and lists, 72 or more.
     """
     told = [
-        _head(counterexample),
-        _done(counterexample, vocabulary),
-        _seen(counterexample),
+        head(counterexample),
+        _done(counterexample, vocabulary, width),
+        _seen(counterexample, width),
     ]
     for section in (
-        _drawn(counterexample, vocabulary),
-        _compared(counterexample),
-        _walked(counterexample),
-        _cached(counterexample),
-        _happened(counterexample, vocabulary),
+        _drawn(counterexample, vocabulary, width),
+        _compared(counterexample, width),
+        _walked(counterexample, width),
+        _cached(counterexample, width),
+        _happened(counterexample, vocabulary, width),
     ):
         if section is not None:
             told.append(section)
@@ -107,11 +109,11 @@ def sections(
 # -- helpers of all sections ----------------------------------------------------------------
 
 
-def _wrapped(first: str, rest: str, words: str, style: str = PLAIN) -> list[Line]:
-    """``words`` behind ``first``, further lines behind ``rest``, none wider than ``WIDTH``."""
+def _wrapped(width: int, first: str, rest: str, words: str, style: str = PLAIN) -> list[Line]:
+    """``words`` behind ``first``, further lines behind ``rest``, none wider than ``width``."""
     lines = textwrap.wrap(
         words,
-        WIDTH,
+        width,
         initial_indent=first,
         subsequent_indent=rest,
         break_on_hyphens=False,
@@ -119,7 +121,8 @@ def _wrapped(first: str, rest: str, words: str, style: str = PLAIN) -> list[Line
     return [Line(line, style) for line in lines] or [Line(first.rstrip(), style)]
 
 
-def _operation_text(counterexample: Counterexample, index: int, vocabulary: Vocabulary) -> str:
+def operation_text(counterexample: Counterexample, index: int, vocabulary: Vocabulary) -> str:
+    """An operation as a line, in the words of its declaration where that is known."""
     obj = counterexample.operations[index]
     specs = vocabulary.specs
     if specs is not None:
@@ -134,7 +137,8 @@ def _operation_text(counterexample: Counterexample, index: int, vocabulary: Voca
 # -- the sections ---------------------------------------------------------------------------
 
 
-def _head(counterexample: Counterexample) -> Section:
+def head(counterexample: Counterexample) -> Section:
+    """Which rule is broken by what, and what the rule says."""
     rule = counterexample.rule_text
     parts: list[Paragraph | Block] = [
         Paragraph(rule.sentence, "The rule:"),
@@ -162,7 +166,8 @@ def _head(counterexample: Counterexample) -> Section:
     )
 
 
-def _result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> str:
+def result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> str:
+    """What the operation called ``name`` returned."""
     if not result.finished:
         return "did not come back"
     returned = errno_text(result.result)
@@ -173,7 +178,7 @@ def _result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> 
     return f"{returned}, value {result.value:#x}" if result.value else returned
 
 
-def _done(counterexample: Counterexample, vocabulary: Vocabulary) -> Section:
+def _done(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -> Section:
     lines: list[Line] = []
     digits = len(str(len(counterexample.operations)))
     for index, obj in enumerate(counterexample.operations):
@@ -181,34 +186,37 @@ def _done(counterexample: Counterexample, vocabulary: Vocabulary) -> Section:
         style = FAULT if here else PLAIN
         begin = f"{'>' if here else ' '} {index + 1:>{digits}}  "
         indent = " " * (len(begin) + 4)
-        lines += _wrapped(begin, indent, _operation_text(counterexample, index, vocabulary), style)
+        lines += _wrapped(
+            width, begin, indent, operation_text(counterexample, index, vocabulary), style
+        )
         if index < len(counterexample.results):
-            result = _result_text(counterexample.results[index], str(obj.get("op")), vocabulary)
+            result = result_text(counterexample.results[index], str(obj.get("op")), vocabulary)
         else:
             result = "was not reached"
-        if len(lines[-1].text) + 5 + len(result) <= WIDTH:
+        if len(lines[-1].text) + 5 + len(result) <= width:
             lines[-1] = Line(f"{lines[-1].text}  -> {result}", style)
         else:
-            lines += _wrapped(f"{indent}-> ", f"{indent}   ", result, style)
+            lines += _wrapped(width, f"{indent}-> ", f"{indent}   ", result, style)
     return Section("What was done", (Block(tuple(lines)),))
 
 
-def _seen(counterexample: Counterexample) -> Section:
+def _seen(counterexample: Counterexample, width: int) -> Section:
     views = counterexample.views
     parts: list[Paragraph | Block] = [Paragraph(views.message)]
     lines: list[Line] = []
     if views.iova is not None:
         lines.append(Line(f"address   {views.iova:#x}"))
     if views.expected:
-        lines += _wrapped("expected  ", " " * 10, views.expected)
+        lines += _wrapped(width, "expected  ", " " * 10, views.expected)
     if views.observed:
-        lines += _wrapped("observed  ", " " * 10, views.observed, FAULT)
+        lines += _wrapped(width, "observed  ", " " * 10, views.observed, FAULT)
     if lines:
         parts.append(Block(tuple(lines)))
     return Section("What was seen", tuple(parts))
 
 
-def _stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
+def stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
+    """What may still be cached, to be drawn."""
     return tuple(
         Segment(
             fact.first,
@@ -221,7 +229,7 @@ def _stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
     )
 
 
-def _used(
+def used_window(
     rows: Sequence[Row], window: tuple[int, int] | None, mark: int | None
 ) -> tuple[int, int] | None:
     """The window without what no row maps at its ends, unless nothing at all is mapped in it."""
@@ -243,7 +251,7 @@ def _used(
     return max(window[0], min(firsts)), min(window[1], max(lasts))
 
 
-def _rows(counterexample: Counterexample, hardware: str) -> list[Row]:
+def drawn_rows(counterexample: Counterexample, hardware: str) -> list[Row]:
     """Promise, driver and hardware, before and after; the driver only where somebody looked."""
     views = counterexample.views
     rows: list[Row] = []
@@ -260,19 +268,19 @@ def _rows(counterexample: Counterexample, hardware: str) -> list[Row]:
     return rows
 
 
-def _drawn(counterexample: Counterexample, vocabulary: Vocabulary) -> Section | None:
+def _drawn(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -> Section | None:
     views = counterexample.views
     hardware = vocabulary.hardware
-    rows = _rows(counterexample, hardware.name)
-    stale = _stale_segments(counterexample)
+    rows = drawn_rows(counterexample, hardware.name)
+    stale = stale_segments(counterexample)
     if stale:
         rows.append(Row(f"{'':<7} cached", stale, cached=True))
     if views.window is None and views.iova is None and not any(row.segments for row in rows):
         return None
     drawing = draw(
         rows,
-        width=WIDTH,
-        window=_used(rows, views.window, views.iova),
+        width=width,
+        window=used_window(rows, views.window, views.iova),
         mark=views.iova,
         most_bands=_MOST_BANDS,
     )
@@ -280,32 +288,38 @@ def _drawn(counterexample: Counterexample, vocabulary: Vocabulary) -> Section | 
         Line(line, FAULT if line.lstrip().startswith("^") or line.endswith("^") else PLAIN)
         for line in drawing
     ]
-    meanings = ["Promise is what callers were told"]
-    if views.driver_after is not None:
-        meanings.append("driver the mappings in its own books")
-    meanings.append(f"{hardware.name} {hardware.meaning}")
-    if stale:
-        meanings.append("cached what the device may still hold (drawn with ~)")
     of = f" of {views.subject}" if views.subject else ""
     return Section(
         f"The addresses{of} before and after operation {views.operation + 1}",
         (
             Block(tuple(lines)),
             Paragraph(
-                f"{', '.join(meanings)}. [==] is one entry, |4K|4K| a run of pages, dots are "
-                "addresses without translation, ^ is the violated address."
+                f"{drawing_meaning(counterexample, hardware)} [==] is one entry, |4K|4K| a run of "
+                f"pages, {'~ what may be cached, ' if stale else ''}dots are addresses without "
+                "translation, ^ is the violated address."
             ),
         ),
     )
 
 
-def _compared(counterexample: Counterexample) -> Section | None:
+def drawing_meaning(counterexample: Counterexample, hardware: HardwareRow) -> str:
+    """What the rows of a drawing stand for, as a sentence."""
+    meanings = ["Promise is what callers were told"]
+    if counterexample.views.driver_after is not None:
+        meanings.append("driver the mappings in its own books")
+    meanings.append(f"{hardware.name} {hardware.meaning}")
+    if counterexample.views.stale:
+        meanings.append("cached what the device may still hold")
+    return f"{', '.join(meanings)}."
+
+
+def _compared(counterexample: Counterexample, width: int) -> Section | None:
     """What was said before and after of something, side by side."""
     comparison = counterexample.views.comparison
     if comparison is None:
         return None
     what = max(len(row.what) for row in comparison.rows) + 2
-    room = (WIDTH - what) // 2
+    room = (width - what) // 2
     lines = _beside(("", "before", "after"), what, room, QUIET)
     for row in comparison.rows:
         style = FAULT if row.before != row.after else PLAIN
@@ -331,7 +345,7 @@ def _beside(cells: tuple[str, str, str], first: int, room: int, style: str) -> l
     ]
 
 
-def _walked(counterexample: Counterexample) -> Section | None:
+def _walked(counterexample: Counterexample, width: int) -> Section | None:
     views = counterexample.views
     if not views.walk:
         return None
@@ -344,12 +358,12 @@ def _walked(counterexample: Counterexample) -> Section | None:
     lines: list[Line] = []
     for number, row in enumerate(rows):
         begin = "".join(f"{row[column]:<{widths[column]}}  " for column in range(4))
-        lines += _wrapped(begin, " " * len(begin), row[4], QUIET if number == 0 else PLAIN)
+        lines += _wrapped(width, begin, " " * len(begin), row[4], QUIET if number == 0 else PLAIN)
     address = f" of {views.iova:#x}" if views.iova is not None else ""
     return Section(f"The walk{address} afterwards", (Block(tuple(lines)),))
 
 
-def _cached(counterexample: Counterexample) -> Section | None:
+def _cached(counterexample: Counterexample, width: int) -> Section | None:
     stale = counterexample.views.stale
     if not stale:
         return None
@@ -357,7 +371,7 @@ def _cached(counterexample: Counterexample) -> Section | None:
     for fact in stale[:_MOST_FACTS]:
         begin = f"level {fact.level}  {fact.first:#x}..{fact.last:#x} "
         begin += f"({about_size(fact.last - fact.first + 1)})  {fact.word:#x}  "
-        lines += _wrapped(begin, " " * 9, fact.text)
+        lines += _wrapped(width, begin, " " * 9, fact.text)
     if len(stale) > _MOST_FACTS:
         lines.append(Line(f"and {len(stale) - _MOST_FACTS} more", QUIET))
     return Section(
@@ -375,7 +389,7 @@ def _cached(counterexample: Counterexample) -> Section | None:
 # -- events ---------------------------------------------------------------------------------
 
 
-def _told_from(
+def told_from(
     events: Sequence[t.Event], end: int, subject: str, decoder: Decoder | None
 ) -> tuple[int, str]:
     """The first event to tell, and why that one.
@@ -399,14 +413,14 @@ def _told_from(
     return completed + 1, f"{last}: told from there."
 
 
-def _happened(counterexample: Counterexample, vocabulary: Vocabulary) -> Section | None:
+def _happened(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -> Section | None:
     events = counterexample.events
     if not events:
         return None
     offending = counterexample.views.event
     end = len(events) - 1 if offending is None else offending
     decoder = vocabulary.registers
-    start, why = _told_from(events, end, "that" if offending is None else "it", decoder)
+    start, why = told_from(events, end, "that" if offending is None else "it", decoder)
     told = tell_events(
         events, start, end, counterexample.places, offending, decoder, vocabulary.events
     )
@@ -417,13 +431,13 @@ def _happened(counterexample: Counterexample, vocabulary: Vocabulary) -> Section
     lines: list[Line] = []
     if left_out:
         lines.append(Line(f"        earlier events left out: {left_out}", QUIET))
-    told_operation = _operation_of(events, told[0].first) if told else None
+    told_operation = operation_of(events, told[0].first) if told else None
     if told_operation is not None and events[told[0].first].kind != t.BEGIN:
-        lines += _operation_line(counterexample, told_operation, vocabulary, "goes on")
+        lines += _operation_line(counterexample, told_operation, vocabulary, "goes on", width)
     for line in told:
-        lines += _event_lines(counterexample, line, vocabulary, offending)
+        lines += _event_lines(counterexample, line, vocabulary, width, offending)
     for line in _after(counterexample, end, vocabulary):
-        lines += _event_lines(counterexample, line, vocabulary)
+        lines += _event_lines(counterexample, line, vocabulary, width)
     if not vocabulary.hardware.invalidates:
         why = f"Told from event {start}."
     what = (
@@ -448,7 +462,7 @@ def _after(counterexample: Counterexample, end: int, vocabulary: Vocabulary) -> 
     return told[:_MOST_AFTER]
 
 
-def _operation_of(events: Sequence[t.Event], index: int) -> int | None:
+def operation_of(events: Sequence[t.Event], index: int) -> int | None:
     """The operation that event ``index`` belongs to."""
     for at in range(index, -1, -1):
         if events[at].kind == t.BEGIN:
@@ -459,23 +473,24 @@ def _operation_of(events: Sequence[t.Event], index: int) -> int | None:
 
 
 def _operation_line(
-    counterexample: Counterexample, operation: int, vocabulary: Vocabulary, what: str
+    counterexample: Counterexample, operation: int, vocabulary: Vocabulary, what: str, width: int
 ) -> list[Line]:
     words = f"operation {operation + 1} {what}"
     if 0 <= operation < len(counterexample.operations):
-        words += ": " + _operation_text(counterexample, operation, vocabulary)
-    return _wrapped("  ", "      ", words, QUIET)
+        words += ": " + operation_text(counterexample, operation, vocabulary)
+    return _wrapped(width, "  ", "      ", words, QUIET)
 
 
 def _event_lines(
     counterexample: Counterexample,
     told: Told,
     vocabulary: Vocabulary,
+    width: int,
     offending: int | None = None,
 ) -> list[Line]:
     event = counterexample.events[told.first]
     if event.kind == t.BEGIN:
-        return _operation_line(counterexample, event.a, vocabulary, "begins")
+        return _operation_line(counterexample, event.a, vocabulary, "begins", width)
     here = told.first == offending
     digits = len(str(len(counterexample.events) - 1))
     begin = f"{'>' if here else ' '} {told.first:>{digits}}  "
@@ -483,35 +498,35 @@ def _event_lines(
     style = FAULT if here else PLAIN
     words = told.text
     if event.kind == t.END:
-        words = _return_text(counterexample, event, told.first, vocabulary) or words
+        words = return_text(counterexample, event, told.first, vocabulary) or words
     notes = [
         note.text
         for note in counterexample.views.notes
         if told.first <= note.event < told.first + told.period
     ]
-    room = WIDTH - len(begin) - len(told.place) - 2
+    room = width - len(begin) - len(told.place) - 2
     if len(notes) == 1 and told.first + 1 >= told.last and len(words) + 2 + len(notes[0]) <= room:
         words = f"{words}: {notes.pop()}"
-    lines = _wrapped(begin, indent, words, style)
+    lines = _wrapped(width, begin, indent, words, style)
     if told.place:
         last = lines[-1].text
-        if len(last) + 2 + len(told.place) <= WIDTH:
-            lines[-1] = Line(last + told.place.rjust(WIDTH - len(last)), style)
+        if len(last) + 2 + len(told.place) <= width:
+            lines[-1] = Line(last + told.place.rjust(width - len(last)), style)
         else:
-            lines.append(Line(told.place[:WIDTH].rjust(WIDTH), style))
+            lines.append(Line(told.place[:width].rjust(width), style))
     for note in notes:
         run = event.kind != t.ALLOC and told.first != told.last
         lines += _wrapped(
-            indent, indent, f"the first: {note}" if run else note, style if here else QUIET
+            width, indent, indent, f"the first: {note}" if run else note, style if here else QUIET
         )
     return lines
 
 
-def _return_text(
+def return_text(
     counterexample: Counterexample, event: t.Event, index: int, vocabulary: Vocabulary
 ) -> str:
     """What an END event returned, in the words of its operation's declaration, or ""."""
-    operation = _operation_of(counterexample.events, index)
+    operation = operation_of(counterexample.events, index)
     specs = vocabulary.specs
     if specs is None or operation is None or operation >= len(counterexample.operations):
         return ""

@@ -20,14 +20,15 @@ def _lines(
     file: str | None,
     vocabulary: Vocabulary,
     commands: Sequence[str],
+    width: int,
 ) -> list[Line]:
     lines: list[Line] = []
     for number, section in enumerate(
-        sections(counterexample, file=file, vocabulary=vocabulary, commands=commands)
+        sections(counterexample, file=file, vocabulary=vocabulary, commands=commands, width=width)
     ):
         if number:
             lines.append(Line(""))
-        title = textwrap.wrap(section.title, WIDTH)
+        title = textwrap.wrap(section.title, width)
         lines += [Line(line, FAULT if number == 0 else _TITLE) for line in title]
         lines.append(Line(("=" if number == 0 else "-") * max(map(len, title)), QUIET))
         after_block = False
@@ -40,19 +41,19 @@ def _lines(
             else:
                 if after_block:
                     lines.append(Line(""))
-                lines += _paragraph(part)
+                lines += _paragraph(part, width)
                 after_block = False
     return lines
 
 
-def _paragraph(part: Paragraph) -> list[Line]:
+def _paragraph(part: Paragraph, width: int) -> list[Line]:
     lead = f"{part.lead} " if part.lead else ""
     hang = " " * 12 if lead else ""
     return [
         Line(line)
         for line in textwrap.wrap(
             part.text,
-            WIDTH,
+            width,
             initial_indent=lead.ljust(len(hang)),
             subsequent_indent=hang,
             break_on_hyphens=False,
@@ -66,17 +67,16 @@ def tell(
     file: str | None = None,
     vocabulary: Vocabulary = NO_VOCABULARY,
     commands: Sequence[str] = (),
+    width: int = WIDTH,
 ) -> str:
-    """The telling as plain text, no line wider than 100 columns, with a newline at the end.
+    """The telling as plain text with a newline at the end.
 
     ``file`` is how the reader reaches the counterexample's file (None for its own name);
     ``vocabulary`` has the words of its system; ``commands`` are the lines to type to see it again
-    (none for replays of the file).
+    (none for replays of the file). No line is wider than ``width`` columns, but for those commands.
     """
-    return (
-        "\n".join(line.text.rstrip() for line in _lines(counterexample, file, vocabulary, commands))
-        + "\n"
-    )
+    lines = _lines(counterexample, file, vocabulary, commands, width)
+    return "\n".join(line.text.rstrip() for line in lines) + "\n"
 
 
 def show(
@@ -89,7 +89,7 @@ def show(
 ) -> None:
     """Print the telling on ``console`` (None for standard output), in colour if it has any."""
     console = console if console is not None else Console()
-    for line in _lines(counterexample, file, vocabulary, commands):
+    for line in _lines(counterexample, file, vocabulary, commands, WIDTH):
         console.print(
             Text(line.text.rstrip(), style=_COLOURS[line.style]),
             soft_wrap=True,

@@ -57,10 +57,16 @@ def test_a_run_writes_its_reports_and_nothing_else(found, shared_place):
     files = shared_place.files()
     counterexamples = [name for name in files if name.startswith("found/counterexamples/")]
     assert counterexamples
-    assert all(re.search(r"/pagetable-TL-1-[0-9a-f]{6}\.json$", name) for name in counterexamples)
+    told = [name for name in counterexamples if name.endswith(".json")]
+    assert all(re.search(r"/pagetable-TL-1-[0-9a-f]{6}\.json$", name) for name in told)
+    # Each has a page, to which the index leads.
+    pages = [name.replace(".json", ".html") for name in told]
+    assert sorted(counterexamples) == sorted(told + pages)
+    index = (shared_place.folder / "found/index.html").read_text()
+    assert all(f'href="{name.removeprefix("found/")}"' in index for name in pages)
     assert set(files) - set(counterexamples) == {
-        "found", "found/counterexamples", "found/junit.xml", "found/result.json",
-        "found/timing.json",
+        "found", "found/counterexamples", "found/index.html", "found/junit.xml",
+        "found/result.json", "found/timing.json",
     }  # fmt: skip
     assert list(shared_place.temporary.iterdir()) == []
 
@@ -84,7 +90,8 @@ def test_the_result_has_every_field(found, shared_place):
         assert shares["legal"] + shares["refused"] + shares["misuse"] == pytest.approx(1, abs=0.001)
     assert data["versions"].keys() == {"hypothesis", "mypyc"}
     named = {f"found/{name}" for name in data["counterexamples"]}
-    assert named == {n for n in shared_place.files() if n.startswith("found/counterexamples/")}
+    files = [n for n in shared_place.files() if n.startswith("found/counterexamples/")]
+    assert named == {n for n in files if n.endswith(".json")}
     assert [one["counterexample"] for one in data["identities"]] == data["counterexamples"]
     assert all(one["hits"] > 0 for one in data["identities"])
 
@@ -99,7 +106,7 @@ def test_the_result_has_no_times(found, shared_place):
 
 def test_each_counterexample_is_whole_and_small(found, shared_place):
     specs = SYSTEMS["pagetable"].specs
-    for path in (shared_place.folder / "found/counterexamples").iterdir():
+    for path in (shared_place.folder / "found/counterexamples").glob("*.json"):
         data = json.loads(path.read_text())
         assert {
             "schema", "system", "target", "rule", "signature", "seed", "operations", "trace",
@@ -112,6 +119,55 @@ def test_each_counterexample_is_whole_and_small(found, shared_place):
         assert names == ["create", "map", "unmap", "sync"]
         assert len(example.results) == len(example.operations)
         assert example.views.operation == 3
+
+
+def told_by_run(out: str, telling: str) -> str:
+    """The part of what a run printed that begins and ends as a telling does."""
+    begin = out.index(telling[: telling.index("What was done")])
+    end = out.index(telling[telling.index("\nFAILED means") :], begin)
+    return out[begin:end] + telling[telling.index("\nFAILED means") :]
+
+
+def test_a_counterexample_is_told_in_each_form(found, shared_place):
+    (file, *_) = sorted((shared_place.folder / "found/counterexamples").glob("*.json"))
+    name = f"found/counterexamples/{file.name}"
+    told = shared_place.command("tell", name)
+    assert (told.code, told.err) == (0, "")
+    assert told.out.replace(name, str(file)) == told_by_run(found.out, told.out)
+    narrow = shared_place.command("tell", name, "--width", "72").out
+    assert narrow.startswith("TL-1 is broken by mutant:unmap-not-flushed")
+    assert all(
+        len(line) <= 72 or line.startswith("mmu-conformance ") for line in narrow.splitlines()
+    )
+    assert "\n### What was done\n" in shared_place.command("tell", name, "--as", "markdown").out
+    written = shared_place.command("tell", name, "--as", "html", "--out", "page.html")
+    assert (written.code, written.out) == (0, "")
+    page = (shared_place.folder / "page.html").read_text()
+    assert page.startswith("<!doctype html>")
+    assert f"mmu-conformance replay {name} --target mutant:unmap-not-flushed" in page
+    (shared_place.folder / "page.html").unlink()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--width", "60"), "--width is 60 with --as text; allowed are 72 to 200, with --as text"),
+        (("--as", "html", "--width", "80"), "--width is 80 with --as html; allowed are 72 to 200"),
+    ],
+)
+def test_widths_that_cannot_be_are_refused(arguments, message, found, shared_place):
+    (file, *_) = sorted((shared_place.folder / "found/counterexamples").glob("*.json"))
+    done = shared_place.command("tell", f"found/counterexamples/{file.name}", *arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_what_is_no_counterexample_is_not_told(shared_place):
+    (shared_place.folder / "other.json").write_text("{}")
+    done = shared_place.command("tell", "other.json")
+    assert done.code == 2
+    assert "other.json has no schema; allowed are counterexample files" in done.err
+    (shared_place.folder / "other.json").unlink()
 
 
 def test_junit_has_a_case_for_each_rule(found, shared_place):

@@ -141,6 +141,11 @@ def _hold(event: t.Event, vm: int | None) -> str:
     return f"hold        VM {event.a}: {where}, {event.c} users"
 
 
+def _actor(actor: int) -> str:
+    """The lane of an actor."""
+    return "driver" if actor == d.AP else "firmware"
+
+
 def _shared(word: str, sign: str) -> Callable[[t.Event, int | None], str]:
     def text(event: t.Event, vm: int | None) -> str:
         name = d.field_name(event.a)
@@ -166,6 +171,14 @@ EVENT_WORDS = EventWords(
         d.CLEANED: _cleaned,
         d.HOLD: _hold,
         d.SWITCHED: lambda e, vm: f"switch      the {('driver', 'firmware')[e.a]} goes on",
+    },
+    lanes={
+        **dict.fromkeys((d.LOADED, d.STORED), lambda e: _actor(e.c)),
+        d.FENCED: lambda e: _actor(e.b),
+        **dict.fromkeys((d.TAKEN, d.GIVEN), lambda e: _actor(e.a)),
+        **dict.fromkeys((d.ENTERED, d.LINE, d.WRITTEN_BACK, d.CLEANED), lambda e: "firmware"),
+        d.SEEN: lambda e: "memory",
+        **dict.fromkeys((d.TLBI, d.DSB), lambda e: "device"),
     },
 )
 """The events of driver and firmware."""
