@@ -453,6 +453,34 @@ def tell(file: str, form: str, width: int | None, out: str | None, kernel: str |
         click.echo(text, nl=False)
 
 
+# -- export -----------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("file", metavar="FILE")
+@click.option("--as", "form", type=click.Choice(["pytest"]), default="pytest", show_default=True)
+@click.option("--out", metavar="PATH", help="Write it there, instead of to the standard output.")
+@kernel_option
+def export(file: str, form: str, out: str | None, kernel: str | None) -> None:
+    """Write the counterexample in FILE as a test that needs this package alone.
+
+    The test fails as long as the rule is broken. MMU_TARGET and MMU_KERNEL say on what it runs.
+    """
+    from conformance import export as exports
+    from conformance.discovery import system_by_name
+    from reports import counterexample, files
+
+    try:
+        with _at_rest(file) as path:
+            text = exports.pytest_text(counterexample.load(path, system_by_name), kernel)
+        if out:
+            files.write_text(out, text)
+    except (ValueError, OSError) as error:
+        refuse(error)
+    if not out:
+        click.echo(text, nl=False)
+
+
 # -- list, decode -----------------------------------------------------------------------------
 
 

@@ -103,7 +103,12 @@ def _replay_known(
                     entry.signature,
                     "",
                     counterexample_of(
-                        system_by_name(entry.system), target, entry.witness, entry.identity, seed
+                        system_by_name(entry.system),
+                        target,
+                        entry.witness,
+                        entry.identity,
+                        seed,
+                        repaired=False,
                     ),
                     entry.name,
                 )

@@ -1,8 +1,10 @@
 """From operations that break a rule to a counterexample with what the three views said."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from conformance.minimise import reproduces
+from conformance.repair import repair, story_of
 from conformance.system import System
 from conformance.targets.protocol import Target
 from reference.operations import Operation, to_json
@@ -16,10 +18,13 @@ def counterexample_of(
     operations: Sequence[Operation],
     identity: tuple[str, str],
     seed: int,
+    *,
+    repaired: bool = True,
 ) -> Counterexample | None:
     """The counterexample that these operations give on ``target``; None if they do not any more.
 
-    The operations after the one that breaks the rule are left out.
+    The operations after the one that breaks the rule are left out. ``repaired``: whether a change
+    is looked for with which it would not be broken; that takes as long as some dozens of replays.
     """
     needed = reproduces(system, target, operations, identity)
     if needed == 0:
@@ -34,6 +39,11 @@ def counterexample_of(
     assert outcome is not None
     violation = next(one for one in outcome.violations if one.identity == identity)
     rule = system.rule(violation.rule)
+    told = views.after(violation)
+    change = ""
+    if repaired:
+        story = story_of(session.operations, session.results, session.trace)
+        change = repair(system, target, story, identity, violation.event, violation.iova)
     return Counterexample(
         system=system.name,
         target_name=target.name,
@@ -48,5 +58,5 @@ def counterexample_of(
             OperationResult(one.result, one.value, one.finished) for one in session.results
         ),
         trace=tuple(event_to_json(event, target.places) for event in session.trace),
-        views=views.after(violation),
+        views=replace(told, repair=change),
     )

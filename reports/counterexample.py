@@ -141,7 +141,8 @@ class Views:
     ``driver_before`` and ``driver_after`` are what the driver's own books say is mapped, in
     mappings of buffers; None, both of them, where nobody looked. ``subject`` says which of
     several address spaces it is all about ("VM 0"), or is "". ``comparison`` is what a strip does
-    not show of the violated address, or None.
+    not show of the violated address, or None. ``repair`` is the smallest change to the events with
+    which the rule would have held, to follow "It would have held ", or "" where none was found.
     """
 
     message: str
@@ -162,6 +163,7 @@ class Views:
     driver_after: tuple[Segment, ...] | None = None
     subject: str = ""
     comparison: Comparison | None = None
+    repair: str = ""
 
     def __post_init__(self) -> None:
         _unsigned(self, "iova")
@@ -361,6 +363,8 @@ def _optional_json(views: Views) -> dict[str, object]:
             ],
             "meaning": views.comparison.meaning,
         }
+    if views.repair:
+        shown["repair"] = views.repair
     return shown
 
 
@@ -570,6 +574,7 @@ def _read_views(fields: Fields) -> Views:
         driver_after=driver_after,
         subject=fields.string("subject") if fields.has("subject") else "",
         comparison=_read_comparison(fields),
+        repair=fields.string("repair") if fields.has("repair") else "",
     )
 
 

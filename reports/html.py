@@ -22,6 +22,7 @@ from reports.telling import (
     Paragraph,
     drawing_meaning,
     drawn_rows,
+    enough,
     head,
     operation_text,
     result_text,
@@ -145,6 +146,7 @@ def tell(
             done=_done(counterexample, vocabulary),
             picture=_picture(counterexample, vocabulary),
             timeline=_timeline(counterexample, vocabulary),
+            enough=enough(counterexample),
             commands=list(commands) or replay_lines(counterexample, file),
             index=index,
         )

@@ -98,6 +98,7 @@ def sections(
         _walked(counterexample, width),
         _cached(counterexample, width),
         _happened(counterexample, vocabulary, width),
+        enough(counterexample),
     ):
         if section is not None:
             told.append(section)
@@ -535,6 +536,19 @@ def return_text(
         return ""
     told = spec.returned(event.b)
     return f"return      {errno_text(event.a)}{', ' if told else ''}{told}"
+
+
+def enough(counterexample: Counterexample) -> Section | None:
+    """With which change to the events nothing would be broken."""
+    if not counterexample.views.repair:
+        return None
+    return Section(
+        "What would have been enough",
+        (
+            Paragraph(f"It would have held {counterexample.views.repair}."),
+            Paragraph("Found by trying: the same events were played back with one change."),
+        ),
+    )
 
 
 # -- reproducing ----------------------------------------------------------------------------

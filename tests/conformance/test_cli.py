@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,26 @@ def test_widths_that_cannot_be_are_refused(arguments, message, found, shared_pla
     done = shared_place.command("tell", f"found/counterexamples/{file.name}", *arguments)
     assert done.code == 2
     assert message in done.err
+
+
+def test_a_counterexample_is_exported_as_a_test(found, shared_place):
+    (file, *_) = sorted((shared_place.folder / "found/counterexamples").glob("*.json"))
+    test = shared_place.folder / "test_of_it.py"
+    done = shared_place.command("export", f"found/counterexamples/{file.name}", "--out", test.name)
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert shared_place.command("export", f"found/counterexamples/{file.name}").out == (
+        test.read_text()
+    )
+    for target, code in (("", 1), ("reference", 0)):
+        run = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)],
+            env=os.environ | ({"MMU_TARGET": target} if target else {}),
+            cwd=shared_place.folder, capture_output=True, text=True,
+        )  # fmt: skip
+        assert run.returncode == code, run.stdout
+    assert "identity not in violated('pagetable', TARGET, OPERATIONS, KERNEL)" in test.read_text()
+    test.unlink()
+    shutil.rmtree(shared_place.folder / "__pycache__", ignore_errors=True)
 
 
 def test_what_is_no_counterexample_is_not_told(shared_place):
@@ -377,7 +398,7 @@ WRONG_USES = {
     "database": (["run", "--database", "a-file"], ["database is 'a-file'", "allowed"]),
     "option": (["run", "--example", "5"], ["'--example'", "--examples", "--report-dir"]),
     "no-value": (["run", "--target"], ["--target", "requires an argument"]),
-    "command": (["judge"], ["command is 'judge'", "decode, doctor, list, replay, run"]),
+    "command": (["judge"], ["command is 'judge'", "doctor, export, list, replay, run, tell"]),
     "no-option": (["--nosuch"], ["'--nosuch'", "--version"]),
     "list": (["list", "nosuch"], ["list is 'nosuch'", "systems, targets, rules, formats, mutants"]),
     "no-list": (["list"], ["Missing argument", "systems|targets|rules|formats|mutants"]),
