@@ -7,6 +7,7 @@ import pytest
 from conformance.discovery import SYSTEMS
 from conformance.make_counterexample import counterexample_of
 from conformance.mutants.mutant import load
+from conformance.registry import make_target
 from conformance.rules.rule import LEGAL, REFUSED
 from conformance.systems.uat import mutants
 from conformance.systems.uat.operations import SPECS
@@ -270,6 +271,19 @@ def test_a_counterexample_tells_both_lanes():
     assert "create order=sc switch_flushes=1" in page
     assert "conflicts" in page
     assert "VM 0" in page
+
+
+def test_an_address_of_the_upper_half_is_told_from_the_beginning_of_its_half():
+    target = make_target("mutant:uat-map-not-visible")
+    made, mapped = create(flushes=0), op("map", vm=-1, size=PAGE)
+    session = session_after(made, target=target)
+    (violation,) = session.run(mapped).violations
+    assert violation.iova >= 1 << 63
+    identity = violation.identity
+    told = counterexample_of(SYSTEM, target, [made, mapped], identity, 0)
+    assert told.views.iova < 1 << 39
+    assert told.views.subject == "the kernel"
+    assert f"{told.views.iova:#x}" in terminal.tell(told, vocabulary=SYSTEM.vocabulary)
 
 
 def test_every_rule_has_a_sentence_and_is_asked():

@@ -5,6 +5,7 @@ they are one schedule. Addresses are those in the half.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from conformance.rules.rule import Violation
 from conformance.session import Session
@@ -45,10 +46,11 @@ class UatViews:
             self._vm = self._subject()
             self._window = self._find_window()
         window, vm = self._find_window() or self._window, self._vm
+        # The views of a half count from its own beginning.
         at = d.split(violation.iova)[1] if violation.iova >= 0 else -1
         self._window = window
         return views(
-            violation, session.trace, len(session.operations), window,
+            replace(violation, iova=at), session.trace, len(session.operations), window,
             self._before, self._look(),
             iova=at if window is not None and window[0] <= at <= window[1] else -1,
             space=None if vm is None else vm.space,
