@@ -16,6 +16,9 @@ from reports import terminal
 from reports.reproduce import replay_lines, run_line
 from reports.result import Result, SystemResult
 
+MOST_PAIRS = 8
+"""Pairs of operation and state that are named, of those not reached; the result has them all."""
+
 MOST_TOLD = 12
 """Counterexamples that are told in full; the others are in their files."""
 
@@ -221,7 +224,15 @@ def _system_lines(system: SystemResult) -> list[str]:
     lines.append("checked   " + ", ".join(cells))
     if system.vacuous:
         lines.append(f"vacuous   {', '.join(system.vacuous)}: never exercised in this run")
+    if system.unreached:
+        lines.append(f"unreached {_some(system.unreached)}: nothing changed there in this run")
     return lines
+
+
+def _some(pairs: Sequence[str]) -> str:
+    """The first of the pairs that were not reached, and how many more there are."""
+    more = len(pairs) - MOST_PAIRS
+    return ", ".join(pairs[:MOST_PAIRS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _share(part: int, whole: int) -> str:
