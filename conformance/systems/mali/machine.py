@@ -168,6 +168,67 @@ class MaliActor(Machine):
             full = 1 << self.state.va_bits
             self.do("vm", user_va=user if user >= 0 else full + user)
 
+    # -- while the device cannot be used, and after it -----------------------------------------
+
+    def _recover(self) -> None:
+        """Whatever happened is over at the end of the step."""
+        if self.session.promise.made is None or self.session.ended:
+            return
+        state = self.state
+        if state.resetting:
+            self.do("post_reset")
+        if not state.powered and not state.unplugged:
+            self.do("resume")
+        if state.reset_asked:
+            self.do("run")
+        if state.may_time_out and state.is_up():
+            self.do("pre_reset")
+            self.do("post_reset")
+
+    def _between(self, vm: MaliVm, pick: int) -> None:
+        """What a process does while the device cannot be used."""
+        self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        one = self._there(vm, pick)
+        if one is not None:
+            self._unmap(vm, *self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)]))
+        if pick & 1:
+            args = self._map_args(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
+            if args:
+                self.do("queue", **args)
+            self.do("run")
+        if pick & 2:
+            self.do("active", vm=vm.number)
+        if pick & 4:
+            self.do("vm")
+        if pick & 8:
+            self.do("alloc", vm=vm.number, bo=self._buffer(vm, pick) if pick & 16 else NONE)
+            self._free(pick)
+        if pick & 16 and self.state.handles() > 2:
+            self.do("destroy_vm", vm=[one.number for one in self.state.vms if one.handle][-1])
+        if pick & 32:
+            self._end_jobs(vm)
+
+    def _free(self, pick: int) -> None:
+        """The kernel gives addresses back, if it has any."""
+        there = [number for number, one in enumerate(self.state.nodes) if one.open]
+        if there:
+            self.do("free", node=there[pick % len(there)])
+
+    def _end_all_jobs(self) -> None:
+        for one in self.state.vms:
+            self._end_jobs(one)
+
+    def _queue_page(self, vm: MaliVm, pick: int, fence: int = NONE) -> None:
+        """A page is to be mapped, when a fence was signalled."""
+        args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        if args:
+            self.do("queue", **args, fence=fence)
+
+    def _reset_alone(self) -> None:
+        """After it, no VM without jobs has an AS."""
+        self.do("pre_reset")
+        self.do("post_reset")
+
 
 class MaliMachine(MaliActor):
     """Generates operations for one session."""
@@ -432,60 +493,6 @@ class MaliMachine(MaliActor):
             _MISHAPS[mishap](self, vm, pick)
             self._recover()
 
-    def _recover(self) -> None:
-        """Whatever happened is over at the end of the step."""
-        if self.session.promise.made is None or self.session.ended:
-            return
-        state = self.state
-        if state.resetting:
-            self.do("post_reset")
-        if not state.powered and not state.unplugged:
-            self.do("resume")
-        if state.reset_asked:
-            self.do("run")
-        if state.may_time_out and state.is_up():
-            self.do("pre_reset")
-            self.do("post_reset")
-
-    def _between(self, vm: MaliVm, pick: int) -> None:
-        """What a process does while the device cannot be used."""
-        self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
-        one = self._there(vm, pick)
-        if one is not None:
-            self._unmap(vm, *self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)]))
-        if pick & 1:
-            args = self._map_args(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
-            if args:
-                self.do("queue", **args)
-            self.do("run")
-        if pick & 2:
-            self.do("active", vm=vm.number)
-        if pick & 4:
-            self.do("vm")
-        if pick & 8:
-            self.do("alloc", vm=vm.number, bo=self._buffer(vm, pick) if pick & 16 else NONE)
-            self._free(pick)
-        if pick & 16 and self.state.handles() > 2:
-            self.do("destroy_vm", vm=[one.number for one in self.state.vms if one.handle][-1])
-        if pick & 32:
-            self._end_jobs(vm)
-
-    def _free(self, pick: int) -> None:
-        """The kernel gives addresses back, if it has any."""
-        there = [number for number, one in enumerate(self.state.nodes) if one.open]
-        if there:
-            self.do("free", node=there[pick % len(there)])
-
-    def _end_all_jobs(self) -> None:
-        for one in self.state.vms:
-            self._end_jobs(one)
-
-    def _queue_page(self, vm: MaliVm, pick: int, fence: int = NONE) -> None:
-        """A page is to be mapped, when a fence was signalled."""
-        args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
-        if args:
-            self.do("queue", **args, fence=fence)
-
     def _fault(self, vm: MaliVm, pick: int) -> None:
         if pick & 16:
             self._end_jobs(vm)
@@ -632,7 +639,7 @@ class MaliMachine(MaliActor):
         elif pick & 4:
             self._fault(vm, 0)
         if pick & 16:
-            self._queue_page(vm, pick, max(self.ask("fence"), NONE))
+            self._queue_page(vm, pick, self.ask("fence"))
         if pick & 40 and vm.slot > 0:
             self.do("stick", slot=vm.slot)
             self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
@@ -642,17 +649,12 @@ class MaliMachine(MaliActor):
         self.do("close_file")
         self.do("run")
 
-    def _reset_alone(self) -> None:
-        """After it, no VM without jobs has an AS."""
-        self.do("pre_reset")
-        self.do("post_reset")
-
     def _close_file(self, vm: MaliVm, pick: int) -> None:
         """The process ends, while jobs of it may be at work; then another begins."""
         if pick & 1:
             self._end_jobs(vm)
         if pick & 8:
-            self._queue_page(vm, pick, max(self.ask("fence"), NONE))
+            self._queue_page(vm, pick, self.ask("fence"))
         if pick & 6 == 2:
             self.do("suspend")
         elif pick & 6 == 4:
