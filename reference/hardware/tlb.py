@@ -192,9 +192,9 @@ class MaximalTlb:
         count: i64 = len(pages)
         if count == 0:
             return
-        if (last - first) // self.page_span < count:
+        if (last - first) // self.page_span < count:  # no difference: both ways find the same
             va: i64 = first & ~(self.page_span - 1)
-            while va <= last:
+            while va <= last:  # no difference: ``last`` is the end of a page
                 if va in pages:
                     self._invalidate_page(va, scope, issued)
                 va += self.page_span
@@ -248,7 +248,8 @@ class MaximalTlb:
         for path in page.paths:
             if path.fact == fact.number and path.owner == self.context:
                 page.paths.remove(path)
-                inside: bool = first <= fact.first and fact.last <= last
+                # Where it does not matter: of what lies in the range nothing would be kept.
+                inside: bool = first <= fact.first and fact.last <= last  # no difference: see above
                 if not self.frozen and (not inside or scope & SCOPE_TAG):
                     self.keep_leaves(page, path, first, last, fact.until, scope)
                 return
@@ -267,7 +268,7 @@ class MaximalTlb:
                 end: i64 = start + span - 1
                 if self._survives(level, word, scope):
                     self.remember_leaf(level, start, end, word, until)
-                elif not scope & SCOPE_ENTRY or end < first or start > last:
+                elif not scope & SCOPE_ENTRY or end < first or start > last:  # no difference: pages
                     if start < first:
                         self.remember_leaf(level, start, min(end, first - 1), word, until)
                     if end > last:
@@ -302,7 +303,7 @@ class MaximalTlb:
         found: list[Fact] = []
         pages = self.pages
         if pages:
-            if (last - first) // self.page_span < len(pages):
+            if (last - first) // self.page_span < len(pages):  # no difference: the same is found
                 va: i64 = first & ~(self.page_span - 1)
                 while va <= last:
                     if va in pages:

@@ -1,19 +1,31 @@
 """Pairs of operation and state: what is declared, what is found in a call, what a run counts."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from conformance.discovery import SYSTEMS
 from conformance.engine import Plan, run_shard
 from conformance.registry import make_target
-from conformance.states import NO_STATES, States
+from conformance.states import ENOUGH, NO_STATES, States
 from conformance.tally import Tally
 from reference.operations import make
 
 PAGE = 0x1000
 HUGE = 0x20_0000
 NAMES = tuple(name for name in SYSTEMS if SYSTEMS[name].states is not NO_STATES)
+ROW = re.compile(r"\| (\w+) \| `([\w-]+)`.* \| (\d+) \| (\d+) \| (.*) \|")
+
+
+def pairs(page, system):
+    """(operation, word): (changed, met, why) of a system's table on the page."""
+    table = page.split(f"\n## {system}\n", 1)[1].split("\n## ", 1)[0]
+    return {
+        (found[1], found[2]): (int(found[3]), int(found[4]), found[5])
+        for found in map(ROW.fullmatch, table.splitlines())
+        if found
+    }
 
 
 def met(system, *operations):
@@ -71,6 +83,22 @@ def test_a_run_counts_what_is_declared(name):
     for words in tally.states.values():
         for count in words.values():
             assert 0 <= count.changed <= count.count > 0
+
+
+# -- what a run counted ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_pair_is_starved_but_those_that_are_argued(name):
+    states = SYSTEMS[name].states
+    path = Path(__file__).resolve().parents[2] / "docs" / "states.md"
+    counted = pairs(path.read_text("utf-8"), name)
+    assert set(counted) == set(states)
+    few = {pair for pair, (changed, _, _) in counted.items() if changed < ENOUGH}
+    assert few == set(states.few)
+    for pair, (changed, count, why) in counted.items():
+        assert changed <= count
+        assert why == states.few.get(pair, "")
 
 
 # -- what is found in a call ----------------------------------------------------------------------

@@ -292,6 +292,14 @@ def test_an_invalidation_takes_what_was_gone_before_it_was_issued(others: int) -
             assert firsts(tlb, 0, 0) == [0] * left
 
 
+def test_an_invalidation_of_much_leaves_the_pages_beside_it() -> None:
+    tlb = a_tlb()
+    for page in (0, 1, 9, 10):
+        tlb.remember_leaf(3, page * PAGE, (page + 1) * PAGE - 1, leaf_at(3, page * PAGE), 0)
+    tlb.invalidate(PAGE, 10 * PAGE - 1, SCOPE_LEAF, 1)
+    assert firsts(tlb, 0, TOP_VA) == [0, 10 * PAGE]
+
+
 def test_what_is_left_of_a_block_begins_and_ends_beside_the_range() -> None:
     tlb = a_tlb()
     tlb.remember_leaf(2, BLOCK, 2 * BLOCK - 1, leaf_at(2, BLOCK), 0)
