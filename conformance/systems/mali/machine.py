@@ -559,8 +559,6 @@ class MaliMachine(MaliActor):
             self._map(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
         self.do("run")
         self._job(vm)
-        if pick & 36:
-            self._between(vm, pick & ~3 | 8)
 
     def _stuck_active(self, vm: MaliVm, pick: int) -> None:
         """A command never ends, while the VM gets its address space."""
@@ -640,9 +638,6 @@ class MaliMachine(MaliActor):
             self._fault(vm, 0)
         if pick & 16:
             self._queue_page(vm, pick, self.ask("fence"))
-        if pick & 40 and vm.slot > 0:
-            self.do("stick", slot=vm.slot)
-            self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
         self.do("unplug")
         self._between(vm, pick | 31)
         self.do("alloc", vm=vm.number)
