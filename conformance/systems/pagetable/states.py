@@ -101,14 +101,16 @@ def _unmapped(table: Table, call: PageTableCall) -> list[str]:
     """Words for what an unmap takes out."""
     fmt, translations = table.format, table.translations
     level = int(fmt.level_of(call.operation.number("pgsize")))
-    found = int(translations.largest_level_in(call.first, call.last))
+    # What is at its start stands for all of it: to look through a range takes long.
+    found = int(translations.level_at(call.first))
     words = ["part"] * (found < level) + ["smaller"] * (found > level)
-    reach = int(fmt.span(found - 1)) if found else table.limit
-    low, high = call.first // reach * reach, (call.last // reach + 1) * reach - 1
-    left = (low < call.first and translations.any_in(low, call.first - 1)) or (
-        high > call.last and translations.any_in(call.last + 1, min(high, table.limit - 1))
-    )
-    return words + ["last"] * (not left)
+    if found > 0:
+        # All that is promised behind the entry that leads to the table.
+        reach = int(fmt.span(found - 1))
+        end = min(call.last, (call.first // reach + 1) * reach - 1)
+        count = (end + 1 - call.first) >> int(fmt.shift(found))
+        words += ["last"] * (translations.below[found - 1].get(call.first // reach, 0) <= count)
+    return words
 
 
 STATES = States(words=WORDS, pairs=PAIRS, met=met)
