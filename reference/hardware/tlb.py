@@ -171,7 +171,8 @@ class MaximalTlb:
             # Upper levels first: what they led to ends with them.
             facts = sorted(self.walks.values(), key=level_and_number)
             for fact in facts:
-                if fact.until < issued and fact.first <= last and fact.last >= first:
+                inside = fact.first <= last and fact.last >= first  # no difference: whole pages
+                if fact.until < issued and inside:
                     if scope & SCOPE_LEAF:
                         self.forget_walk(fact, first, last, scope)
                     else:
@@ -200,7 +201,9 @@ class MaximalTlb:
                 va += self.page_span
         else:
             for va in list(pages):
-                if va <= last and va + self.page_span > first:
+                if va > last:  # no difference: as above
+                    continue
+                if va + self.page_span > first:
                     self._invalidate_page(va, scope, issued)
 
     def _invalidate_page(self, va: i64, scope: i64, issued: i64) -> None:
@@ -220,8 +223,8 @@ class MaximalTlb:
         for fact in before:
             if (
                 fact.until >= issued
-                or fact.first > last
-                or fact.last < first
+                or fact.first > last  # no difference: a page has a first and a last address
+                or fact.last < first  # no difference: as above
                 or self._survives(fact.level, fact.word, scope)
             ):
                 self.blocks.append(fact)
@@ -269,7 +272,7 @@ class MaximalTlb:
                 if self._survives(level, word, scope):
                     self.remember_leaf(level, start, end, word, until)
                 elif not scope & SCOPE_ENTRY or end < first or start > last:  # no difference: pages
-                    if start < first:
+                    if start < first:  # no difference: what begins in the range goes with it
                         self.remember_leaf(level, start, min(end, first - 1), word, until)
                     if end > last:
                         self.remember_leaf(level, max(start, last + 1), end, word, until)
