@@ -152,6 +152,38 @@ def mutants(session: nox.Session) -> None:
         session.run("python", "-m", "conformance.kill", *arguments)
 
 
+@nox.session(name="time-to-first")
+def time_to_first(session: nox.Session) -> None:
+    """Measure how long it takes to find each seeded bug (``--``: see ``--help``); takes hours."""
+    install(session)
+    kept = ROOT / ".nox" / "time-to-first.json"
+    arguments = ["--kept", str(kept), "--docs", str(ROOT / "docs" / "time-to-first.md")]
+    with empty_directory(session):
+        session.run(
+            "python", str(ROOT / "benchmarks" / "time_to_first.py"), *arguments, *session.posargs
+        )
+
+
+@nox.session
+def boundaries(session: nox.Session) -> None:
+    """Move each comparison of the hardware model: a quick test has to notice (``--``: files)."""
+    session.env["MMU_CONFORMANCE_INTERPRETED"] = "1"
+    session.install("-e", f"{ROOT}[test]")
+    session.run("python", str(ROOT / "tests" / "boundaries.py"), *session.posargs)
+
+
+@nox.session
+def states(session: nox.Session) -> None:
+    """Count in which states operations change anything, in an ordinary run; write the page."""
+    install(session)
+    with empty_directory(session):
+        session.run("mmu-conformance", "run", *session.posargs, "--report-dir", "found")
+        session.run(
+            "python", str(ROOT / "benchmarks" / "states.py"), "found/result.json",
+            "--docs", str(ROOT / "docs" / "states.md"),
+        )  # fmt: skip
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link fails, and so does a page the code has outrun."""

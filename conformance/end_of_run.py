@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.discovery import system_by_name
-from conformance.known_failures import read_known
+from conformance.known_failures import Known, read_known
 from conformance.make_counterexample import counterexample_of
 from conformance.profiles import SHARDS
 from conformance.registry import make_target
@@ -15,6 +15,9 @@ from conformance.targets.protocol import Target, TargetUnavailable
 from reports import terminal
 from reports.reproduce import replay_lines, run_line
 from reports.result import Result, SystemResult
+
+MOST_PAIRS = 8
+"""Pairs of operation and state that are named, of those not reached; the result has them all."""
 
 MOST_TOLD = 12
 """Counterexamples that are told in full; the others are in their files."""
@@ -90,38 +93,46 @@ def _replay_known(
             run, target = by_system.get(entry.system), targets.get(entry.system)
             if run is None or target is None or not entry.concerns(target):
                 continue
-            fails = entry.fails(target)
+            shown = entry.shows(target)
             if entry.covers(target):
-                if not fails:
-                    problems.append(
-                        f"stale: {entry.rule} {entry.signature!r} of {entry.source} does not fail "
-                        "any more, though its range of versions says so"
-                    )
-                    continue
-                run.found[entry.identity] = Found(
-                    entry.rule,
-                    entry.signature,
-                    "",
-                    counterexample_of(
+                problems += _not_shown(entry, shown)
+                for identity in shown:
+                    whole = counterexample_of(
                         system_by_name(entry.system),
                         target,
                         entry.witness,
-                        entry.identity,
+                        identity,
                         seed,
                         repaired=False,
-                    ),
-                    entry.name,
-                )
-            elif fails and entry.identity not in run.found:
-                problems.append(
-                    f"{entry.rule} {entry.signature!r} of {entry.source} fails on this version "
-                    "too, outside the range that the entry gives"
-                )
-            elif not fails:
+                    )
+                    run.found[identity] = Found(*identity, "", whole, entry.name)
+            elif not shown:
                 news.append(
                     f"fixed in {target.version}: {entry.rule} {entry.signature!r} of {entry.source}"
                 )
+            else:
+                problems += [
+                    f"{rule} {signature!r} of {entry.source} fails on this version "
+                    "too, outside the range that the entry gives"
+                    for rule, signature in shown
+                    if (rule, signature) not in run.found
+                ]
     return problems, news
+
+
+def _not_shown(entry: Known, shown: Sequence[tuple[str, str]]) -> list[str]:
+    """What is wrong with an entry whose witness does not show all that it covers."""
+    if not shown:
+        return [
+            f"stale: {entry.rule} {entry.signature!r} of {entry.source} does not fail "
+            "any more, though its range of versions says so"
+        ]
+    return [
+        f"too wide: {entry.rule} {entry.signature!r} of {entry.source} covers "
+        f"{signature!r}, which its witness does not show"
+        for rule, signature in entry.identities
+        if (rule, signature) not in shown
+    ]
 
 
 # -- in words ---------------------------------------------------------------------------------
@@ -213,7 +224,15 @@ def _system_lines(system: SystemResult) -> list[str]:
     lines.append("checked   " + ", ".join(cells))
     if system.vacuous:
         lines.append(f"vacuous   {', '.join(system.vacuous)}: never exercised in this run")
+    if system.unreached:
+        lines.append(f"unreached {_some(system.unreached)}: nothing changed there in this run")
     return lines
+
+
+def _some(pairs: Sequence[str]) -> str:
+    """The first of the pairs that were not reached, and how many more there are."""
+    more = len(pairs) - MOST_PAIRS
+    return ", ".join(pairs[:MOST_PAIRS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _share(part: int, whole: int) -> str:

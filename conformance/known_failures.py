@@ -1,6 +1,6 @@
 """Known-failure files: violations that are known, each with a witness that is replayed.
 
-A file is TOML with one ``[[failure]]`` table for each identity::
+A file is TOML with one ``[[failure]]`` table for each defect::
 
     [[failure]]
     system = "pagetable"
@@ -12,6 +12,25 @@ A file is TOML with one ``[[failure]]`` table for each identity::
     link = "..."                   # or the argument, why it is what it is
     witness = [ '{"op": "create", ...}', ... ]
 
+A word of the signature may be several, ``level 1|2|3``: the entry covers each combination of them,
+and the witness has to show each; a pattern that covers what its witness does not show is refused.
+Where a defect has more than one rule, signature or witness, they stand one below the other::
+
+    [[failure]]
+    system = "mali"
+    target = "linux:panthor"
+    versions = ["6.10", "6.12"]
+    reason = "..."
+    link = "..."
+
+    [[failure.shown]]
+    rule = "OR-2"
+    signature = "bind, level 2, leaf -> table, in arm_lpae_install_table"
+    witness = [ ... ]
+
+    [[failure.shown]]
+    ...
+
 A known identity is not searched for: its witness is replayed. If the witness does
 not fail any more on a version inside the range, the entry is stale, and that is an
 error; outside the range it is news.
@@ -20,8 +39,9 @@ error; outside the range it is news.
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from conformance.discovery import system_by_name
@@ -35,19 +55,25 @@ FOLDER = Path(__file__).parent / "known"
 
 _FIELDS = {
     "system": str,
-    "rule": str,
-    "signature": str,
     "target": str,
     "versions": list,
     "reason": str,
     "link": str,
-    "witness": list,
 }
+_SHOWN_FIELDS = {"rule": str, "signature": str, "witness": list}
+_MANY = "shown"
+"""The field of an entry that shows more than one thing."""
+
+MOST_COVERED = 24
+"""Identities that one pattern can cover at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One known failure. ``first``/``last``: versions, as tuples of numbers; () is open."""
+    """One witness of a known failure. ``first``/``last``: versions, as numbers; () is open.
+
+    ``signature``: a pattern, see the top of this file.
+    """
 
     system: str
     rule: str
@@ -61,9 +87,9 @@ class Known:
     source: str
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """Rule and signature."""
-        return (self.rule, self.signature)
+    def identities(self) -> tuple[tuple[str, str], ...]:
+        """Rule and signature of everything that it covers."""
+        return tuple((self.rule, one) for one in covered(self.signature))
 
     @property
     def name(self) -> str:
@@ -85,10 +111,34 @@ class Known:
         before = not self.last or version[: len(self.last)] <= self.last
         return after and before
 
-    def fails(self, target: Target) -> bool:
-        """Whether the witness still breaks the rule in the same way."""
+    def shows(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """Those of the identities that the witness shows on a target."""
         system = system_by_name(self.system)
-        return reproduces(system, target, self.witness, self.identity) > 0
+        return tuple(
+            one for one in self.identities if reproduces(system, target, self.witness, one) > 0
+        )
+
+
+def covered(pattern: str) -> list[str]:
+    """The signatures that a pattern covers: for each word with ``|``, each of its choices.
+
+    Raises:
+        ValueError: a choice is empty, a word could be any, or there are too many.
+    """
+    words = [word.split("|") for word in re.split(r"(,? )", pattern)]
+    for choices in words:
+        if ("" in choices and len(choices) > 1) or "*" in choices:
+            raise ValueError(
+                f"signature is {pattern!r}; allowed are words, or choices such as 1|2|3, each of "
+                "which the witness shows"
+            )
+    found = ["".join(chosen) for chosen in product(*words)]
+    if len(found) > MOST_COVERED or len(set(found)) < len(found):
+        raise ValueError(
+            f"signature is {pattern!r}, which covers {len(found)}; allowed are {MOST_COVERED} at "
+            "most, each once"
+        )
+    return found
 
 
 def version_of(target: Target) -> tuple[int, ...]:
@@ -127,21 +177,46 @@ def read_known(path: str | Path) -> list[Known]:
     entries = data.get("failure")
     if set(data) - {"failure"} or not isinstance(entries, list):
         raise ValueError(f"{path} has {sorted(data)}; allowed are [[failure]] tables only")
-    return [_entry(path, number, entry) for number, entry in enumerate(entries, start=1)]
+    return [
+        known
+        for number, entry in enumerate(entries, start=1)
+        for known in _entry(path, f"{path}, failure {number}", entry)
+    ]
 
 
-def _entry(path: Path, number: int, entry: object) -> Known:
-    where = f"{path}, failure {number}"
+def _entry(path: Path, where: str, entry: object) -> Iterator[Known]:
+    """What an entry shows: one thing, or those of its table ``shown``."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where} is {entry!r}; allowed are [[failure]] tables")
-    for name, kind in _FIELDS.items():
+    if _MANY not in entry:
+        _check(where, entry, _FIELDS | _SHOWN_FIELDS)
+        yield _known(path, where, entry)
+        return
+    _check(where, entry, _FIELDS | {_MANY: list})
+    shared = {name: entry[name] for name in _FIELDS}
+    if not entry[_MANY]:
+        raise ValueError(f"{where}: field {_MANY} is empty; allowed is one table or more")
+    for number, one in enumerate(entry[_MANY], start=1):
+        which = f"{where}, {_MANY} {number}"
+        if not isinstance(one, Mapping):
+            raise ValueError(f"{which} is {one!r}; allowed are [[failure.{_MANY}]] tables")
+        _check(which, one, _SHOWN_FIELDS)
+        yield _known(path, which, {**shared, **one})
+
+
+def _check(where: str, entry: Mapping[str, object], fields: Mapping[str, type]) -> None:
+    """Whether an entry has these fields, and no others."""
+    for name, kind in fields.items():
         if not isinstance(entry.get(name), kind):
             raise ValueError(
                 f"{where}: field {name} is {entry.get(name)!r}; allowed is a {kind.__name__}"
             )
-    unknown = sorted(set(entry) - set(_FIELDS))
+    unknown = sorted(set(entry) - set(fields))
     if unknown:
-        raise ValueError(f"{where}: fields {unknown} are unknown; allowed are {list(_FIELDS)}")
+        raise ValueError(f"{where}: fields {unknown} are unknown; allowed are {list(fields)}")
+
+
+def _known(path: Path, where: str, entry: Mapping[str, object]) -> Known:
     try:
         system = system_by_name(str(entry["system"]))
         if entry["rule"] not in [rule.id for rule in system.rules]:
@@ -150,7 +225,10 @@ def _entry(path: Path, number: int, entry: object) -> Known:
                 f"{', '.join(rule.id for rule in system.rules)}"
             )
         first, last = _versions(entry["versions"])
-        witness = tuple(_operation(line, system) for line in entry["witness"])
+        covered(str(entry["signature"]))
+        lines = entry["witness"]
+        assert isinstance(lines, list)
+        witness = tuple(_operation(line, system) for line in lines)
         if not witness:
             raise ValueError("witness is empty; allowed is one operation or more")
     except ValueError as error:

@@ -219,7 +219,7 @@ class Shards:
             for entry in read_known(path):
                 target = self._targets.get(entry.system)
                 if target is not None and entry.covers(target):
-                    muted.setdefault(entry.system, set()).add((entry.rule, entry.signature))
+                    muted.setdefault(entry.system, set()).update(entry.identities)
         return muted
 
     def run(self, system_name: str, number: int, began: float) -> list[str]:

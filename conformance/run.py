@@ -15,7 +15,7 @@ from conformance.discovery import system_by_name
 from conformance.engine import Finding, ShardResult
 from conformance.make_counterexample import counterexample_of
 from conformance.system import System
-from conformance.tally import OperationCount, Tally
+from conformance.tally import OperationCount, StateCount, Tally
 from conformance.targets.protocol import Target
 from reference.build_check import build_info
 from reports import counterexample as counterexamples
@@ -121,7 +121,23 @@ def _tally(data: Mapping[str, object]) -> Tally:
         name: OperationCount(**counts)  # type: ignore[arg-type]
         for name, counts in tally.operations.items()
     }
+    tally.states = {
+        name: {word: StateCount(**counts) for word, counts in states.items()}  # type: ignore[arg-type]
+        for name, states in tally.states.items()
+    }
     return tally
+
+
+def _states(run: SystemRun) -> dict[str, dict[str, result.StateCount]]:
+    """What was counted of each pair that the system declares."""
+    none = StateCount()
+    return {
+        name: {
+            word: result.StateCount(**asdict(run.tally.states.get(name, {}).get(word, none)))
+            for word in words
+        }
+        for name, words in run.system.states.pairs.items()
+    }
 
 
 def _add_finding(run: SystemRun, data: Mapping[str, object]) -> None:
@@ -190,6 +206,7 @@ def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResul
             name: result.OperationCount(**asdict(counts))
             for name, counts in tally.operations.items()
         },
+        states=_states(run),
         not_applicable=tuple(rule for rule in not_applicable if rule in rules),
         identities=tuple(
             Identity(

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 from conformance.rules.rule import MISUSE, WORSE, Rule, Violation
 from conformance.rules.step import AnyStep
+from conformance.states import States
 from conformance.tally import Tally
 from conformance.targets.protocol import Target
-from reference.calls import Promise, Traits
+from reference.calls import LEGAL, Promise, Traits
 from reference.operations import Operation, Result, Specs, completed
 from reference.trace import BEGIN, END, Trace
 
@@ -55,6 +56,10 @@ class Judged(Protocol):
     @property
     def valid(self) -> Callable[[Operation, Traits], bool]:
         """Whether the arguments of an operation go together."""
+
+    @property
+    def states(self) -> States:
+        """The kinds of state that its operations can meet."""
 
     def asked(self, kind: str, sort: str, finished: bool) -> Sequence[Rule]:
         """The rules that are asked after a call."""
@@ -123,6 +128,7 @@ class Session:
         changed = step.result.finished and self.promise.changed(step.call, step.result)
         if not self._replaying:
             self.tally.operation(step.kind, step.sort, changed)
+            self.tally.met(step.kind, step.call.met, changed)
         fresh = self._report(step)
         if step.result.finished and self.promise.take_over(step.call, step.result, step.violations):
             self._effective.append(operation)
@@ -148,6 +154,8 @@ class Session:
         begin = len(self.trace)
         self.operations.append(operation)
         call = self._before(operation)
+        if call.sort == LEGAL and not self._replaying:
+            call.met = self.system.states.of(self.promise, call)
         self.trace.emit(BEGIN, len(self.operations) - 1)
         if call.events is None:
             result = self.target.perform(call.operation, self.trace)

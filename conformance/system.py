@@ -10,6 +10,7 @@ from conformance.rules.progress import ENDING
 from conformance.rules.rule import NOT_BACK, OUTSIDE, Rule, Violation
 from conformance.rules.step import AnyStep, CallStep
 from conformance.session import Session
+from conformance.states import NO_STATES, States
 from conformance.table_segments import Page
 from conformance.tally import Tally
 from conformance.targets.kind import TargetKind
@@ -72,6 +73,8 @@ class System:
     """How its own kinds of events are told."""
     make_step: Callable[[Any, Result, Any, Trace, int, Sequence[str]], AnyStep] = CallStep
     """What its rules are shown of a call."""
+    states: States = NO_STATES
+    """The kinds of state that its operations can meet."""
     look: Callable[[Any, Operation], Iterator[Page]] | None = None
     """What the pages that an operation touched translate to, for a replay; None where there are no
     page tables to walk."""

@@ -1,5 +1,6 @@
 """What a run counts: judgements of each rule, and what operations came to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -15,11 +16,20 @@ class OperationCount:
 
 
 @dataclass(slots=True)
+class StateCount:
+    """How often an operation met a kind of state, and how often it changed anything then."""
+
+    count: int = 0
+    changed: int = 0
+
+
+@dataclass(slots=True)
 class Tally:
     """Counts of one shard, or the sum of several.
 
     ``checked``/``violated`` by rule id; ``silent``: how often a rule could not judge, by rule id
-    and why; ``operations`` by name; ``examples`` finished;
+    and why; ``operations`` by name; ``states``: what each operation met, by its name and the word;
+    ``examples`` finished;
     ``steps``: operations done; ``hits``/``cut``: for each identity ("RULE signature") how
     often it was hit, and how many examples ended early because of it. ``lengths``: how many
     examples had so many operations, by that number as text (as JSON keeps it).
@@ -29,6 +39,7 @@ class Tally:
     violated: dict[str, int] = field(default_factory=dict)
     silent: dict[str, dict[str, int]] = field(default_factory=dict)
     operations: dict[str, OperationCount] = field(default_factory=dict)
+    states: dict[str, dict[str, StateCount]] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     lengths: dict[str, int] = field(default_factory=dict)
@@ -66,6 +77,17 @@ class Tally:
         if changed:
             counts.changed += 1
 
+    def met(self, name: str, words: Sequence[str], changed: bool) -> None:
+        """Count what a finished operation met before it."""
+        states = self.states.setdefault(name, {})
+        for word in words:
+            counts = states.get(word)
+            if counts is None:
+                counts = states[word] = StateCount()
+            counts.count += 1
+            if changed:
+                counts.changed += 1
+
     def is_silent(self, rule: str, why: str) -> None:
         """Count a call that a rule could not judge."""
         reasons = self.silent.setdefault(rule, {})
@@ -93,5 +115,11 @@ class Tally:
             sum_of.refused += counts.refused
             sum_of.misuse += counts.misuse
             sum_of.changed += counts.changed
+        for name, states in other.states.items():
+            mine_of = self.states.setdefault(name, {})
+            for word, met in states.items():
+                total = mine_of.setdefault(word, StateCount())
+                total.count += met.count
+                total.changed += met.changed
         self.examples += other.examples
         self.steps += other.steps

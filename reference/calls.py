@@ -33,7 +33,7 @@ class Call:
     MISUSE; ``reason``: why, for people; ``errors``: the results, besides success, that are allowed
     (negative errnos). ``first``..``last``: the addresses that it is about, inclusive (``last`` <
     ``first``: none). ``events``: (kind, a, b) that the caller makes itself, with no call of the
-    target; None for a call.
+    target; None for a call. ``met``: words for what it meets, which a run counts.
     """
 
     def __init__(self, operation: Operation) -> None:
@@ -44,6 +44,7 @@ class Call:
         self.first: int = -1
         self.last: int = -2
         self.events: list[tuple[int, int, int]] | None = None
+        self.met: Sequence[str] = ()
 
     def refuse(self, reason: str, *errors: int) -> None:
         """It has to fail with one of ``errors``."""

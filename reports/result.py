@@ -72,6 +72,19 @@ class OperationCount:
 
 
 @dataclass(frozen=True)
+class StateCount:
+    """How often an operation met a kind of state, and how often it changed anything then."""
+
+    count: int
+    changed: int
+
+    def __post_init__(self) -> None:
+        _check_counts(self, "count", "changed")
+        if self.changed > self.count:
+            raise ValueError(f"changed is {self.changed}; allowed is at most count, {self.count}")
+
+
+@dataclass(frozen=True)
 class Identity:
     """One violation by its identity, with what became of it in the run.
 
@@ -102,6 +115,8 @@ class Identity:
 class SystemResult:
     """What a run did on one system. ``rules`` and ``operations`` are by name.
 
+    ``states``: for each operation, what is declared that it can meet, by the word for it.
+
     ``median_steps``: operations that half of the examples do not exceed.
 
     ``not_applicable`` are the rules that the target's operations cannot reach; every other
@@ -116,6 +131,7 @@ class SystemResult:
     not_applicable: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = ()
     median_steps: int = 0
+    states: Mapping[str, Mapping[str, StateCount]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_counts(self, "examples", "steps", "median_steps")
@@ -139,6 +155,16 @@ class SystemResult:
             rule
             for rule, count in sorted(self.rules.items())
             if not count.checked and rule not in self.not_applicable
+        )
+
+    @property
+    def unreached(self) -> tuple[str, ...]:
+        """Each operation with the word of a state in which it never changed anything."""
+        return tuple(
+            f"{name} {word}"
+            for name, words in self.states.items()
+            for word, count in words.items()
+            if not count.changed
         )
 
     @property
@@ -291,6 +317,14 @@ def to_json(result: Result) -> dict[str, object]:
                 "vacuous": list(system.vacuous),
                 "not_applicable": sorted(system.not_applicable),
                 "operations": _operations_json(system.operations),
+                "states": {
+                    name: {
+                        word: {"count": count.count, "changed": count.changed}
+                        for word, count in words.items()
+                    }
+                    for name, words in system.states.items()
+                },
+                "unreached": list(system.unreached),
             }
             for system in sorted(result.systems, key=lambda system: system.system)
         },

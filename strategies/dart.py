@@ -134,7 +134,7 @@ MISHAPS: tuple[str, ...] = (
     "stuck-detach", "stuck-second", "slow", "slow-attach", "sleep", "sleep", "sleep-locked",
     "sleep-stuck", "no-memory-attach", "no-memory-attach", "no-memory-device", "no-memory-probe",
     "stuck-free", "locked-probe", "stuck-probe", "stuck-device", "no-memory-domain", "stuck-flush",
-    "sleep-fault",
+    "sleep-fault", "stuck-flush",
 )  # fmt: skip
 """What happens to units: see ``conformance.systems.dart.machine``."""
 

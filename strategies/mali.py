@@ -126,7 +126,7 @@ MISHAPS: tuple[str, ...] = (
     "fault", "fault", "fault-again", "slow", "slow", "stuck", "stuck", "stuck-later",
     "stuck-active", "stuck-active", "stuck-asleep", "reset", "reset", "reset-between",
     "reset-between", "suspend",
-    "suspend-between", "unplug", "close-file",
+    "suspend-between", "unplug", "unplug", "close-file",
 )  # fmt: skip
 """What happens to the device: see ``conformance.systems.mali.machine``."""
 

@@ -167,6 +167,13 @@ PFN_PLACES: tuple[int, ...] = (
 
 PFN_LENGTHS: tuple[int, ...] = (1, 2, 3, 4, 5, 8, 16, 17, 64, 512, 513, 1)
 
+FEWER: tuple[tuple[int, int], ...] = (
+    (LARGE + PAGE, PAGE), (0, 2 * LARGE), (0, 2 * PAGE), (PAGE, 64 * PAGE), (LARGE, LARGE),
+    (LARGE - PAGE, 2 * PAGE), (2 * PAGE, PAGE), (0, LARGE), (PAGE, 2 * LARGE), (0, 4 * LARGE),
+    (3 * PAGE, LARGE), (2 * LARGE - PAGE, PAGE),
+)  # fmt: skip
+"""(first byte, bytes) to unmap of small pages and of a huge one that follows."""
+
 pfns: Pairs[int, int] = Pairs(PATTERNS, range(len(PFN_PLACES) * len(PFN_LENGTHS)))
 """Which pages of which range."""
 
@@ -193,7 +200,7 @@ RANGES: tuple[Range, ...] = (
 
 RAW_WHATS: tuple[str, ...] = (
     "get", "map", "get", "unmap", "put", "map", "again", "get-map", "replace", "put", "sparse",
-    "unsparse", "unmap", "again", "swap", "sparse-map", "late-put",
+    "unsparse", "unmap", "again", "swap", "sparse-map", "late-put", "huge",
 )  # fmt: skip
 """What the raw interface is used for: see ``conformance.systems.nvidia.machine``."""
 
@@ -202,7 +209,8 @@ raws: Pairs[str, Range] = Pairs(RAW_WHATS, RANGES)
 
 CELLS: tuple[str, ...] = (
     "small-in-sparse", "large-in-sparse", "both-in-sparse", "share", "share-map", "late",
-    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short", "huge",
+    "other-size", "remap", "fill", "parents", "hole", "two-lazy", "short", "huge", "pages", "pages",
+    "across",
 )  # fmt: skip
 """Stories of one cell of a directory: see ``conformance.systems.nvidia.machine``."""
 
@@ -224,7 +232,7 @@ mistakes: Pairs[str, int] = Pairs(MISTAKES, range(8))
 MISHAPS: tuple[str, ...] = (
     "slow", "stuck", "join", "join-part", "boot", "replay", "destroy", "drop", "memory", "again",
     "wrong-create", "memory", "full", "lack", "stuck", "again", "boot",
-    "lack",
+    "lack", "replay",
 )  # fmt: skip
 """What else happens."""
 

@@ -57,9 +57,12 @@ starts: SearchStrategy[int] = st.integers(0, 6 * len(MACHINES) - 1)
 
 SHAPES: tuple[tuple[int, int], ...] = (
     (1, 0), (1, 0), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (4, 2), (5, 0), (5, 3), (9, 0), (0, 0),
-    (17, 0), (40, 16), (1, 0),
+    (17, 0), (40, 16), (0, 0),
 )  # fmt: skip
 """Pages of a mapping, and of each piece of what it leads to (0: one piece)."""
+
+FAILURES: tuple[int, ...] = (0,) * 13 + (1, 2, 3)
+"""Which allocation of a map fails."""
 
 USER_PROTS: tuple[str, ...] = (
     "gpu-fw-priv-rw", "gpu-fw-priv-rw", "gpu-fw-shared-rw", "gpu-shared-rw", "gpu-shared-ro",

@@ -171,7 +171,8 @@ class MaximalTlb:
             # Upper levels first: what they led to ends with them.
             facts = sorted(self.walks.values(), key=level_and_number)
             for fact in facts:
-                if fact.until < issued and fact.first <= last and fact.last >= first:
+                inside = fact.first <= last and fact.last >= first  # no difference: whole pages
+                if fact.until < issued and inside:
                     if scope & SCOPE_LEAF:
                         self.forget_walk(fact, first, last, scope)
                     else:
@@ -192,15 +193,17 @@ class MaximalTlb:
         count: i64 = len(pages)
         if count == 0:
             return
-        if (last - first) // self.page_span < count:
+        if (last - first) // self.page_span < count:  # no difference: both ways find the same
             va: i64 = first & ~(self.page_span - 1)
-            while va <= last:
+            while va <= last:  # no difference: ``last`` is the end of a page
                 if va in pages:
                     self._invalidate_page(va, scope, issued)
                 va += self.page_span
         else:
             for va in list(pages):
-                if va <= last and va + self.page_span > first:
+                if va > last:  # no difference: as above
+                    continue
+                if va + self.page_span > first:
                     self._invalidate_page(va, scope, issued)
 
     def _invalidate_page(self, va: i64, scope: i64, issued: i64) -> None:
@@ -220,8 +223,8 @@ class MaximalTlb:
         for fact in before:
             if (
                 fact.until >= issued
-                or fact.first > last
-                or fact.last < first
+                or fact.first > last  # no difference: a page has a first and a last address
+                or fact.last < first  # no difference: as above
                 or self._survives(fact.level, fact.word, scope)
             ):
                 self.blocks.append(fact)
@@ -248,7 +251,8 @@ class MaximalTlb:
         for path in page.paths:
             if path.fact == fact.number and path.owner == self.context:
                 page.paths.remove(path)
-                inside: bool = first <= fact.first and fact.last <= last
+                # Where it does not matter: of what lies in the range nothing would be kept.
+                inside: bool = first <= fact.first and fact.last <= last  # no difference: see above
                 if not self.frozen and (not inside or scope & SCOPE_TAG):
                     self.keep_leaves(page, path, first, last, fact.until, scope)
                 return
@@ -267,8 +271,8 @@ class MaximalTlb:
                 end: i64 = start + span - 1
                 if self._survives(level, word, scope):
                     self.remember_leaf(level, start, end, word, until)
-                elif not scope & SCOPE_ENTRY or end < first or start > last:
-                    if start < first:
+                elif not scope & SCOPE_ENTRY or end < first or start > last:  # no difference: pages
+                    if start < first:  # no difference: what begins in the range goes with it
                         self.remember_leaf(level, start, min(end, first - 1), word, until)
                     if end > last:
                         self.remember_leaf(level, max(start, last + 1), end, word, until)
@@ -302,7 +306,7 @@ class MaximalTlb:
         found: list[Fact] = []
         pages = self.pages
         if pages:
-            if (last - first) // self.page_span < len(pages):
+            if (last - first) // self.page_span < len(pages):  # no difference: the same is found
                 va: i64 = first & ~(self.page_span - 1)
                 while va <= last:
                     if va in pages:

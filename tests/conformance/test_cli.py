@@ -251,6 +251,11 @@ def test_a_run_that_holds_ends_with_0_and_names_what_it_never_exercised(place):
     vacuous = re.search(r"^vacuous +(.*): never exercised", done.out, re.MULTILINE)[1].split(", ")
     assert "ER-3" in vacuous
     assert set(vacuous) < RULES
+    unreached = re.search(
+        r"^unreached (.*) and (\d+) more: nothing changed", done.out, re.MULTILINE
+    )
+    assert len(unreached[1].split(", ")) == 8
+    assert {one.split()[0] for one in unreached[1].split(", ")} <= OPERATIONS
     assert place.files() == []
     assert list(place.temporary.iterdir()) == []
 

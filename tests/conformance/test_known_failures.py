@@ -6,7 +6,7 @@ import re
 import pytest
 
 from conformance.discovery import SYSTEMS
-from conformance.known_failures import FOLDER, known_file, read_known, version_of
+from conformance.known_failures import FOLDER, covered, known_file, read_known, version_of
 from conformance.minimise import minimise, reproduces
 from conformance.registry import make_target
 from conformance.systems.pagetable.targets import PageTableTarget
@@ -64,7 +64,7 @@ def write(tmp_path):
 
 def test_an_entry_is_read(write):
     (entry,) = read_known(write(an_entry(versions=["6.1", "6.12.5"])))
-    assert entry.identity == ("TL-1", STALE)
+    assert entry.identities == (("TL-1", STALE),)
     assert (entry.first, entry.last) == ((6, 1), (6, 12, 5))
     assert [one.name for one in entry.witness] == WITNESS
     assert (entry.source, entry.name) == ("planted", "planted: planted")
@@ -288,7 +288,81 @@ def test_outside_its_versions_an_entry_is_news_and_inside_an_error(
 def test_a_witness_fails_on_the_target_that_it_is_about(write):
     (entry,) = read_known(write(an_entry()))
     target = make_target("mutant:unmap-not-flushed")
-    assert entry.fails(target)
-    assert not entry.fails(PageTableTarget())
-    assert reproduces(SYSTEM, target, entry.witness, entry.identity) == 4
-    assert minimise(SYSTEM, target, entry.witness, entry.identity) == list(entry.witness)
+    assert entry.shows(target) == entry.identities
+    assert entry.shows(PageTableTarget()) == ()
+    (identity,) = entry.identities
+    assert reproduces(SYSTEM, target, entry.witness, identity) == 4
+    assert minimise(SYSTEM, target, entry.witness, identity) == list(entry.witness)
+
+
+# -- one defect, one entry ----------------------------------------------------------------------
+
+
+def one_after_the_other(*levels):
+    """A witness of the planted bug at several levels."""
+    lines = [json.dumps({"op": "create"})]
+    for level in levels:
+        size, iova = {1: ("1G", 0), 2: ("2M", 1 << 31), 3: ("4K", 1 << 32)}[level]
+        lines += [
+            json.dumps({"op": "map", "iova": iova, "pgsize": size}),
+            json.dumps({"op": "unmap", "iova": iova, "pgsize": size}),
+            json.dumps({"op": "sync"}),
+        ]
+    return lines
+
+
+def test_a_pattern_covers_each_of_its_choices():
+    assert covered("map, level 2, leaf -> table") == ["map, level 2, leaf -> table"]
+    assert covered("map|unmap, level 1|2, lost") == [
+        "map, level 1, lost", "map, level 2, lost", "unmap, level 1, lost", "unmap, level 2, lost",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "pattern", ["map, level *", "map, level 1|", "map, |, lost", "a|a", "1|2|3|4|5 1|2|3|4|5"]
+)
+def test_a_pattern_that_no_witness_can_show_is_refused(write, pattern):
+    with pytest.raises(ValueError, match=r"failure 1: signature is .*; allowed are"):
+        read_known(write(an_entry(signature=pattern)))
+
+
+def test_an_entry_of_several_patterns_has_a_witness_for_each(write):
+    shown = [f"""
+[[failure.shown]]
+rule = "{rule}"
+signature = "sync, level 2|3, stale leaf"
+witness = {json.dumps(witness(*WITNESS))}
+""" for rule in ("TL-1", "TR-1")]  # fmt: skip
+    entry = an_entry(rule=None, signature=None, witness=None)
+    first, second = read_known(write(entry + "".join(shown)))
+    assert (first.rule, second.rule) == ("TL-1", "TR-1")
+    assert first.identities == (("TL-1", "sync, level 2, stale leaf"), ("TL-1", STALE))
+    assert first.name == second.name == "planted: planted"
+    both = an_entry(rule=None) + shown[0]
+    with pytest.raises(
+        ValueError, match=r"failure 1: fields \['signature', 'witness'\] are unknown"
+    ):
+        read_known(write(both))
+    with pytest.raises(ValueError, match=r"failure 1, shown 1: field witness is None"):
+        read_known(write(entry + '[[failure.shown]]\nrule = "TL-1"\nsignature = "a"\n'))
+    with pytest.raises(ValueError, match=r"failure 1: field shown is empty"):
+        read_known(write(entry + "shown = []\n"))
+
+
+@pytest.mark.parametrize(
+    ("levels", "code", "said"),
+    [
+        ((1, 2, 3), 0, "3 known failures on mutant:unmap-not-flushed"),
+        ((1, 3), 1, "problem   too wide: TL-1 'sync, level 1|2|3, stale leaf' of planted covers "
+         "'sync, level 2, stale leaf', which its witness does not show"),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_covers_what_its_witness_does_not_show_is_refused(
+    place, write, levels, code, said
+):
+    target = "mutant:unmap-not-flushed"
+    entry = an_entry(
+        signature="sync, level 1|2|3, stale leaf", witness=one_after_the_other(*levels)
+    )
+    done = place.command("run", "--target", target, *FEW, "--known", write(entry))
+    assert (done.code, said in done.out) == (code, True), done.out

@@ -479,6 +479,18 @@ RIGHT = {
         *ON, active(), bind(0, 4), queue(8), PRE_RESET, unbind(0), bind(1), queue(2), RUN, VM,
         DESTROY, POST_RESET, RUN, active(1),
     ),
+    "destroyed in a reset": (
+        *ON, BO, active(), bind(0, 4), bind(9, bo=1), PRE_RESET, DESTROY, idle(), POST_RESET, RUN,
+    ),
+    "the last job of a destroyed one ends in a reset": (
+        *ON, active(), bind(0, 4), DESTROY, PRE_RESET, idle(), POST_RESET, RUN, VM,
+    ),
+    "the process ends in a reset": (
+        *ON, active(), bind(0, 4), idle(), PRE_RESET, CLOSE_FILE, POST_RESET, RUN, VM,
+    ),
+    "given back in a reset": (
+        *ON, active(), op("alloc", bo=0), PRE_RESET, op("free", node=0), POST_RESET, RUN,
+    ),
     "stuck": (
         *ON, active(), bind(0, 4), op("stick", slot=1), unbind(0), bind(2, 5), queue(1), RUN,
         active(), unbind(0, 9), bind(0, 2),

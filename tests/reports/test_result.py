@@ -12,6 +12,7 @@ from reports.result import (
     OperationCount,
     Result,
     RuleCount,
+    StateCount,
     SystemResult,
     junit_xml,
     to_json,
@@ -42,6 +43,7 @@ def system(name="pagetable", identities=(BROKEN, KNOWN, MISUSED)):
             "map": OperationCount(700, 700, 0, 0, 600),
         },
         not_applicable=("RC-9",),
+        states={"map": {"large": StateCount(9, 4), "sparse": StateCount(3, 0)}, "unmap": {}},
         identities=tuple(dataclasses.replace(identity, system=name) for identity in identities),
     )
 
@@ -91,6 +93,12 @@ def test_result_json_says_what_was_run_and_what_was_found(tmp_path):
     assert data["identities"][0]["examples_cut_short"] == 0.1
     assert data["identities"][2]["known"] == "KB-99"
     assert data["systems"]["pagetable"]["changed"] == 0.78
+    states = data["systems"]["pagetable"]["states"]
+    assert states["map"] == {
+        "large": {"count": 9, "changed": 4},
+        "sparse": {"count": 3, "changed": 0},
+    }
+    assert data["systems"]["pagetable"]["unreached"] == ["map sparse"]
     assert data["versions"] == {"hypothesis": "6.170.15", "mypyc": "2.4.1"}
 
 

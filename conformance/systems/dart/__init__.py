@@ -6,6 +6,7 @@ from conformance.systems.dart.machine import machine_class
 from conformance.systems.dart.operations import SPECS, possible
 from conformance.systems.dart.rules import DART
 from conformance.systems.dart.rules.step import DartStep
+from conformance.systems.dart.states import STATES
 from conformance.systems.dart.targets import DartTarget
 from conformance.systems.dart.telling import EVENT_WORDS, DartRegisters, DartViews
 from reference.systems.dart.promise import DartPromise
@@ -14,6 +15,7 @@ SYSTEM = System(
     name="dart",
     title="streams, domains and several units of Apple's IOMMU",
     specs=SPECS,
+    states=STATES,
     rules=DART,
     make_promise=DartPromise,
     make_step=DartStep,

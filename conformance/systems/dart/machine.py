@@ -335,9 +335,12 @@ class DartMachine(DartActor):
         start = min(max(start, 0), pages - 1)
         end = pages + part.pages if part.to_end else start + part.pages
         size = max(min(end, pages) - start, 1) * page
-        queued = int(how == 3)
+        # What many use is rare: it is flushed later more often, and then it is flushed.
+        groups = [one for one in self.state.groups_there() if one.domain == domain.number]
+        shared = len(groups) > 1
+        queued = int(how == 3 or (shared and how > 0))
         self.do("unmap", domain=domain.number, iova=first + start * page, size=size, queued=queued)
-        if queued and pick & 1 and not self.is_over():
+        if queued and (pick & 1 or shared) and not self.is_over():
             self.do("flush", domain=domain.number)
 
     def translate(self, pick: int, what: int) -> None:
@@ -550,10 +553,14 @@ class DartMachine(DartActor):
         there = self._mapping(domain, pick)
         if mishap in ("stuck-unmap", "slow", "stuck-flush") and there is not None:
             queued = int(mishap == "stuck-flush")
-            size = there[1] * self.state.page
-            self.do("unmap", domain=domain.number, iova=there[0], size=size, queued=queued)
-            if queued and not self.is_over():
-                self.do("flush", domain=domain.number)
+            # Where there is more than a page, half of it when the unit is stuck already.
+            half = there[1] // 2 * queued
+            for start, pages in ((0, there[1] - half), (there[1] - half, half)):
+                args = {"iova": there[0] + start * self.state.page, "queued": queued}
+                if pages and not self.is_over():
+                    self.do("unmap", domain=domain.number, size=pages * self.state.page, **args)
+                if pages and queued and not self.is_over():
+                    self.do("flush", domain=domain.number)
         elif mishap == "stuck-map":
             self._map(domain, pick, draw.SHAPES[pick % 8], pick)
         elif mishap in ("stuck-detach", "stuck-free"):

@@ -6,6 +6,7 @@ from conformance.systems.gpuvm.machine import machine_class
 from conformance.systems.gpuvm.operations import SPECS, possible
 from conformance.systems.gpuvm.rules import GPUVM
 from conformance.systems.gpuvm.rules.step import GpuvmStep
+from conformance.systems.gpuvm.states import STATES
 from conformance.systems.gpuvm.targets import GPUVM as UNIT
 from conformance.systems.gpuvm.targets import GpuvmTarget, LinuxGpuvm
 from conformance.systems.gpuvm.telling import EVENT_WORDS, GpuvmViews
@@ -17,6 +18,7 @@ SYSTEM = System(
     name="gpuvm",
     title="mappings of buffers in one address space: split and merge, links, references",
     specs=SPECS,
+    states=STATES,
     rules=GPUVM,
     make_promise=GpuvmPromise,
     make_step=GpuvmStep,

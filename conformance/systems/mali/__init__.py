@@ -7,6 +7,7 @@ from conformance.systems.mali.operations import SPECS, possible
 from conformance.systems.mali.registers import MaliRegisters
 from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.rules.step import MaliStep
+from conformance.systems.mali.states import STATES
 from conformance.systems.mali.targets import PANTHOR, LinuxPanthor, MaliTarget
 from conformance.systems.mali.telling import EVENT_WORDS, MaliViews
 from conformance.targets.kind import TargetKind
@@ -16,6 +17,7 @@ SYSTEM = System(
     name="mali",
     title="binds, address spaces, faults and resets of a Mali GPU (CSF)",
     specs=SPECS,
+    states=STATES,
     rules=MALI,
     make_promise=MaliPromise,
     make_step=MaliStep,

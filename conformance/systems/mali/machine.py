@@ -168,6 +168,67 @@ class MaliActor(Machine):
             full = 1 << self.state.va_bits
             self.do("vm", user_va=user if user >= 0 else full + user)
 
+    # -- while the device cannot be used, and after it -----------------------------------------
+
+    def _recover(self) -> None:
+        """Whatever happened is over at the end of the step."""
+        if self.session.promise.made is None or self.session.ended:
+            return
+        state = self.state
+        if state.resetting:
+            self.do("post_reset")
+        if not state.powered and not state.unplugged:
+            self.do("resume")
+        if state.reset_asked:
+            self.do("run")
+        if state.may_time_out and state.is_up():
+            self.do("pre_reset")
+            self.do("post_reset")
+
+    def _between(self, vm: MaliVm, pick: int) -> None:
+        """What a process does while the device cannot be used."""
+        self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        one = self._there(vm, pick)
+        if one is not None:
+            self._unmap(vm, *self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)]))
+        if pick & 1:
+            args = self._map_args(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
+            if args:
+                self.do("queue", **args)
+            self.do("run")
+        if pick & 2:
+            self.do("active", vm=vm.number)
+        if pick & 4:
+            self.do("vm")
+        if pick & 8:
+            self.do("alloc", vm=vm.number, bo=self._buffer(vm, pick) if pick & 16 else NONE)
+            self._free(pick)
+        if pick & 16 and self.state.handles() > 2:
+            self.do("destroy_vm", vm=[one.number for one in self.state.vms if one.handle][-1])
+        if pick & 32:
+            self._end_jobs(vm)
+
+    def _free(self, pick: int) -> None:
+        """The kernel gives addresses back, if it has any."""
+        there = [number for number, one in enumerate(self.state.nodes) if one.open]
+        if there:
+            self.do("free", node=there[pick % len(there)])
+
+    def _end_all_jobs(self) -> None:
+        for one in self.state.vms:
+            self._end_jobs(one)
+
+    def _queue_page(self, vm: MaliVm, pick: int, fence: int = NONE) -> None:
+        """A page is to be mapped, when a fence was signalled."""
+        args = self._map_args(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+        if args:
+            self.do("queue", **args, fence=fence)
+
+    def _reset_alone(self) -> None:
+        """After it, no VM without jobs has an AS."""
+        self.do("pre_reset")
+        self.do("post_reset")
+
 
 class MaliMachine(MaliActor):
     """Generates operations for one session."""
@@ -275,7 +336,12 @@ class MaliMachine(MaliActor):
             size = min(2 * draw.LARGE, there) if how in draw.TWICE else draw.LARGE
             # From its second page on, a buffer has no large page in its place.
             offset = PAGE if small and there > draw.LARGE else 0
-            self.do("bind", vm=vm.number, va=first, size=size, bo=number, offset=offset)
+            args = {"vm": vm.number, "va": first, "size": size, "bo": number, "offset": offset}
+            if how & 4 and not small:
+                self.do("queue", **args)
+                self.do("run")
+            else:
+                self.do("bind", **args)
             one = vm.promise.first_in(first, first)
             if one is None:
                 return
@@ -427,42 +493,24 @@ class MaliMachine(MaliActor):
             _MISHAPS[mishap](self, vm, pick)
             self._recover()
 
-    def _recover(self) -> None:
-        """Whatever happened is over at the end of the step."""
-        if self.session.promise.made is None or self.session.ended:
-            return
-        state = self.state
-        if state.resetting:
-            self.do("post_reset")
-        if not state.powered and not state.unplugged:
-            self.do("resume")
-        if state.reset_asked:
-            self.do("run")
-        if state.may_time_out and state.is_up():
-            self.do("pre_reset")
-            self.do("post_reset")
-
-    def _between(self, vm: MaliVm, pick: int) -> None:
-        """What a process does while the device cannot be used."""
-        self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
-        one = self._there(vm, pick)
-        if one is not None:
-            self._unmap(vm, *self._range(vm, one, draw.PARTS[pick % len(draw.PARTS)]))
-        if pick & 1:
-            args = self._map_args(vm, pick % 4 * PAGE, draw.SHAPES[pick + 1], pick)
-            if args:
-                self.do("queue", **args)
-            self.do("run")
-        if pick & 2:
-            self.do("active", vm=vm.number)
-        if pick & 4:
-            self.do("vm")
-
     def _fault(self, vm: MaliVm, pick: int) -> None:
-        if vm.slot > 0:
-            self.do("fault", slot=vm.slot, address=pick % 8 * PAGE, code=0x2C3)
+        if pick & 16:
+            self._end_jobs(vm)
+        slot = vm.slot
+        if pick & 32:
+            # One that nobody has, if there is such.
+            had = {one.slot for one in self.state.vms}
+            slot = next((one for one in range(1, len(self.state.slots)) if one not in had), slot)
+        if slot > 0:
+            self.do("fault", slot=slot, address=pick % 8 * PAGE, code=0x2C3)
         if pick & 1:
             self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
+
+    def _fault_once(self, vm: MaliVm, pick: int) -> None:
+        """An AS faults; its VM may go as it is."""
+        self._fault(vm, pick)
+        if pick & 8:
+            self.do("destroy_vm", vm=vm.number)
 
     def _fault_again(self, vm: MaliVm, pick: int) -> None:
         self._fault(vm, pick)
@@ -474,6 +522,8 @@ class MaliMachine(MaliActor):
 
     def _slow(self, vm: MaliVm, pick: int) -> None:
         """A command takes its time, and the driver waits for it."""
+        if pick & 32:
+            self._end_jobs(vm)
         if vm.slot > 0:
             self.do("stick", slot=vm.slot, polls=1 + pick % 5, after=pick >> 3 & 3)
         self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
@@ -536,8 +586,11 @@ class MaliMachine(MaliActor):
         self.do("run")
 
     def _reset(self, vm: MaliVm, pick: int) -> None:
-        self.do("pre_reset")
-        self.do("post_reset")
+        """Once, or once more when no VM has an AS."""
+        if pick & 4:
+            self._end_all_jobs()
+        for _ in range(1 + (pick >> 3 & 1)):
+            self._reset_alone()
         self._job(vm)
 
     def _reset_between(self, vm: MaliVm, pick: int) -> None:
@@ -546,14 +599,22 @@ class MaliMachine(MaliActor):
             if args:
                 self.do("queue", **args)
         self.do("pre_reset")
+        if pick & 4:
+            self.do("fault", slot=1, address=pick * PAGE)
         self._between(vm, pick)
         self.do("post_reset")
         self.do("run")
         self._job(vm)
 
     def _suspend(self, vm: MaliVm, pick: int) -> None:
-        self.do("suspend")
-        self.do("resume")
+        """Once, or once more when no VM has an AS; after a fault now and then."""
+        if pick & 2:
+            self._fault(vm, pick & ~1)
+        if pick & 4:
+            self._end_all_jobs()
+        for _ in range(1 + (pick >> 3 & 1)):
+            self.do("suspend")
+            self.do("resume")
         self._job(vm)
 
     def _suspend_between(self, vm: MaliVm, pick: int) -> None:
@@ -564,11 +625,21 @@ class MaliMachine(MaliActor):
 
     def _unplug(self, vm: MaliVm, pick: int) -> None:
         """The device goes; only so late in an example that not much is lost."""
-        if len(self.session.operations) < 60 and pick > 2:
+        if len(self.session.operations) < 40 and pick > 2:
             self._reset(vm, pick)
             return
+        self.do("alloc", vm=vm.number)
+        if pick & 1:
+            self._end_all_jobs()
+        if pick & 2:
+            self._end_all_jobs()
+            self._reset_alone()
+        elif pick & 4:
+            self._fault(vm, 0)
+        if pick & 16:
+            self._queue_page(vm, pick, self.ask("fence"))
         self.do("unplug")
-        self._between(vm, pick | 7)
+        self._between(vm, pick | 31)
         self.do("alloc", vm=vm.number)
         self.do("close_file")
         self.do("run")
@@ -577,6 +648,15 @@ class MaliMachine(MaliActor):
         """The process ends, while jobs of it may be at work; then another begins."""
         if pick & 1:
             self._end_jobs(vm)
+        if pick & 8:
+            self._queue_page(vm, pick, self.ask("fence"))
+        if pick & 6 == 2:
+            self.do("suspend")
+        elif pick & 6 == 4:
+            self.do("pre_reset")
+        elif pick & 6 == 6 and vm.slot > 0:
+            self.do("stick", slot=vm.slot)
+            self._map(vm, pick % 8 * PAGE, draw.SHAPES[pick], pick)
         self.do("close_file")
         for one in self.state.vms:
             self._end_jobs(one)
@@ -648,7 +728,7 @@ _ACTIONS: Mapping[str, Callable[[MaliMachine, int, int], None]] = {
 }
 
 _MISHAPS: Mapping[str, Callable[[MaliMachine, MaliVm, int], None]] = {
-    "fault": MaliMachine._fault,
+    "fault": MaliMachine._fault_once,
     "fault-again": MaliMachine._fault_again,
     "slow": MaliMachine._slow,
     "stuck": MaliMachine._stuck,

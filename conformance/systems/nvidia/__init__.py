@@ -6,6 +6,7 @@ from conformance.systems.nvidia.machine import machine_class
 from conformance.systems.nvidia.operations import SPECS, possible
 from conformance.systems.nvidia.rules import NVIDIA
 from conformance.systems.nvidia.rules.step import NvidiaStep
+from conformance.systems.nvidia.states import STATES
 from conformance.systems.nvidia.targets import NVKM, LinuxNvkm, NvidiaTarget
 from conformance.systems.nvidia.telling import EVENT_WORDS, NvidiaViews
 from conformance.systems.nvidia.trace_words import NvidiaRegisters
@@ -16,6 +17,7 @@ SYSTEM = System(
     name="nvidia",
     title="areas, sparse ranges and page tables of an NVIDIA GPU (GF100 to GP100)",
     specs=SPECS,
+    states=STATES,
     rules=NVIDIA,
     make_views=NvidiaViews,
     make_machine=machine_class,

@@ -197,6 +197,8 @@ class NvidiaMachine(Machine):
         """Map memory in an area or a part of it, over what is mapped there sometimes."""
         part, how = draw.maps.pair(what)
         with self._step(pick):
+            if pick >= 60:
+                self._new_memory(3 + pick % 6)
             area = self._area(pick)
             if area is not None:
                 self._map(area, part, how, pick >> 2)
@@ -305,6 +307,10 @@ class NvidiaMachine(Machine):
         if pick % 16 != 5:
             span = min(span, max((area.last + 1 - first) >> shift, 1) << shift)
         if pick % 4 == 3:
+            there = sorted(self.state.pages)
+            if there and pick % 16 != 7:
+                # Mostly from a page on that is there.
+                first = there[(pick >> 2) * 5 % len(there)]
             self.do("pfn_unmap", addr=to_signed(first), size=span)
         else:
             fail_at = draw.FAILURES[(pick + number) % len(draw.FAILURES)]
@@ -457,7 +463,10 @@ def _huge(machine: NvidiaMachine, how: int, pick: int) -> None:
         if machine.state.areas[number].parts:
             first = machine.state.areas[number].parts[0].first
             machine.do("unmap", vma=number, first=first - machine.state.areas[number].first)
-    machine.do("map", vma=number, memory=memory)
+    if pick & 1 and pick & 4:
+        machine.do("map_part", vma=number, memory=memory, first=draw.LARGE, size=draw.LARGE)
+    else:
+        machine.do("map", vma=number, memory=memory)
     if pick & 2:
         machine.do("unmap", vma=number)
         machine._map(machine.state.areas[number], draw.PARTS[pick % 20], draw.HOWS[0], pick >> 2)
@@ -564,6 +573,54 @@ def _short(machine: NvidiaMachine, how: int, pick: int) -> None:
         machine._map(machine.state.areas[number], (0, 0), fails, how)
 
 
+def _pages(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Small pages one by one, a huge one, and memory between them; and then fewer pages."""
+    if machine.state.chip != "gp100":
+        _late(machine, how, pick)
+        return
+    if pick & 16:
+        _join(machine, how, pick)
+    number = machine._get(draw.Get("addr", bool(pick & 1), 0), 1024, 0, 21)
+    if number < 0:
+        return
+    area = machine.state.areas[number]
+    if pick & 2:
+        machine._map(area, (32, 16), draw.HOWS[0], pick >> 2)
+    first = area.first + pick % 3 * PAGE
+    small = {"addr": to_signed(first), "size": 16 * PAGE}
+    huge = {"shift": 21, "addr": to_signed(area.first + draw.LARGE), "size": draw.LARGE}
+    for args in (small, huge) if how & 1 else (huge, small):
+        machine.do("pfn_map", **args, pattern=draw.PATTERNS[how % 3])
+    if pick & 4:
+        machine.do("pfn_map", **small, pattern=draw.PATTERNS[how])
+    if pick & 32:
+        machine.do("put", vma=number)
+        return
+    for place, size in (draw.FEWER[how], draw.FEWER[(how + 5) % len(draw.FEWER)]):
+        machine.do("pfn_unmap", addr=to_signed(area.first + place), size=size)
+
+
+def _across(machine: NvidiaMachine, how: int, pick: int) -> None:
+    """Pages one by one in two areas, by calls that are about both."""
+    if machine.state.chip != "gp100":
+        _share(machine, how, pick)
+        return
+    kinds = (draw.Get("addr", bool(pick & 1), 0), draw.Get("addr", bool(pick & 2), 0))
+    numbers = [machine._get(kind, 3 + how % 3) for kind in kinds]
+    areas = [machine.state.areas[number] for number in numbers if number >= 0]
+    if len(areas) < 2:
+        return
+    low, high = sorted([(area.first, area.last) for area in areas])
+    if how & 1:
+        for first, _ in (low, high):
+            machine.do("pfn_map", addr=to_signed(first), size=2 * PAGE, pattern=0x1)
+    both = {"addr": to_signed(low[0] + PAGE), "size": high[1] + 1 - low[0] - PAGE}
+    if high[0] - low[1] < draw.LARGE:
+        machine.do("pfn_map", **both, pattern=draw.PATTERNS[how])
+    if how & 3:
+        machine.do("pfn_unmap", **both)
+
+
 # -- uses of the raw interface --------------------------------------------------------------------
 
 
@@ -625,17 +682,23 @@ def _runs(machine: NvidiaMachine, pick: int) -> list[Part]:
 
 def _raw_map_at(machine: NvidiaMachine, index: int, first: int, last: int, pick: int) -> bool:
     page = machine.state.page_list()[index]
-    for number, memory in enumerate(machine.state.memories):
-        fits = page.vram if memory.target == VRAM else page.host
-        if not (fits and memory.owned and memory.page >= page.shift):
-            continue
-        if last + 1 - first > memory.size or (number < pick % 3 and page.host):
-            continue
-        kind, ro, priv, vol = draw.ACCESS[pick % len(draw.ACCESS)]
-        args = {"shift": int(page.listed), "addr": first, "size": last + 1 - first}
-        args.update(memory=number, kind=kind, ro=ro, priv=priv, vol=vol)
-        return machine.value("raw_map", **args) >= 0
-    return False
+    if pick & 32 and page.host:
+        machine._new_memory(3 + pick % 3)
+    fitting = [
+        number
+        for number, memory in enumerate(machine.state.memories)
+        if (page.vram if memory.target == VRAM else page.host)
+        and memory.owned
+        and memory.page >= page.shift
+        and memory.size >= last + 1 - first
+    ]
+    if not fitting:
+        return False
+    kind, ro, priv, vol = draw.ACCESS[pick % len(draw.ACCESS)]
+    args = {"shift": int(page.listed), "addr": first, "size": last + 1 - first}
+    args.update(memory=fitting[pick % len(fitting)], kind=kind, ro=ro, priv=priv, vol=vol)
+    fail_at = draw.FAILURES[pick * 3 % len(draw.FAILURES)]
+    return machine.value("raw_map", **args, fail_at=fail_at) >= 0
 
 
 def _raw_unmap(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
@@ -809,6 +872,30 @@ def _raw_swap(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
                 machine.do("raw_put", shift=shift, addr=first, size=span)
 
 
+def _raw_huge(machine: NvidiaMachine, where: draw.Range, pick: int) -> None:
+    """A page that is an entry of a directory, where there are such: mapped, and given back."""
+    pages = machine.state.page_list()
+    index = len(pages) - 3
+    if index < 0 or not pages[index].vram:
+        _raw_get_map(machine, where, pick)
+        return
+    span = 1 << pages[index].shift
+    first = (4 + pick % 3) * span
+    last = first + span - 1
+    args = {"shift": int(pages[index].listed), "addr": first, "size": span}
+    if not any(one.owned and one.page >= pages[index].shift for one in machine.state.memories):
+        machine._new_memory(0)
+    there = [one for one in machine.state.raw_parts if one.first <= last and one.last >= first]
+    if there or _is_held(machine, first, last):
+        for one in there:
+            _raw_unmap_at(machine, one.index, one.first, one.last)
+    else:
+        machine.do("raw_get", **args)
+        _raw_map_at(machine, index, first, last, 0)
+    if pick & 8 and machine.state.raw_holds[index].least(first, last) > 0:
+        machine.do("raw_put", **args)
+
+
 # -- mishaps --------------------------------------------------------------------------------------
 
 
@@ -868,6 +955,10 @@ def _again(machine: NvidiaMachine, which: int, pick: int) -> None:
     _destroy(machine)
     if not machine.state.exists:
         machine._create(machine.spaces[pick % len(machine.spaces)])
+        if which % 3 == 0:
+            machine.do("replay")
+        elif which % 3 == 1:
+            (_join_part if pick & 1 else _join)(machine, which, pick)
 
 
 def _wrong_create(machine: NvidiaMachine, which: int, pick: int) -> None:
@@ -1067,6 +1158,8 @@ _STORIES: Mapping[str, Callable[[NvidiaMachine, int, int], None]] = {
     "hole": _hole,
     "two-lazy": _two_lazy,
     "short": _short,
+    "pages": _pages,
+    "across": _across,
 }
 
 _RAWS: Mapping[str, Callable[[NvidiaMachine, draw.Range, int], object]] = {
@@ -1082,6 +1175,7 @@ _RAWS: Mapping[str, Callable[[NvidiaMachine, draw.Range, int], object]] = {
     "sparse-map": _raw_sparse_map,
     "unsparse": _raw_unsparse,
     "swap": _raw_swap,
+    "huge": _raw_huge,
 }
 
 _WRONG_CREATES: tuple[dict[str, int], ...] = (

@@ -8,6 +8,7 @@ from conformance.systems.pagetable.machine import machine_class
 from conformance.systems.pagetable.operations import SPECS, configurable
 from conformance.systems.pagetable.rules import PAGETABLE
 from conformance.systems.pagetable.rules.step import PageTableStep
+from conformance.systems.pagetable.states import STATES
 from conformance.systems.pagetable.targets import PAGE_TABLES, LinuxIoPgtable, PageTableTarget
 from conformance.systems.pagetable.telling import PageTableViews, look
 from conformance.targets.kind import TargetKind
@@ -17,6 +18,7 @@ SYSTEM = System(
     name="pagetable",
     title="map, unmap and translate on one page table",
     specs=SPECS,
+    states=STATES,
     rules=PAGETABLE,
     make_promise=PageTablePromise,
     make_step=PageTableStep,

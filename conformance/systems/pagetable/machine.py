@@ -232,11 +232,11 @@ class PageTableMachine(Machine):
     def _unmap_part(self, pick: int, part: str, gather: str) -> None:
         number = pick % len(self.runs)
         first, last, pgsize = self.runs[number]
-        if part == "whole" and pick & 1:
+        if part == "whole" and (pick & 1 or (last + 1 - first) // pgsize >= self.entries):
             part = "larger"
         iova, size, count = self._part(first, last, pgsize, part)
         # Only an unmap of part of a block allocates.
-        fail_at = pick % 3 if size < pgsize and pick & 8 else 0
+        fail_at = pick % 3 if size < pgsize and pick & 12 else 0
         self._unmap(iova, size, count, gather, fail_at)
 
     def _unmap(self, iova: int, pgsize: int, count: int, gather: str, fail_at: int) -> None:

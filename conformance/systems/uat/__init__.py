@@ -6,6 +6,7 @@ from conformance.systems.uat.machine import machine_class
 from conformance.systems.uat.operations import SPECS, possible
 from conformance.systems.uat.rules import UAT
 from conformance.systems.uat.rules.step import UatStep
+from conformance.systems.uat.states import STATES
 from conformance.systems.uat.targets import UatTarget
 from conformance.systems.uat.telling import EVENT_WORDS, UatViews
 from reference.systems.uat.promise import UatPromise
@@ -14,6 +15,7 @@ SYSTEM = System(
     name="uat",
     title="page tables of an Apple GPU, its contexts, and the firmware that shares both",
     specs=SPECS,
+    states=STATES,
     rules=UAT,
     make_promise=UatPromise,
     make_step=UatStep,

@@ -104,16 +104,17 @@ class UatMachine(Machine):
 
     def _map(self, vm: UatVm, pages: int, piece: int, pick: int) -> None:
         """Map somewhere."""
-        size, pa = pages * PAGE, self._pages(pages)
+        args = {"vm": vm.number, "size": pages * PAGE, "pa": self._pages(pages)}
+        args["fail_at"] = draw.FAILURES[(pick + 3 * pages) % len(draw.FAILURES)]
         if vm.number == KERNEL and pick % 4 == 0:
-            self.do("map", vm=vm.number, size=size, pa=pa, piece=piece)
+            self.do("map", **args, piece=piece)
         elif vm.number == KERNEL and pick % 4 == 1:
-            self.do("map_io", vm=vm.number, size=size, pa=pa, writable=pick >> 2 & 1)
+            self.do("map_io", **args, writable=pick >> 2 & 1)
         else:
             align = (0, 0, PAGE, 4 * PAGE, 0, 0x40_0000)[pick % 6]
             end = min(vm.last, vm.first + (64 << pick % 3) * PAGE) if pick & 1 else LAST
             self.do(
-                "map_in_range", vm=vm.number, size=size, pa=pa, piece=piece, align=align,
+                "map_in_range", **args, piece=piece, align=align,
                 start=vm.first if pick & 1 else 0, end=end, prot=self._prot(vm, pick),
                 guard=pick >> 1 & 1,
             )  # fmt: skip

@@ -6,6 +6,7 @@ from conformance.systems.va_alloc.machine import machine_class
 from conformance.systems.va_alloc.operations import SPECS, possible
 from conformance.systems.va_alloc.rules import VA_ALLOC
 from conformance.systems.va_alloc.rules.step import AllocStep
+from conformance.systems.va_alloc.states import STATES
 from conformance.systems.va_alloc.targets import DRM_MM, LinuxDrmMm, VaAllocTarget
 from conformance.systems.va_alloc.telling import EVENT_WORDS, VaAllocViews
 from conformance.targets.kind import TargetKind
@@ -16,6 +17,7 @@ SYSTEM = System(
     name="va-alloc",
     title="ranges of addresses handed out by an allocator: best fit, alignment, fixed ranges",
     specs=SPECS,
+    states=STATES,
     rules=VA_ALLOC,
     make_views=VaAllocViews,
     make_machine=machine_class,

@@ -744,9 +744,13 @@ def _bound(state: MaliState, call: MaliCall, result: Result) -> None:
     bind = _bind_of(call.operation)
     state.carry_out(bind)
     state.fall_due(bind, call.end)
-    # What comes off while the device is reset may be kept until it was.
+    _keep_in_reset(state, state.vms[bind.vm])
+
+
+def _keep_in_reset(state: MaliState, vm: MaliVm) -> None:
+    """What comes off while the device is reset may be kept until it was."""
     if state.resetting:
-        state.vms[bind.vm].busy_until_reset = True
+        vm.busy_until_reset = True
 
 
 def _queued(state: MaliState, call: MaliCall, result: Result) -> None:
@@ -793,6 +797,7 @@ def _destroy(state: MaliState, call: MaliCall, vm: MaliVm) -> None:
         if node.vm == vm.number:
             node.open = False
     vm.nodes = 0
+    _keep_in_reset(state, vm)
     everything = Bind(vm.number, UNMAP, 0, state.limit - 1, NONE, 0, 0)
     state.carry_out(everything)
     state.fall_due(everything, call.end)
@@ -803,6 +808,11 @@ def _job_began(state: MaliState, call: MaliCall, result: Result) -> None:
     vm = state.vms[call.operation.number("vm")]
     if vm.active == 1:
         call.activated = vm.number
+
+
+def _job_ended(state: MaliState, call: MaliCall, result: Result) -> None:
+    # It may have been the last of a VM that was destroyed.
+    _keep_in_reset(state, state.vms[call.operation.number("vm")])
 
 
 def _allocated(state: MaliState, call: MaliCall, result: Result) -> None:
@@ -828,6 +838,7 @@ def _free(state: MaliState, call: MaliCall, node: MaliNode) -> None:
     vm = state.vms[node.vm]
     node.open = False
     vm.nodes -= 1
+    _keep_in_reset(state, vm)
     if node.buffer != NONE:
         bind = Bind(vm.number, UNMAP, node.first, node.last, NONE, 0, 0)
         call.concern(_span(vm, node.first, node.last))
@@ -864,6 +875,7 @@ _AFTER: Final[dict[str, Callable[[MaliState, MaliCall, Result], None]]] = {
     "queue": _queued,
     "fence": _fence_made,
     "active": _job_began,
+    "idle": _job_ended,
     "pre_reset": _reset_began,
     "post_reset": _reset_ended,
     "suspend": _suspended,
