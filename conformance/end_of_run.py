@@ -1,5 +1,6 @@
 """The end of a run: shards put together, known failures replayed, reports written, told in text."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,19 @@ from conformance.registry import make_target
 from conformance.run import Found, SystemRun, read_spool, result_of, write_reports
 from conformance.targets.protocol import Target, TargetUnavailable
 from reports import terminal
+from reports.counterexample import Counterexample
 from reports.reproduce import replay_lines, run_line
 from reports.result import Result, SystemResult
+from reports.telling import WIDTH
 
 MOST_PAIRS = 8
 """Pairs of operation and state that are named, of those not reached; the result has them all."""
 
 MOST_TOLD = 12
-"""Counterexamples that are told in full; the others are in their files."""
+"""Counterexamples that are told in full, one for each rule; the others are in the summary."""
+
+New = tuple[SystemRun, Found, Counterexample]
+"""A new finding with its counterexample, and the run of its system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +178,58 @@ def told(
             f"met {identity.hits} times)"
         )
     text = "\n".join(lines) + "\n"
-    shown = 0
-    for run in runs:
-        for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature)):
-            if found.known or found.counterexample is None:
-                continue
-            shown += 1
-            if shown > MOST_TOLD:
-                continue
-            if report_dir:
-                file = str(Path(report_dir) / "counterexamples" / found.counterexample.file_name)
-                commands = replay_lines(found.counterexample, file, option.mmu_kernel)
-            else:
-                commands = [_again(option, run.system.name)]
-            text += "\n" + terminal.tell(
-                found.counterexample, vocabulary=run.system.vocabulary, commands=commands
-            )
-    if shown > MOST_TOLD:
-        text += f"\n{shown - MOST_TOLD} more are in their files only.\n"
-    if shown and not report_dir:
+    news_of = [
+        (run, found, found.counterexample)
+        for run in runs
+        for found in sorted(run.found.values(), key=lambda one: (one.rule, one.signature))
+        if not found.known and found.counterexample is not None
+    ]
+    for run, example in _told_in_full(news_of):
+        if report_dir:
+            commands = replay_lines(example, _file(report_dir, example), option.mmu_kernel)
+        else:
+            commands = [_again(option, run.system.name)]
+        text += "\n" + terminal.tell(example, vocabulary=run.system.vocabulary, commands=commands)
+    if news_of:
+        text += "\n" + _summary(whole, news_of, report_dir)
+    if news_of and not report_dir:
         text += "\nNo files were written: the run above keeps the counterexamples, for replay.\n"
     return f"{text}\n{verdict}\n"
+
+
+def _told_in_full(news: Sequence[New]) -> list[tuple[SystemRun, Counterexample]]:
+    """Of each rule that is broken the shortest counterexample, at most MOST_TOLD."""
+    shortest: dict[tuple[str, str], tuple[SystemRun, Counterexample]] = {}
+    for run, found, example in news:
+        before = shortest.get((run.system.name, found.rule))
+        if before is None or len(example.operations) < len(before[1].operations):
+            shortest[run.system.name, found.rule] = (run, example)
+    return list(shortest.values())[:MOST_TOLD]
+
+
+def _summary(whole: Result, news: Sequence[New], report_dir: str | None) -> str:
+    """Every finding in a few lines."""
+    hits = {(one.system, one.rule, one.signature): one.hits for one in whole.violations}
+    lines = ["Findings", "--------"]
+    for run, found, example in news:
+        count, met = len(example.operations), hits[run.system.name, found.rule, found.signature]
+        lines.append(f"{found.rule:<6} {found.signature}")
+        lines += textwrap.wrap(
+            example.views.message,
+            WIDTH,
+            initial_indent=" " * 7,
+            subsequent_indent=" " * 7,
+            break_on_hyphens=False,
+        )
+        lines.append(
+            f"{'':7}{count} operation{'s' if count > 1 else ''}, met {met} time"
+            f"{'s' if met != 1 else ''}{f': {_file(report_dir, example)}' if report_dir else ''}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _file(report_dir: str, example: Counterexample) -> str:
+    return str(Path(report_dir) / "counterexamples" / example.file_name)
 
 
 def _again(option: Any, system: str) -> str:

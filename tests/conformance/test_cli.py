@@ -54,6 +54,19 @@ def test_violations_are_told_and_end_with_1(found):
     assert found.err == ""
 
 
+def test_of_a_rule_the_shortest_is_told_and_all_findings_are_listed(found, shared_place):
+    files = sorted((shared_place.folder / "found/counterexamples").glob("*.json"))
+    assert len(files) > 1
+    assert found.out.count("TL-1 is broken by") == 1
+    listed = found.out.partition("\nFindings\n--------\n")[2]
+    for file in files:
+        example = counterexample.load(file)
+        assert re.search(rf"^TL-1   {re.escape(example.signature)}$", listed, re.MULTILINE)
+        assert f": {file}\n" in listed
+    assert listed.count(" operations, met ") == len(files)
+    assert "The device may still translate" in listed
+
+
 def test_a_run_writes_its_reports_and_nothing_else(found, shared_place):
     files = shared_place.files()
     counterexamples = [name for name in files if name.startswith("found/counterexamples/")]
