@@ -16,6 +16,10 @@ import click
 
 VIOLATIONS = 1
 USAGE = 2
+UNBUILDABLE = 125
+"""What git bisect run takes for a commit that cannot be tried."""
+NO_VERDICT = 128
+"""What ends git bisect run."""
 INTERRUPTED = 130
 
 HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
@@ -24,10 +28,10 @@ HELP: Any = getattr(click.exceptions, "NoArgsIsHelpError", ())
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def refuse(message: object) -> NoReturn:
-    """End with one message and the exit code for usage and environment."""
+def refuse(message: object, code: int = USAGE) -> NoReturn:
+    """End with one message and an exit code, that for usage and environment if no other."""
     click.echo(f"mmu-conformance: {message}", err=True)
-    sys.exit(USAGE)
+    sys.exit(code)
 
 
 class Group(click.Group):
@@ -141,6 +145,8 @@ kernel_option = click.option(
 @click.option("--report-dir", metavar="DIR", help="Write result.json, junit.xml, counterexamples.")
 @click.option("--database", metavar="DIR", help="Hypothesis example database to use and fill.")
 @click.option("--strict", is_flag=True, help="A rule that was never exercised is an error.")
+@click.option("--bisect", is_flag=True, help="Exit codes for git bisect run: 125 where the target "
+              "cannot be built, 128 for what else is no verdict.")  # fmt: skip
 @kernel_option
 def run(
     systems: tuple[str, ...],
@@ -154,12 +160,37 @@ def run(
     report_dir: str | None,
     database: str | None,
     strict: bool,
+    bisect: bool,
     kernel: str | None,
 ) -> None:
     """Run the suite on a target, for all SYSTEMs that it speaks or those given.
 
     Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
     """
+    options = systems, target, profile, examples, steps, seed, workers, known, report_dir, database
+    try:
+        _judge(*options, strict, kernel, UNBUILDABLE if bisect else USAGE)
+    except SystemExit as end:
+        # For git bisect 2 would be a commit that is bad.
+        sys.exit(NO_VERDICT if bisect and end.code == USAGE else end.code)
+
+
+def _judge(
+    systems: tuple[str, ...],
+    target: str,
+    profile: str,
+    examples: int | None,
+    steps: int | None,
+    seed: int | None,
+    workers: str,
+    known: tuple[str, ...],
+    report_dir: str | None,
+    database: str | None,
+    strict: bool,
+    kernel: str | None,
+    unbuildable: int,
+) -> NoReturn:
+    """The run; ends with an exit code, ``unbuildable`` where the target cannot be had."""
     from conformance.discovery import system_by_name
     from conformance.known_failures import known_file, read_known
     from conformance.plugin import check_folder
@@ -185,7 +216,7 @@ def run(
     except ValueError as error:
         refuse(error)
     for name in names:
-        _prepare(target, kernel, name)
+        _prepare(target, kernel, name, unbuildable)
     with tempfile.TemporaryDirectory(prefix="mmu-conformance-") as spool:
         arguments = [
             "--pyargs", "conformance.test_conformance", "-p", "no:cacheprovider",
@@ -252,10 +283,13 @@ def _empty_configuration(spool: str) -> Path:
     return path
 
 
-def _prepare(target: str, kernel: str | None, system: str) -> None:
-    """Make the target of a system once, so that what is missing is said before anything starts."""
+def _prepare(target: str, kernel: str | None, system: str, unbuildable: int) -> None:
+    """Make the target of a system once, so that what is missing is said before anything starts.
+
+    Ends with ``unbuildable`` where it cannot be built here.
+    """
     from conformance.registry import make_target
-    from conformance.targets.linux.errors import BuildError, HarnessError
+    from conformance.targets.linux.errors import BuildError, HarnessError, KernelTreeError
     from conformance.targets.protocol import TargetUnavailable
 
     def say(text: str) -> None:
@@ -263,7 +297,9 @@ def _prepare(target: str, kernel: str | None, system: str) -> None:
 
     try:
         make_target(target, kernel, say, system).close()
-    except (ValueError, TargetUnavailable, BuildError, HarnessError) as error:
+    except (TargetUnavailable, KernelTreeError, BuildError, HarnessError) as error:
+        refuse(error, unbuildable)
+    except ValueError as error:
         refuse(error)
 
 

@@ -54,6 +54,22 @@ def test_violations_are_told_and_end_with_1(found):
     assert found.err == ""
 
 
+def test_for_git_bisect_what_is_no_verdict_is_no_bad_commit(place):
+    held = ("run", "pagetable", "--examples", "8", "-n", "0")
+    empty = place.folder / "tree"
+    empty.mkdir()
+    lacking = ("run", "--target", "linux:io-pgtable-arm", "--kernel", "tree")
+    for arguments, code, bisected in (
+        (held, 0, 0),
+        ((*held, "--target", WRONG), 1, 1),
+        (lacking, 2, 125),
+        (("run", "--target", "python:nosuch:thing"), 2, 128),
+        ((*held, "--seed", "-1"), 2, 128),
+    ):
+        assert place.command(*arguments).code == code
+        assert place.command(*arguments, "--bisect").code == bisected
+
+
 def test_of_a_rule_the_shortest_is_told_and_all_findings_are_listed(found, shared_place):
     files = sorted((shared_place.folder / "found/counterexamples").glob("*.json"))
     assert len(files) > 1
