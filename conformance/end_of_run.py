@@ -71,7 +71,7 @@ def close_run(option: Any, interrupted: bool) -> Closing:
     unwritten = ""
     if option.mmu_report_dir:
         try:
-            write_reports(Path(option.mmu_report_dir), whole, runs, option.mmu_kernel)
+            write_reports(Path(option.mmu_report_dir), whole, runs, option.mmu_kernel, problems)
         except OSError as error:
             unwritten = f"report-dir is {option.mmu_report_dir!r}, which cannot be written: {error}"
     for target in targets.values():

@@ -227,11 +227,16 @@ def _system_result(run: SystemRun, not_applicable: Sequence[str]) -> SystemResul
 
 
 def write_reports(
-    folder: Path, whole: Result, runs: Sequence[SystemRun], kernel: str | None = None
+    folder: Path,
+    whole: Result,
+    runs: Sequence[SystemRun],
+    kernel: str | None = None,
+    problems: Sequence[str] = (),
 ) -> None:
     """Write result.json, timing.json, junit.xml, index.html, and each counterexample with its page.
 
-    ``kernel``: the tree that linux: targets were built of, if it was named.
+    ``kernel``: the tree that linux: targets were built of, if it was named. ``problems``: what is
+    wrong with known failures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tellings: dict[tuple[str, str, str], str] = {}
@@ -272,5 +277,5 @@ def write_reports(
     result.write_result(whole, folder / "result.json")
     model = "compiled" if build_info().compiled else "interpreted"
     result.write_timing(seconds, model, folder / "timing.json")
-    result.write_junit(whole, tellings, folder / "junit.xml")
+    result.write_junit(whole, tellings, folder / "junit.xml", problems)
     files.write_text(folder / "index.html", html.index(whole, pages))

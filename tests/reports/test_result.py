@@ -243,3 +243,17 @@ def test_an_interrupted_run_is_an_error_in_junit():
     root = ElementTree.fromstring(junit_xml(result(complete=False), {}))
     assert root.get("errors") == "1"
     assert root.find(".//error").get("message") == "the run was interrupted"
+
+
+def test_what_is_wrong_with_known_failures_is_a_failure_in_junit():
+    text = junit_xml(result(), {}, ["stale: TL-1 'x' does not fail <any> more", "too wide: y"])
+    root = ElementTree.fromstring(text)
+    (case,) = (one for one in root.iter("testcase") if one.get("name") == "known failures")
+    assert case.find("failure").get("message") == "stale: TL-1 'x' does not fail <any> more"
+    assert case.find("failure").text.splitlines()[1:] == [
+        "stale: TL-1 'x' does not fail <any> more", "too wide: y",
+    ]  # fmt: skip
+    without = ElementTree.fromstring(junit_xml(result(), {}))
+    for name in ("tests", "failures"):
+        assert int(root.get(name)) == int(without.get(name)) + 1
+    assert "known failures" not in junit_xml(result(), {})
