@@ -211,7 +211,8 @@ def is_least(target, finding):
 def test_three_bugs_in_one_driver_are_all_found_and_minimised():
     target = Careless()
     result = run_shard(SYSTEM, target, Plan(examples=24, shards=1, minimise_executions=300), 0)
-    assert {rule for rule, _ in result.findings} == {"TL-1", "RC-30", "SP-32"}
+    # A table that goes with its last page is freed without the flush, too, where that comes up.
+    assert {rule for rule, _ in result.findings} - {"TL-2"} == {"TL-1", "RC-30", "SP-32"}
     assert set(result.findings) >= {STALE, TOO_MANY, ELSEWHERE}
     assert result.complete
     assert result.tally.examples == 24
