@@ -148,28 +148,13 @@ kernel_option = click.option(
 @click.option("--bisect", is_flag=True, help="Exit codes for git bisect run: 125 where the target "
               "cannot be built, 128 for what else is no verdict.")  # fmt: skip
 @kernel_option
-def run(
-    systems: tuple[str, ...],
-    target: str,
-    profile: str,
-    examples: int | None,
-    steps: int | None,
-    seed: int | None,
-    workers: str,
-    known: tuple[str, ...],
-    report_dir: str | None,
-    database: str | None,
-    strict: bool,
-    bisect: bool,
-    kernel: str | None,
-) -> None:
+def run(bisect: bool, **options: Any) -> None:
     """Run the suite on a target, for all SYSTEMs that it speaks or those given.
 
     Exit code 0: every rule held. 1: violations. 2: usage or environment. 130: interrupted.
     """
-    options = systems, target, profile, examples, steps, seed, workers, known, report_dir, database
     try:
-        _judge(*options, strict, kernel, UNBUILDABLE if bisect else USAGE)
+        _judge(unbuildable=UNBUILDABLE if bisect else USAGE, **options)
     except SystemExit as end:
         # For git bisect 2 would be a commit that is bad.
         sys.exit(NO_VERDICT if bisect and end.code == USAGE else end.code)
@@ -476,11 +461,17 @@ def tell(file: str, form: str, width: int | None, out: str | None, kernel: str |
     With --kernel, the printed lines name the tree that they are to be run on.
     """
     from conformance import tell_again
+
+    _told(file, out, lambda path: tell_again.telling(path, form, width, file, kernel))
+
+
+def _told(file: str, out: str | None, tell_of: Callable[[str], str]) -> None:
+    """Print what is told of a counterexample's file, or write it to ``out``."""
     from reports import files
 
     try:
         with _at_rest(file) as path:
-            text = tell_again.telling(path, form, width, file, kernel)
+            text = tell_of(path)
         if out:
             files.write_text(out, text)
     except (ValueError, OSError) as error:
@@ -504,17 +495,12 @@ def export(file: str, form: str, out: str | None, kernel: str | None) -> None:
     """
     from conformance import export as exports
     from conformance.discovery import system_by_name
-    from reports import counterexample, files
+    from reports import counterexample
 
-    try:
-        with _at_rest(file) as path:
-            text = exports.pytest_text(counterexample.load(path, system_by_name), kernel)
-        if out:
-            files.write_text(out, text)
-    except (ValueError, OSError) as error:
-        refuse(error)
-    if not out:
-        click.echo(text, nl=False)
+    def test_of(path: str) -> str:
+        return exports.pytest_text(counterexample.load(path, system_by_name), kernel)
+
+    _told(file, out, test_of)
 
 
 # -- list, decode -----------------------------------------------------------------------------
