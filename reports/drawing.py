@@ -102,29 +102,14 @@ def _subject(row: Row) -> str:
 
 
 def _drawing(rows: Sequence[Row], band: Band, mark: int | None) -> Drawing:
-    columns = band.stretches[-1].column + band.stretches[-1].columns
     drawn = []
-    for number, row in enumerate(rows):
-        others = {
-            segment
-            for place, other in enumerate(rows)
-            if place != number and _subject(other) == _subject(row)
-            for segment in other.segments
-        }
-        compared = any(
-            place != number and _subject(other) == _subject(row) for place, other in enumerate(rows)
-        )
-        inside = [
-            segment
-            for segment in row.segments
-            if segment.first <= band.last and segment.last >= band.first
-        ]
+    for row in rows:
+        # What the row of the other time has; None for a row that has no other.
+        twins = [one.segments for one in rows if one is not row and _subject(one) == _subject(row)]
+        others = {segment for segments in twins for segment in segments} if twins else None
         lines = tuple(
-            tuple(
-                _shape(segment, band, columns, compared and segment not in others)
-                for segment in line
-            )
-            for line in in_lanes(inside)
+            tuple(_shape(segment, band, others) for segment in line)
+            for line in in_lanes(band.inside(row.segments))
         )
         drawn.append(DrawnRow(row.label, lines, row.cached))
     return Drawing(
@@ -133,20 +118,20 @@ def _drawing(rows: Sequence[Row], band: Band, mark: int | None) -> Drawing:
             Mark(one.column, one.columns, one.first, about_size(one.size), one.gap)
             for one in band.stretches
         ),
-        columns,
+        band.columns,
         band.last + 1,
         band.column(mark) if mark is not None and band.first <= mark <= band.last else None,
         band.to_scale,
     )
 
 
-def _shape(segment: Segment, band: Band, columns: int, changed: bool) -> Shape:
-    start = band.column(max(segment.first, band.first))
-    end = band.column(segment.last + 1) if segment.last < band.last else columns
+def _shape(segment: Segment, band: Band, others: set[Segment] | None) -> Shape:
+    start, end = band.place(segment)
     wide = max(end - start, 1)
     texts = segment_labels(cut_segment(segment, band.first, band.last))
     text = next((one for one in texts if len(one) + 1 <= wide), "")
     pages = (segment.last - segment.first + 1) // segment.size
     bars = tuple(wide * page / pages for page in range(1, pages)) if pages <= _MOST_BARS else ()
+    changed = others is not None and segment not in others
     where = f"{segment.first:#x} to {segment.last:#x}"
     return Shape(start, wide, text, f"{where}: {texts[0]}", bars, changed)

@@ -17,17 +17,16 @@ from reports.drawing import Drawing, drawings
 from reports.events import Told, lane_of, tell_events
 from reports.reproduce import replay_lines
 from reports.result import Identity, Result
-from reports.strip import Row
 from reports.telling import (
     Paragraph,
     drawing_meaning,
     drawn_rows,
+    end_of_operation,
     enough,
+    event_words,
     head,
     operation_text,
     result_text,
-    return_text,
-    stale_segments,
     told_from,
     used_window,
 )
@@ -81,7 +80,8 @@ class EventLine:
 @dataclass(frozen=True)
 class Timeline:
     """Events in lanes; ``earlier`` are those before what is told at once, ``left_out`` of them
-    are not told at all. ``why`` says where it begins.
+    are not told at all. ``why`` says where it begins. ``has_places``: some events say which
+    function made them.
     """
 
     lanes: tuple[str, ...]
@@ -180,25 +180,21 @@ def index(result: Result, pages: Mapping[tuple[str, str, str], Page]) -> str:
 
 
 def _done(counterexample: Counterexample, vocabulary: Vocabulary) -> list[Done]:
-    done = []
-    for number, operation in enumerate(counterexample.operations):
-        result = "was not reached"
-        if number < len(counterexample.results):
-            name = str(operation.get("op"))
-            result = result_text(counterexample.results[number], name, vocabulary)
-        here = number == counterexample.views.operation
-        text = operation_text(counterexample, number, vocabulary)
-        done.append(Done(number + 1, text, result, here))
-    return done
+    return [
+        Done(
+            number + 1,
+            operation_text(counterexample, number, vocabulary),
+            result_text(counterexample, number, vocabulary),
+            number == counterexample.views.operation,
+        )
+        for number in range(len(counterexample.operations))
+    ]
 
 
 def _picture(counterexample: Counterexample, vocabulary: Vocabulary) -> Picture | None:
     views = counterexample.views
     rows = drawn_rows(counterexample, vocabulary.hardware.name)
-    stale = stale_segments(counterexample)
-    if stale:
-        rows.append(Row(f"{'':<7} cached", stale, cached=True))
-    if views.window is None and views.iova is None and not any(row.segments for row in rows):
+    if not rows:
         return None
     drawn, left_out = drawings(
         rows,
@@ -222,9 +218,6 @@ def _timeline(counterexample: Counterexample, vocabulary: Vocabulary) -> Timelin
     offending = counterexample.views.event
     end = len(events) - 1 if offending is None else offending
     start, why = told_from(events, end, "that" if offending is None else "it", vocabulary.registers)
-    last = end
-    while last + 1 < len(events) and events[last].kind != t.END:
-        last += 1
     words = vocabulary.events
     lanes = _lanes({lane_of(event, words) for event in events})
 
@@ -241,7 +234,7 @@ def _timeline(counterexample: Counterexample, vocabulary: Vocabulary) -> Timelin
         lanes,
         tuple(earlier[left_out:]),
         left_out,
-        tuple(shown[-_MOST_SHOWN:] + lines(end + 1, last)),
+        tuple(shown[-_MOST_SHOWN:] + lines(end + 1, end_of_operation(events, end))),
         why,
         any(event.place for event in events),
     )
@@ -256,18 +249,7 @@ def _event_line(
     counterexample: Counterexample, told: Told, vocabulary: Vocabulary, lanes: tuple[str, ...]
 ) -> EventLine:
     event = counterexample.events[told.first]
-    text, lane = told.text.strip(), lanes.index(lane_of(event, vocabulary.events))
-    if event.kind == t.BEGIN:
-        lane = -1
-        text = f"operation {event.a + 1} begins"
-        if 0 <= event.a < len(counterexample.operations):
-            text += ": " + operation_text(counterexample, event.a, vocabulary)
-    elif event.kind == t.END:
-        text = return_text(counterexample, event, told.first, vocabulary) or text
-    notes = tuple(
-        note.text
-        for note in counterexample.views.notes
-        if told.first <= note.event < told.first + told.period
-    )
+    words, notes = event_words(counterexample, told, vocabulary)
+    lane = -1 if event.kind == t.BEGIN else lanes.index(lane_of(event, vocabulary.events))
     here = told.first == counterexample.views.event
-    return EventLine(told.first, lane, " ".join(text.split()), told.place, notes, here)
+    return EventLine(told.first, lane, " ".join(words.split()), told.place, tuple(notes), here)

@@ -99,8 +99,22 @@ class Band:
             if stretch.first <= address <= stretch.last:
                 offset = address - stretch.first
                 return stretch.column + offset * stretch.columns // stretch.size
+        return self.columns
+
+    @property
+    def columns(self) -> int:
+        """How many columns it has."""
         end = self.stretches[-1]
         return end.column + end.columns
+
+    def inside(self, segments: Sequence[Segment]) -> list[Segment]:
+        """Those of which some is drawn."""
+        return [one for one in segments if one.first <= self.last and one.last >= self.first]
+
+    def place(self, segment: Segment) -> tuple[int, int]:
+        """The first column of a segment of which some is drawn, and the column behind it."""
+        start = self.column(max(segment.first, self.first))
+        return start, self.column(segment.last + 1) if segment.last < self.last else self.columns
 
 
 def draw(
@@ -364,22 +378,16 @@ def nearest_bands(
 
 def _draw_band(rows: Sequence[Row], band: Band, indent: int, mark: int | None) -> list[str]:
     """The lines of one band; ``rows`` are prepared."""
-    columns = band.stretches[-1].column + band.stretches[-1].columns
+    columns = band.columns
     lines = []
     for row in rows:
         if not row.label and not row.segments:
             lines.append("")
             continue
-        inside = [
-            segment
-            for segment in row.segments
-            if segment.first <= band.last and segment.last >= band.first
-        ]
-        for number, lane in enumerate(in_lanes(inside)):
+        for number, lane in enumerate(in_lanes(band.inside(row.segments))):
             cells = _ground(band, columns)
             for segment in lane:
-                start = band.column(max(segment.first, band.first))
-                end = band.column(segment.last + 1) if segment.last < band.last else columns
+                start, end = band.place(segment)
                 cells[start:end] = _segment_text(
                     cut_segment(segment, band.first, band.last),
                     end - start,

@@ -13,7 +13,7 @@ from typing import Final
 from reference import trace as t
 from reference.numbers import about_size, errno_text
 from reference.operations import from_json, json_text, text
-from reports.counterexample import MISUSE, Counterexample, OperationResult, Segment
+from reports.counterexample import MISUSE, Counterexample, Segment
 from reports.events import Told, tell_events
 from reports.registers import Decoder
 from reports.reproduce import replay_lines
@@ -167,11 +167,15 @@ def head(counterexample: Counterexample) -> Section:
     )
 
 
-def result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> str:
-    """What the operation called ``name`` returned."""
+def result_text(counterexample: Counterexample, index: int, vocabulary: Vocabulary) -> str:
+    """What an operation returned."""
+    if index >= len(counterexample.results):
+        return "was not reached"
+    result = counterexample.results[index]
     if not result.finished:
         return "did not come back"
     returned = errno_text(result.result)
+    name = str(counterexample.operations[index].get("op"))
     spec = vocabulary.specs.get(name) if vocabulary.specs is not None else None
     if spec is not None:
         told = spec.returned(result.value)
@@ -182,7 +186,7 @@ def result_text(result: OperationResult, name: str, vocabulary: Vocabulary) -> s
 def _done(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -> Section:
     lines: list[Line] = []
     digits = len(str(len(counterexample.operations)))
-    for index, obj in enumerate(counterexample.operations):
+    for index in range(len(counterexample.operations)):
         here = index == counterexample.views.operation
         style = FAULT if here else PLAIN
         begin = f"{'>' if here else ' '} {index + 1:>{digits}}  "
@@ -190,10 +194,7 @@ def _done(counterexample: Counterexample, vocabulary: Vocabulary, width: int) ->
         lines += _wrapped(
             width, begin, indent, operation_text(counterexample, index, vocabulary), style
         )
-        if index < len(counterexample.results):
-            result = result_text(counterexample.results[index], str(obj.get("op")), vocabulary)
-        else:
-            result = "was not reached"
+        result = result_text(counterexample, index, vocabulary)
         if len(lines[-1].text) + 5 + len(result) <= width:
             lines[-1] = Line(f"{lines[-1].text}  -> {result}", style)
         else:
@@ -216,8 +217,7 @@ def _seen(counterexample: Counterexample, width: int) -> Section:
     return Section("What was seen", tuple(parts))
 
 
-def stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
-    """What may still be cached, to be drawn."""
+def _stale_segments(counterexample: Counterexample) -> tuple[Segment, ...]:
     return tuple(
         Segment(
             fact.first,
@@ -253,7 +253,10 @@ def used_window(
 
 
 def drawn_rows(counterexample: Counterexample, hardware: str) -> list[Row]:
-    """Promise, driver and hardware, before and after; the driver only where somebody looked."""
+    """Promise, driver and hardware, before and after, and what is cached; [] for nothing to draw.
+
+    The driver is there only where somebody looked.
+    """
     views = counterexample.views
     rows: list[Row] = []
     for when, promise, driver, tables in (
@@ -266,17 +269,17 @@ def drawn_rows(counterexample: Counterexample, hardware: str) -> list[Row]:
         if driver is not None:
             rows.append(Row(f"{'':<7} driver", driver))
         rows.append(Row(f"{'':<7} {hardware}", tables))
-    return rows
+    if views.stale:
+        rows.append(Row(f"{'':<7} cached", _stale_segments(counterexample), cached=True))
+    shown = views.window is not None or views.iova is not None or any(row.segments for row in rows)
+    return rows if shown else []
 
 
 def _drawn(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -> Section | None:
     views = counterexample.views
     hardware = vocabulary.hardware
     rows = drawn_rows(counterexample, hardware.name)
-    stale = stale_segments(counterexample)
-    if stale:
-        rows.append(Row(f"{'':<7} cached", stale, cached=True))
-    if views.window is None and views.iova is None and not any(row.segments for row in rows):
+    if not rows:
         return None
     drawing = draw(
         rows,
@@ -295,9 +298,9 @@ def _drawn(counterexample: Counterexample, vocabulary: Vocabulary, width: int) -
         (
             Block(tuple(lines)),
             Paragraph(
-                f"{drawing_meaning(counterexample, hardware)} [==] is one entry, |4K|4K| a run of "
-                f"pages, {'~ what may be cached, ' if stale else ''}dots are addresses without "
-                "translation, ^ is the violated address."
+                f"{drawing_meaning(counterexample, hardware)} [==] is one entry, |4K|4K| a run "
+                f"of pages, {'~ what may be cached, ' if views.stale else ''}dots are addresses "
+                "without translation, ^ is the violated address."
             ),
         ),
     )
@@ -432,7 +435,7 @@ def _happened(counterexample: Counterexample, vocabulary: Vocabulary, width: int
     lines: list[Line] = []
     if left_out:
         lines.append(Line(f"        earlier events left out: {left_out}", QUIET))
-    told_operation = operation_of(events, told[0].first) if told else None
+    told_operation = _operation_of(events, told[0].first) if told else None
     if told_operation is not None and events[told[0].first].kind != t.BEGIN:
         lines += _operation_line(counterexample, told_operation, vocabulary, "goes on", width)
     for line in told:
@@ -453,9 +456,7 @@ def _happened(counterexample: Counterexample, vocabulary: Vocabulary, width: int
 def _after(counterexample: Counterexample, end: int, vocabulary: Vocabulary) -> list[Told]:
     """What the target did after event ``end``, to the end of that operation."""
     events = counterexample.events
-    last = end
-    while last + 1 < len(events) and events[last].kind != t.END:
-        last += 1
+    last = end_of_operation(events, end)
     decoder = vocabulary.registers
     told = tell_events(
         events, end + 1, last, counterexample.places, None, decoder, vocabulary.events
@@ -463,7 +464,14 @@ def _after(counterexample: Counterexample, end: int, vocabulary: Vocabulary) -> 
     return told[:_MOST_AFTER]
 
 
-def operation_of(events: Sequence[t.Event], index: int) -> int | None:
+def end_of_operation(events: Sequence[t.Event], index: int) -> int:
+    """The last event of the operation that event ``index`` belongs to."""
+    while index + 1 < len(events) and events[index].kind != t.END:
+        index += 1
+    return index
+
+
+def _operation_of(events: Sequence[t.Event], index: int) -> int | None:
     """The operation that event ``index`` belongs to."""
     for at in range(index, -1, -1):
         if events[at].kind == t.BEGIN:
@@ -476,10 +484,35 @@ def operation_of(events: Sequence[t.Event], index: int) -> int | None:
 def _operation_line(
     counterexample: Counterexample, operation: int, vocabulary: Vocabulary, what: str, width: int
 ) -> list[Line]:
+    words = _operation_words(counterexample, operation, vocabulary, what)
+    return _wrapped(width, "  ", "      ", words, QUIET)
+
+
+def _operation_words(
+    counterexample: Counterexample, operation: int, vocabulary: Vocabulary, what: str
+) -> str:
     words = f"operation {operation + 1} {what}"
     if 0 <= operation < len(counterexample.operations):
         words += ": " + operation_text(counterexample, operation, vocabulary)
-    return _wrapped(width, "  ", "      ", words, QUIET)
+    return words
+
+
+def event_words(
+    counterexample: Counterexample, told: Told, vocabulary: Vocabulary
+) -> tuple[str, list[str]]:
+    """A told event in the words of its system, and what it means."""
+    event = counterexample.events[told.first]
+    words = told.text
+    if event.kind == t.BEGIN:
+        words = _operation_words(counterexample, event.a, vocabulary, "begins")
+    elif event.kind == t.END:
+        words = _return_text(counterexample, event, told.first, vocabulary) or words
+    notes = [
+        note.text
+        for note in counterexample.views.notes
+        if told.first <= note.event < told.first + told.period
+    ]
+    return words, notes
 
 
 def _event_lines(
@@ -497,14 +530,7 @@ def _event_lines(
     begin = f"{'>' if here else ' '} {told.first:>{digits}}  "
     indent = " " * (len(begin) + _VERB_COLUMNS)
     style = FAULT if here else PLAIN
-    words = told.text
-    if event.kind == t.END:
-        words = return_text(counterexample, event, told.first, vocabulary) or words
-    notes = [
-        note.text
-        for note in counterexample.views.notes
-        if told.first <= note.event < told.first + told.period
-    ]
+    words, notes = event_words(counterexample, told, vocabulary)
     room = width - len(begin) - len(told.place) - 2
     if len(notes) == 1 and told.first + 1 >= told.last and len(words) + 2 + len(notes[0]) <= room:
         words = f"{words}: {notes.pop()}"
@@ -523,11 +549,11 @@ def _event_lines(
     return lines
 
 
-def return_text(
+def _return_text(
     counterexample: Counterexample, event: t.Event, index: int, vocabulary: Vocabulary
 ) -> str:
     """What an END event returned, in the words of its operation's declaration, or ""."""
-    operation = operation_of(counterexample.events, index)
+    operation = _operation_of(counterexample.events, index)
     specs = vocabulary.specs
     if specs is None or operation is None or operation >= len(counterexample.operations):
         return ""
