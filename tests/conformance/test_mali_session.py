@@ -15,6 +15,7 @@ from conformance.systems.mali.rules import MALI
 from conformance.systems.mali.targets import MaliTarget
 from conformance.systems.mali.telling import MaliViews
 from reference import trace as t
+from reference.formats.access import READ, WRITE
 from reference.operations import Operation, Result, from_json
 from reference.systems.gpuvm.events import BACKING_SHIFT, VMA_ADD, VMA_REMOVE
 from reference.systems.mali import events as mali_events
@@ -1372,6 +1373,23 @@ def test_after_a_command_that_did_not_end_the_promise_is_what_the_driver_says():
         assert not session.run(operation).violations
     assert not session.promise.state.may_time_out
     assert mappings(session) == [(0, 2, 0, 0)]
+
+
+def test_a_bind_that_times_out_before_it_has_begun_promises_nothing_new():
+    """Newer drivers lock first: other permissions for the same pages of the same buffer."""
+    nothing = all_of(
+        without(kind(VMA_ADD)), without(kind(VMA_REMOVE)), without(LEAVES), without(CLEARS),
+    )  # fmt: skip
+    session = session_after(*JOB, bind(0), op("stick", slot=1), target=Wrong("bind", nothing, 0))
+    session.target.armed = 1
+    outcome = session.run(bind(0, flags=1))
+    assert (outcome.result.result, [*outcome.violations]) == (STUCK, [])
+    # What was begun is followed.
+    session = session_after(*JOB, bind(0), op("stick", slot=1))
+    outcome = session.run(bind(0, flags=1))
+    assert (outcome.result.result, [*outcome.violations]) == (STUCK, [])
+    _, prot = session.promise.state.vms[0].pages.lookup(0)
+    assert prot & (READ | WRITE) == READ
 
 
 def test_a_vm_of_which_a_queued_bind_failed_is_unusable():

@@ -770,7 +770,10 @@ def test_vmas_are_counted_by_buffer_and_make_links() -> None:
         (VM, 0), vma(VMA_ADD, 0), vma(VMA_ADD, 4, 2), vma(VMA_ADD, 8, 1, 1),
         (VM, 1), vma(VMA_ADD, 0),
     )  # fmt: skip
-    assert seen.changed == {0, 1}
+    assert seen.changed == [
+        (0, 0, PAGE - 1), (0, 4 * PAGE, 6 * PAGE - 1), (0, 8 * PAGE, 9 * PAGE - 1),
+        (1, 0, PAGE - 1),
+    ]  # fmt: skip
     assert (one.mapped, one.linked, one.vmas) == (3, 2, {0: 2, 1: 1})
     assert (other.mapped, other.linked) == (1, 1)
     assert [world.state.links(number) for number in range(3)] == [2, 1, 0]

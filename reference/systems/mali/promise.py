@@ -709,8 +709,14 @@ def _after_timeout(state: MaliState, call: MaliCall) -> None:
 
 
 def _follow_driver(state: MaliState, bind: Bind) -> None:
-    """Promise what the driver's VMAs say for a range, with the permissions of a bind."""
+    """Promise what the driver's VMAs say for a range, with the permissions of a bind.
+
+    Where none of them came or went, the bind has not begun.
+    """
     vm = state.vms[bind.vm]
+    moved = state.seen.changed
+    if not any(one == vm.number and a <= bind.last and b >= bind.first for one, a, b in moved):
+        return
     held = vm.held.within(bind.first, bind.last)
     whole = len(held) == 1 and (held[0].first, held[0].last) == (bind.first, bind.last)
     if bind.kind == MAP and whole and held[0].buffer == bind.buffer:

@@ -271,8 +271,9 @@ class MaliSeen:
     ``stale``, ``unflushed``: see there. ``unseen_updates``: (event, AS, whether it is to walk) of
     tables that were freed while the UPDATE that takes them from an AS was not seen to end.
     ``done``: binds that were carried out. ``fences``: (event, fence, result). ``refs``: (event,
-    what, VM or NONE, number, count). ``slots``: (event, VM, AS, jobs). ``changed``: VMs whose VMAs
-    changed. ``warned``: event of a warning, ``asked``: at which a reset was asked for; -1: none.
+    what, VM or NONE, number, count). ``slots``: (event, VM, AS, jobs). ``changed``: (VM,
+    first, last) of VMAs that came or went. ``warned``: event of a warning, ``asked``: at which a
+    reset was asked for; -1: none.
     ``registers``, ``flushes``, ``updates``, ``starts``, ``due``: how often a register was used, a
     flush was seen to end, an UPDATE was written, an AS took a root up, a duty to flush fell due.
     """
@@ -287,7 +288,7 @@ class MaliSeen:
         self.fences: list[tuple[int, int, int]] = []
         self.refs: list[tuple[int, int, int, int, int]] = []
         self.slots: list[tuple[int, int, int, int]] = []
-        self.changed: set[int] = set()
+        self.changed: list[tuple[int, int, int]] = []
         self.warned: int = -1
         self.failed_allocations: int = 0
         self.asked: int = -1
@@ -553,8 +554,8 @@ class MaliState:
             return
         vm = self.vms[self.current]
         self._touch(vm)
-        self.seen.changed.add(vm.number)
         one = mapping_of(a, b, c)
+        self.seen.changed.append((vm.number, one.first, one.last))
         before = vm.vmas.get(one.buffer, 0)
         after = before + 1 if added else before - 1
         vm.vmas[one.buffer] = after

@@ -22,7 +22,7 @@ def unchanged_check(step: MaliStep) -> int:
     if result in (0, TIMED_OUT):
         return 0
     if step.seen.changed and not step.spans:
-        vm = step.state.vms[min(step.seen.changed)]
+        vm = step.state.vms[min(step.seen.changed)[0]]
         _changed(step, vm.number, "VMAs changed")
         return 1
     for span in step.spans:
