@@ -34,10 +34,11 @@ MOST_CLEANED: Final = 8
 _PAGE: Final = 0x1000
 _TICKET: Final = (1 << 38) + 1
 """Of an invalidation that is put in: one that no target uses."""
-_MOVED: Final = frozenset(
+_MOVABLE: Final = frozenset(
     {t.STORE, t.FILL, t.BARRIER, t.CLEAN, t.FREE, t.ATTACH, t.DETACH, t.COMPLETE}
 )
-"""Events that are tried at another place."""
+"""Events that are tried at another place; a FREE only later: to give memory back sooner mends
+nothing, it may only hide what becomes of it."""
 BOTH: Final = t.SCOPE_LEAF | t.SCOPE_WALK
 
 
@@ -216,7 +217,7 @@ def _changes(system: System, story: Story, at: int, iova: int) -> Iterator[Chang
                 changed = [*there[:number], *added, *there[number:]]
                 yield Change(story.changed(operation, changed), DONE, operation, number, len(added))
     for operation, number in taken:
-        if story.events[operation][number].kind in _MOVED:
+        if story.events[operation][number].kind in _MOVABLE:
             yield from _elsewhere(story, operation, number)
     for operation, number in taken:
         there = story.events[operation]
@@ -230,6 +231,8 @@ def _elsewhere(story: Story, operation: int, number: int) -> Iterator[Change]:
     rest = [*events[:number], *events[number + 1 :]]
     others = sorted(range(len(rest) + 1), key=lambda place: (abs(place - number), place))
     for place in others[1:NEAR]:
+        if events[number].kind == t.FREE and place < number:
+            continue
         changed = [*rest[:place], events[number], *rest[place:]]
         to = story.number(operation, place + 1 if place > number else place)
         yield Change(story.changed(operation, changed), MOVED, operation, number, 1, to)
@@ -279,14 +282,10 @@ def _commands(system: System, story: Story) -> list[list[Event]]:
             found.append(list(events))
 
     for events in reversed(story.events):
-        pieces = [
-            (one.first, one.last)
-            for one in (
-                system.registers.accesses(events, 0, len(events) - 1, None)
-                if system.registers is not None
-                else ()
-            )
-        ]
+        pieces: list[tuple[int, int]] = []
+        if system.registers is not None:
+            accesses = system.registers.accesses(events, 0, len(events) - 1, None)
+            pieces += [(one.first, one.last) for one in accesses]
         pieces += [
             (number, number)
             for number, event in enumerate(events)
