@@ -32,12 +32,10 @@ def violated(
     operations = [from_json(json.loads(line), system.specs) for line in lines.split("\n") if line]
     target = make_target(target_name, kernel or None, lambda text: None, system_name)
     try:
-        session = system.session(target, None, None)
-        outcomes = [session.run(operation) for operation in operations]
-        outcomes += [closing for closing in [session.finish()] if closing is not None]
+        outcomes = system.session(target, None, None).run_all(operations)
+        return {one.identity for outcome in outcomes for one in outcome.violations}
     finally:
         target.close()
-    return {one.identity for outcome in outcomes for one in outcome.violations}
 
 
 def pytest_text(example: Counterexample, kernel: str | None) -> str:

@@ -23,15 +23,9 @@ def reproduces(
     One more than there are: only the destroy at the end of the example meets it.
     """
     session = system.session(target, None, None)
-    for number, operation in enumerate(operations):
-        outcome = session.run(operation)
+    for number, outcome in enumerate(session.run_all(operations), start=1):
         if any(violation.identity == identity for violation in outcome.violations):
-            return number + 1
-        if session.ended:
-            return 0
-    closing = session.finish()
-    if closing is not None and any(one.identity == identity for one in closing.violations):
-        return len(operations) + 1
+            return number
     return 0
 
 

@@ -251,20 +251,17 @@ def _defaults(system: System) -> dict[str, int | str]:
 
 def _run(done: Replay, system: System, operations: list[Operation], target: object) -> None:
     session = system.session(target, None, None)  # type: ignore[arg-type]
-    for operation in operations:
-        outcome = session.run(operation)
-        result = outcome.result
+    for number, outcome in enumerate(session.run_all(operations)):
+        done.violations += outcome.violations
+        if number == len(operations):
+            # What was left was destroyed.
+            break
+        operation, result = operations[number], outcome.result
         done.lines.append(
             Line(operation, result.result, result.value, result.finished, outcome.sort)
         )
-        done.violations += outcome.violations
         if system.look is not None:
             _note(done, system.look(session, operation))
-        if session.ended:
-            break
-    last = session.finish()
-    if last is not None:
-        done.violations += last.violations
 
 
 def _note(done: Replay, pages: Iterator[Page]) -> None:

@@ -5,7 +5,7 @@ the promise cannot take over, is undone: target and promise start again, and all
 it are carried out once more, without being counted or reported.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -135,6 +135,19 @@ class Session:
         else:
             self._undo(step)
         return Outcome(step.result, step.sort, changed, step.violations, fresh)
+
+    def run_all(self, operations: Iterable[Operation]) -> Iterator[Outcome]:
+        """Carry out operations one after the other, and destroy at the end whatever exists.
+
+        It ends early with the example.
+        """
+        for operation in operations:
+            yield self.run(operation)
+            if self.ended:
+                return
+        closing = self.finish()
+        if closing is not None:
+            yield closing
 
     def _imply(self, operation: Operation) -> Outcome:
         """Make what goes without saying; where that is how the system is told, it is not told."""
