@@ -69,20 +69,24 @@ def write_shard(
             "seconds": seconds,
             "tally": asdict(shard.tally),
             "findings": [
-                _finding_json(system, target, finding, seed) for finding in shard.findings.values()
+                _finding_json(system, target, finding, seed, shard.complete)
+                for finding in shard.findings.values()
             ],
         },
     )
 
 
 def _finding_json(
-    system: System, target: Target, finding: Finding, seed: int
+    system: System, target: Target, finding: Finding, seed: int, complete: bool
 ) -> Mapping[str, object]:
     violation = finding.violation
     whole = finding.counterexample
     if whole is None:
         # Not minimised yet, a longer one is better than none if the run is interrupted now.
-        whole = counterexample_of(system, target, finding.operations, violation.identity, seed)
+        whole = counterexample_of(
+            system, target, finding.operations, violation.identity, seed,
+            repaired=finding.minimal or complete,
+        )  # fmt: skip
         if finding.minimal:
             finding.counterexample = whole
     return {
