@@ -18,6 +18,7 @@ from typing import Any
 
 from conformance.discovery import SYSTEMS
 from conformance.states import ENOUGH, States
+from reports import files
 
 HEAD = f"""# Operations and states
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         result = json.loads(path.read_text("utf-8"))
         for name, system in result["systems"].items():
             runs[name] = {**system, "seed": result["seed"], "profile": result["profile"]}
-    options.docs.write_text(page(runs), "utf-8")
+    files.write_text(options.docs, page(runs))
     wrong = [
         f"{name}: {one}"
         for name, run in sorted(runs.items())

@@ -159,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("broken off: what was measured is kept", file=sys.stderr)
     if options.docs is not None:
-        options.docs.write_text(page(kept), "utf-8")
+        files.write_text(options.docs, page(kept))
     return 0
 
 
